@@ -1,0 +1,1 @@
+"""A compiler for loops: the loop IR, its passes, and native code through LLVM."""

@@ -1,0 +1,1 @@
+"""Placeholder until the first functions of this folder land."""
