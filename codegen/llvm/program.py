@@ -1,0 +1,194 @@
+"""The functions of a module: one per kernel, ``run`` over all of them, scratch memory, ``call``.
+
+Scratch memory (the arena) up to 64 KiB is on the stack. A larger one is kept in a slot of the module:
+a call takes it out with an atomic exchange, allocates only when the slot is empty, and puts it back
+afterwards, so that repeated calls allocate nothing and calls from several threads never share it.
+"""
+
+from __future__ import annotations
+
+from ..ir import BYTES, Buffer, Kernel, Program, Role
+from .emit import STACK_ARENA, Emitter, buffers_of, is_written
+
+__all__ = ["write_program"]
+
+_ARENA = """
+@arena_slot = internal global ptr null, align 8
+
+declare noalias ptr @malloc(i64)
+declare void @free(ptr)
+
+define internal ptr @arena_take() #0 {{
+entry:
+  %kept = atomicrmw xchg ptr @arena_slot, ptr null acquire
+  %empty = icmp eq ptr %kept, null
+  br i1 %empty, label %allocate, label %done
+allocate:
+  %new = call ptr @malloc(i64 {bytes})
+  br label %done
+done:
+  %memory = phi ptr [ %kept, %entry ], [ %new, %allocate ]
+  ret ptr %memory
+}}
+
+define internal void @arena_put(ptr %memory) #0 {{
+entry:
+  %other = atomicrmw xchg ptr @arena_slot, ptr %memory acq_rel
+  call void @free(ptr %other)
+  ret void
+}}
+
+define void @release() #0 {{
+entry:
+  %kept = atomicrmw xchg ptr @arena_slot, ptr null acquire
+  call void @free(ptr %kept)
+  ret void
+}}
+"""
+
+
+def _parameter(buffer: Buffer, overlapping: set[Buffer]) -> str:
+    """A kernel's parameter for a buffer, with every promise that is true of it."""
+    words = ["ptr"]
+    if buffer not in overlapping:
+        words.append("noalias")
+    words.append("noundef nonnull")
+    if not is_written(buffer.role):
+        words.append("readonly")
+    if isinstance(buffer.size, int) and buffer.size > 0:
+        words.append(f"dereferenceable({buffer.size * BYTES[buffer.dtype]})")
+    aligned = 64 if buffer.role in (Role.TEMP, Role.CONST) else BYTES[buffer.dtype]
+    words.append(f"align {aligned}")
+    return " ".join(words)
+
+
+def _overlapping(buffers: list[Buffer]) -> set[Buffer]:
+    """The temporaries among ``buffers`` that share bytes with another of them."""
+    found: set[Buffer] = set()
+    temps = sorted(
+        (b for b in buffers if b.role is Role.TEMP), key=lambda b: b.offset if b.offset else 0
+    )
+    end, last = -1, None
+    for buffer in temps:
+        start = buffer.offset or 0
+        if last is not None and start < end:
+            found |= {last, buffer}
+        size = buffer.size if isinstance(buffer.size, int) else 1 << 60
+        if start + size * BYTES[buffer.dtype] > end:
+            end, last = start + size * BYTES[buffer.dtype], buffer
+    return found
+
+
+def parameters(buffers: list[Buffer], e: Emitter) -> str:
+    """The parameter list of a function over ``buffers`` and the program's sizes."""
+    overlapping = _overlapping(buffers)
+    items = [f"{_parameter(b, overlapping)} %b{n}" for n, b in enumerate(buffers)]
+    items += [f"i64 %n{n}" for n in range(len(e.program.sizes))]
+    return ", ".join(items)
+
+
+def bind_parameters(buffers: list[Buffer], e: Emitter) -> None:
+    """Bind buffers and sizes to the names that ``parameters`` gave them."""
+    for n, buffer in enumerate(buffers):
+        e.bind_pointer(buffer, f"%b{n}")
+    for n, size in enumerate(e.program.sizes):
+        e.bind(size, f"%n{n}")
+
+
+def arguments(buffers: list[Buffer], e: Emitter) -> str:
+    """The argument list of a call to a function over ``buffers``."""
+    items = [f"ptr {e.pointer(b)}" for b in buffers]
+    items += [f"i64 {e.operand(size)}" for size in e.program.sizes]
+    return ", ".join(items)
+
+
+def _write_kernel(e: Emitter, kernel: Kernel, name: str, buffers: list[Buffer]) -> None:
+    if kernel.note:
+        e.add_function("\n".join(f"; {line}" for line in kernel.note.splitlines()))
+    with e.function(f"define internal void {name}({parameters(buffers, e)})"):
+        bind_parameters(buffers, e)
+        e.block(kernel.body)
+        e.line("ret void")
+
+
+def _constant(e: Emitter, buffer: Buffer) -> str:
+    """A module-level constant holding a CONST buffer's elements."""
+    data = buffer.data or b""
+    name = e.global_name(f"const_{buffer.name}")
+    text = "".join(f"\\{byte:02X}" for byte in data)
+    e.add_function(f'{name} = internal constant [{len(data)} x i8] c"{text}", align 64')
+    return name
+
+
+def _take_arena(e: Emitter, program: Program) -> str | None:
+    """The pointer to scratch memory in the function being written; None when none is needed.
+
+    Memory from the heap may be missing: then the function returns 1."""
+    if not program.arena:
+        return None
+    if program.arena <= STACK_ARENA:
+        return e.entry_alloca(f"[{program.arena} x i8]", align=64)
+    raw = e.value("call ptr @arena_take()", "raw")
+    missing = e.value(f"icmp eq ptr {raw}, null")
+    failed, fine = e.label("failed"), e.label("fine")
+    e.line(f"br i1 {missing}, label %{failed}, label %{fine}, !prof {e.metadata(_RARELY)}")
+    e.start(failed)
+    e.line("ret i32 1")
+    e.start(fine)
+    number = e.value(f"ptrtoint ptr {raw} to i64")
+    up = e.value(f"add i64 {number}, 63")
+    down = e.value(f"and i64 {up}, -64")
+    gap = e.value(f"sub i64 {down}, {number}")
+    e.raw_arena = raw
+    return e.value(f"getelementptr i8, ptr {raw}, i64 {gap}", "arena")
+
+
+_RARELY = '!"branch_weights", i32 1, i32 2000'
+
+
+def write_program(e: Emitter) -> None:
+    """Write kernels, ``@run`` and ``@call`` of the emitter's program into its module."""
+    program = e.program
+    heap = program.arena > STACK_ARENA
+    if heap:
+        e.add_function(_ARENA.format(bytes=program.arena + 64))
+    kernels = []
+    for kernel in program.kernels:
+        name = e.global_name(kernel.name)
+        buffers = buffers_of(kernel)
+        _write_kernel(e, kernel, name, buffers)
+        kernels.append((name, buffers))
+
+    arguments_ = program.arguments()
+    items = [f"{_parameter(b, set())} %b{n}" for n, b in enumerate(arguments_)]
+    items += [f"i64 %n{n}" for n in range(len(program.sizes))]
+    constants = {b: _constant(e, b) for b in program.buffers if b.role is Role.CONST}
+    with e.function(f"define internal i32 @run({', '.join(items)})"):
+        bind_parameters(list(arguments_), e)
+        arena = _take_arena(e, program)
+        for buffer in program.buffers:
+            if buffer.role is Role.CONST:
+                e.bind_pointer(buffer, constants[buffer])
+            elif buffer.role is Role.TEMP:
+                offset = f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.offset}"
+                e.bind_pointer(buffer, e.value(offset, "temp") if arena else "null")
+        for name, buffers in kernels:
+            e.line(f"call void {name}({arguments(buffers, e)})")
+        if heap:
+            e.line(f"call void @arena_put(ptr {e.raw_arena})")
+        e.line("ret i32 0")
+    _write_call(e, program)
+
+
+def _write_call(e: Emitter, program: Program) -> None:
+    """``i32 @call(ptr argument_pointers, ptr sizes)``: the entry for ctypes and exported code."""
+    with e.function("define i32 @call(ptr %pointers, ptr %sizes)"):
+        items = []
+        for n in range(len(program.arguments())):
+            slot = e.value(f"getelementptr ptr, ptr %pointers, i64 {n}")
+            items.append(f"ptr {e.value(f'load ptr, ptr {slot}, align 8')}")
+        for n in range(len(program.sizes)):
+            slot = e.value(f"getelementptr i64, ptr %sizes, i64 {n}")
+            items.append(f"i64 {e.value(f'load i64, ptr {slot}, align 8')}")
+        status = e.value(f"call i32 @run({', '.join(items)})")
+        e.line(f"ret i32 {status}")
