@@ -1,1 +1,1 @@
-"""See docs/folders.md."""
+"""Native code for the loop IR through LLVM: the only folder that imports llvmlite."""

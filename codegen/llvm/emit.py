@@ -35,6 +35,8 @@ from ..ir import (
 )
 from ..scalars import SCALARS
 from .instructions import cast_text, constant_text, instruction, memory_type, value_type
+from .machine import Machine, host
+from .optimise import Options
 
 __all__ = ["Emitter"]
 
@@ -64,9 +66,12 @@ class Emitter:
     without it only ``a * b + c`` may be fused and only ``reassociate`` Lets may be reordered.
     """
 
-    def __init__(self, program: Program, *, fast_math: bool = False) -> None:
+    def __init__(
+        self, program: Program, *, fast_math: bool = False, machine: Machine | None = None
+    ) -> None:
         self.program = program
         self.fast_math = fast_math
+        self.machine = machine or host()
         self._text: list[str] = []
         self._metadata: list[str] = []
         self._mathlib: dict[tuple[str, str], str] = {}
@@ -285,7 +290,9 @@ class Emitter:
         address = self.address(buffer, load.index)
         align = self.alignment(buffer, load.index)
         kind = memory_type(buffer.dtype)
-        value = self.value(f"load {kind}, ptr {address}, align {align}{self.access_metadata()}", "v")
+        value = self.value(
+            f"load {kind}, ptr {address}, align {align}{self.access_metadata()}", "v"
+        )
         if buffer.dtype == "bool":
             value = self.value(f"icmp ne i8 {value}, 0", "v")
         self._function.values[load.result] = value
@@ -536,17 +543,28 @@ class Emitter:
 
         It defines ``@run`` (internal: argument pointers, sizes, arena) and ``@call`` (external:
         ``i32 (ptr argument_pointers, ptr sizes)``, 0 when it ran, 1 when memory ran out)."""
-        from .program import write_program  # the layer above; here only so that one call does it all
+        from .program import (
+            write_program,  # the layer above; here only so that one call does it all
+        )
 
         write_program(self)
         return self.finish()
 
+    def exports(self) -> list[str]:
+        """The names that the written module lets others call."""
+        return ["call", "release"] if self.program.arena > STACK_ARENA else ["call"]
+
+    def options(self) -> Options:
+        """How hard LLVM should work on the written module."""
+        return Options()
+
     def finish(self) -> str:
         """Everything written so far as module text."""
+        width = f'"prefer-vector-width"="{8 * self.machine.vector_bytes}"'
         attributes = (
-            'attributes #0 = { nounwind "no-trapping-math"="true" }\n'
+            f"attributes #0 = {{ nounwind {width} }}\n"
             "attributes #1 = { alwaysinline nounwind }\n"
-            "attributes #2 = { noinline nounwind }\n"
+            f"attributes #2 = {{ noinline nounwind {width} }}\n"
         )
         head = f"; {self.program.name}\n"
         return "\n".join((head, *self._text, attributes, *self._metadata, ""))

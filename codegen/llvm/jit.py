@@ -1,0 +1,153 @@
+"""A Program as native code in this process.
+
+Each program has its own LLVM context, module and engine, so that dropping the ``Native`` gives all
+memory back. Texts (LLVM IR before and after optimisation, assembly) are made again when asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import llvmlite.binding as binding
+import numpy as np
+
+from ..ir import BYTES, Program
+from .emit import Emitter
+from .machine import Machine, host
+from .optimise import Options, optimise, parse
+
+__all__ = ["Code", "Native", "assemble", "compile_program", "numpy_dtype"]
+
+_NUMPY = {"bool": "?", "f16": "f2", "f32": "f4", "f64": "f8"}
+
+
+def numpy_dtype(dtype: str) -> np.dtype[Any]:
+    """The NumPy dtype of an IR dtype name.
+
+    >>> numpy_dtype("f32"), numpy_dtype("u8")
+    (dtype('float32'), dtype('uint8'))
+    """
+    return np.dtype(_NUMPY.get(dtype) or f"{dtype[0]}{BYTES[dtype]}")
+
+
+class Code:
+    """Machine code loaded into this process; freed when the last reference goes.
+
+    ``addresses`` maps the names that were asked for to their addresses."""
+
+    __slots__ = ("__weakref__", "_engine", "_finalizer", "addresses")
+
+    def __init__(self, text: str, machine: Machine, options: Options, names: Sequence[str]) -> None:
+        context = binding.create_context()
+        module = parse(text, machine, context)
+        target_machine = machine.target_machine(options.code_level)
+        optimise(module, target_machine, options)
+        engine = binding.create_mcjit_compiler(module, target_machine)
+        engine.finalize_object()
+        self.addresses = {name: engine.get_function_address(name) for name in names}
+        engine.remove_module(module)  # the code stays; the module's memory is no longer needed
+        module.close()
+        context.close()
+        self._engine = engine
+        release = self.addresses.get("release")
+        self._finalizer = weakref.finalize(self, _unload, engine, release)
+        self._finalizer.atexit = False
+
+
+def _unload(engine: Any, release: int | None) -> None:
+    if release:
+        ctypes.CFUNCTYPE(None)(release)()
+    engine.close()
+
+
+def assemble(text: str, machine: Machine, options: Options) -> tuple[str, str]:
+    """(optimised LLVM IR, assembly) of module text, for people to read."""
+    context = binding.create_context()
+    module = parse(text, machine, context)
+    target_machine = machine.target_machine(options.code_level)
+    optimise(module, target_machine, options)
+    return str(module), target_machine.emit_assembly(module)
+
+
+class Native:
+    """A compiled Program. Calls from several threads at once are correct.
+
+    ``run`` is for tests and tools (it goes through ctypes); Python's users call through ``pycall``.
+    """
+
+    def __init__(self, program: Program, *, fast_math: bool = False) -> None:
+        self.program = program
+        self.fast_math = fast_math
+        self._code = self._load()
+        self._call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(
+            self.address
+        )
+        self._texts: tuple[str, str] | None = None
+        self._lock = threading.Lock()
+
+    def _load(self) -> Code:
+        emitter = Emitter(self.program, fast_math=self.fast_math)
+        text = emitter.module()
+        return Code(text, host(), emitter.options(), emitter.exports())
+
+    @property
+    def address(self) -> int:
+        """The address of ``int32 call(void **arguments, int64 *sizes)``."""
+        return self._code.addresses["call"]
+
+    @property
+    def llvm_ir(self) -> str:
+        """The module as it was written, before LLVM's passes."""
+        return Emitter(self.program, fast_math=self.fast_math).module()
+
+    @property
+    def llvm_optimized(self) -> str:
+        """The module after LLVM's passes."""
+        return self._read()[0]
+
+    @property
+    def asm(self) -> str:
+        """The machine code as assembly."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[str, str]:
+        with self._lock:
+            if self._texts is None:
+                emitter = Emitter(self.program, fast_math=self.fast_math)
+                self._texts = assemble(emitter.module(), host(), emitter.options())
+            return self._texts
+
+    def run(self, arrays: Mapping[str, np.ndarray[Any, Any]], sizes: Sequence[int] = ()) -> None:
+        """Run on arrays by buffer name; outputs are written in place.
+
+        Arrays are C-contiguous, of their buffer's dtype and number of elements (ValueError otherwise).
+        MemoryError when scratch memory cannot be had."""
+        buffers = self.program.arguments()
+        values = dict(zip(self.program.sizes, sizes, strict=True))
+        pointers = (ctypes.c_void_p * max(1, len(buffers)))()
+        for n, buffer in enumerate(buffers):
+            array = arrays[buffer.name]
+            size = buffer.size if isinstance(buffer.size, int) else values[buffer.size]
+            if array.dtype != numpy_dtype(buffer.dtype) or array.size != size:
+                raise ValueError(
+                    f"buffer {buffer.name} takes {size} elements of {buffer.dtype}; "
+                    f"the array has {array.size} of {array.dtype}"
+                )
+            if not array.flags.c_contiguous:
+                raise ValueError(f"the array for buffer {buffer.name} must be C-contiguous")
+            pointers[n] = array.ctypes.data
+        counts = (ctypes.c_int64 * max(1, len(sizes)))(*sizes)
+        if self._call(ctypes.addressof(pointers), ctypes.addressof(counts)):
+            raise MemoryError(f"{self.program.name}: {self.program.arena} bytes of scratch memory")
+
+
+def compile_program(program: Program, *, fast_math: bool = False) -> Native:
+    """Compile a program for this machine.
+
+    ``fast_math`` lets float arithmetic be reordered and contracted freely (nan and inf keep their
+    meaning)."""
+    return Native(program, fast_math=fast_math)

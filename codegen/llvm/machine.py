@@ -1,0 +1,58 @@
+"""The processor code is made for: triple, features, data layout, width of its vectors."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as binding
+
+__all__ = ["Machine", "host"]
+
+#: processors that slow down so much on 512-bit vectors that 256-bit ones are faster
+_NARROW = frozenset({"skylake-avx512", "cascadelake", "cooperlake"})
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A processor in LLVM's words. ``vector_bytes`` is the size of its widest useful register."""
+
+    triple: str
+    cpu: str
+    features: str
+    layout: str
+    vector_bytes: int
+
+    def target_machine(self, level: int = 2) -> Any:
+        """A new llvmlite TargetMachine; ``level`` 0 to 3 is the code generator's effort."""
+        target = binding.Target.from_triple(self.triple)
+        return target.create_target_machine(
+            cpu=self.cpu, features=self.features, opt=level, reloc="default", jit=True
+        )
+
+
+def _vector_bytes(cpu: str, features: dict[str, bool]) -> int:
+    if features.get("avx512f") and cpu not in _NARROW:
+        return 64
+    return 32 if features.get("avx") else 16
+
+
+@functools.cache
+def host() -> Machine:
+    """The processor this process runs on.
+
+    >>> host().vector_bytes in (16, 32, 64)
+    True
+    """
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    cpu = binding.get_host_cpu_name()
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM cannot tell on this system: only what the name implies
+        features = binding.FeatureMap()
+    triple = binding.get_process_triple()
+    machine = Machine(triple, cpu, features.flatten(), "", _vector_bytes(cpu, features))
+    layout = str(machine.target_machine().target_data)
+    return Machine(triple, cpu, machine.features, layout, machine.vector_bytes)
