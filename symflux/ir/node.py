@@ -1,0 +1,183 @@
+"""Nodes: immutable, interned applications of an op; structural equality is identity."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+import numpy as np
+
+from . import origin as _origin
+from .op import LOCALLY_CONSTANT, Kind, NotDifferentiable, Op, lookup
+from .types import ArrayType, TupleType, Type, dtype_of, numpy_dtype
+
+__all__ = ["Node", "apply", "constant", "constant_value", "item", "rebuild", "symbol"]
+
+_ids = itertools.count()
+_interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
+
+
+class Node:
+    """``op(*inputs, **attrs) : type``.
+
+    Nodes are made by :func:`apply`, which returns the existing node when there is one. ``id`` grows with
+    creation, so inputs always have smaller ids than their users. ``origin`` says where the node was
+    first made; it is not part of its identity. Arithmetic operators build nodes, for derivative rules
+    and passes; user code works with ``symflux.trace.Array`` instead.
+    """
+
+    __slots__ = ("__weakref__", "attrs", "id", "inputs", "op", "origin", "type")
+
+    op: Op
+    inputs: tuple[Node, ...]
+    attrs: tuple[tuple[str, Any], ...]
+    type: Any  # Type; Any spares a cast at each use of .shape
+    id: int
+    origin: _origin.Origin | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> str:
+        """The short dtype name."""
+        return self.type.dtype  # type: ignore[no-any-return]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return dict(self.attrs)
+
+    def __getitem__(self, name: str) -> Any:
+        """The attribute of that name."""
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"%{n.id}" for n in self.inputs)
+        return f"<%{self.id} = {self.op.name}({inputs}) : {self.type}>"
+
+    def __add__(self, other: Any) -> Node:
+        return lookup("add")(self, other)
+
+    def __radd__(self, other: Any) -> Node:
+        return lookup("add")(other, self)
+
+    def __sub__(self, other: Any) -> Node:
+        return lookup("sub")(self, other)
+
+    def __rsub__(self, other: Any) -> Node:
+        return lookup("sub")(other, self)
+
+    def __mul__(self, other: Any) -> Node:
+        return lookup("mul")(self, other)
+
+    def __rmul__(self, other: Any) -> Node:
+        return lookup("mul")(other, self)
+
+    def __truediv__(self, other: Any) -> Node:
+        return lookup("div")(self, other)
+
+    def __rtruediv__(self, other: Any) -> Node:
+        return lookup("div")(other, self)
+
+    def __neg__(self) -> Node:
+        return lookup("neg")(self)
+
+
+def _intern(op: Op, inputs: tuple[Node, ...], attrs: tuple[tuple[str, Any], ...], type_: Type) -> Node:
+    key = (op.name, tuple([n.id for n in inputs]), attrs)
+    node = _interned.get(key)
+    if node is not None:
+        return node
+    node = Node()
+    node.op = op
+    node.inputs = inputs
+    node.attrs = attrs
+    node.type = type_
+    node.id = next(_ids)
+    node.origin = _origin.current()
+    return _interned.setdefault(key, node)
+
+
+def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Node:
+    """The node ``op(*inputs, **attrs)``; Python numbers become constants of the first node's dtype."""
+    if not all(type(x) is Node for x in inputs):
+        dtype = next(
+            (x.dtype for x in inputs if isinstance(x, Node) and x.dtype != "bool"),
+            next((x.dtype for x in inputs if isinstance(x, Node)), "f64"),
+        )
+        inputs = tuple(x if isinstance(x, Node) else constant(x, dtype) for x in inputs)
+    return _intern(
+        op, inputs, tuple(sorted(attrs.items())), op.infer(*[x.type for x in inputs], **attrs)
+    )
+
+
+def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """The same op and attributes on other inputs."""
+    if inputs == node.inputs:
+        return node
+    type_ = node.op.infer(*[x.type for x in inputs], **dict(node.attrs))
+    return _intern(node.op, inputs, node.attrs, type_)
+
+
+def _no_batch(inputs: Any, batched: Any, **attrs: Any) -> Node:
+    raise AssertionError("sources have no inputs to batch")
+
+
+def _input_type(*, shape: tuple[int, ...], dtype: str, **_: Any) -> Type:
+    return ArrayType(shape, dtype)
+
+
+INPUT = Op(
+    "input", Kind.SOURCE, _input_type, NotDifferentiable("an input has no inputs"), _no_batch, None,
+    lambda **attrs: None, doc="An argument of the graph.",
+)  # fmt: skip
+
+CONSTANT = Op(
+    "constant", Kind.SOURCE, _input_type, LOCALLY_CONSTANT, _no_batch, None,
+    lambda *, shape, dtype, data: np.frombuffer(data, numpy_dtype(dtype)).reshape(shape),
+    doc="A literal scalar or small array.",
+)  # fmt: skip
+
+
+def _item_type(source: Type, *, index: int) -> Type:
+    assert isinstance(source, TupleType)
+    return source.items[index]
+
+
+ITEM = Op(
+    "item", Kind.OPAQUE, _item_type, NotDifferentiable("handled with the op it belongs to"), _no_batch,
+    None, lambda source, *, index: source[index], doc="One result of an op with several.",
+)  # fmt: skip
+
+
+def item(source: Node, index: int) -> Node:
+    """Result number ``index`` of a node with several results."""
+    return apply(ITEM, (source,), {"index": index})
+
+
+def symbol(name: str, shape: tuple[int, ...] = (), dtype: Any = "f64") -> Node:
+    """A fresh input node; two symbols are never the same node, whatever their names."""
+    attrs = {"name": name, "shape": tuple(shape), "dtype": dtype_of(dtype), "uid": next(_ids)}
+    return apply(INPUT, (), attrs)
+
+
+def constant(value: Any, dtype: str | None = None) -> Node:
+    """A literal node from a Python number, NumPy scalar or (small) array."""
+    if dtype is None:
+        array = np.asarray(value)
+        dtype = dtype_of(array.dtype)
+    array = np.ascontiguousarray(value, numpy_dtype(dtype))
+    shape = np.shape(value)
+    return apply(CONSTANT, (), {"shape": shape, "dtype": dtype, "data": array.tobytes()})
+
+
+def constant_value(node: Node) -> np.ndarray[Any, Any] | None:
+    """The array of a constant node (read-only); None for other nodes."""
+    if node.op is not CONSTANT:
+        return None
+    return np.frombuffer(node["data"], numpy_dtype(node.dtype)).reshape(node.shape)

@@ -1,0 +1,72 @@
+"""Where a node came from: the user's line, and the derivative rule or pass that made it."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+__all__ = ["Origin", "current", "derived", "user_frame"]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
+_LIBRARIES = (os.sep + "numpy" + os.sep, "<frozen", "<string>", os.sep + "functools.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """``file:line`` of the user's code; ``rule`` names what derived the node, e.g. ``vjp of exp``."""
+
+    file: str
+    line: int
+    function: str = ""
+    rule: str = ""
+
+    @property
+    def source(self) -> str:
+        """The text of the line, stripped; empty when the file cannot be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        place = f"{os.path.basename(self.file)}:{self.line}"
+        return f"{place} ({self.rule})" if self.rule else place
+
+
+class _State(threading.local):
+    def __init__(self) -> None:
+        self.override: Origin | None = None
+
+
+_state = _State()
+
+
+def user_frame() -> Origin | None:
+    """The innermost frame outside of SymFlux and NumPy; None when there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_PACKAGE, _CODEGEN)) and not any(s in file for s in _LIBRARIES):
+            return Origin(file, frame.f_lineno, frame.f_code.co_name)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def current() -> Origin | None:
+    """The origin that a node made now gets."""
+    return _state.override or user_frame()
+
+
+@contextmanager
+def derived(origin: Origin | None, rule: str) -> Iterator[None]:
+    """Nodes made inside come from ``origin``'s line by way of ``rule``."""
+    before = _state.override
+    if origin is not None:
+        _state.override = Origin(origin.file, origin.line, origin.function, rule)
+    try:
+        yield
+    finally:
+        _state.override = before

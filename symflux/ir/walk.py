@@ -1,0 +1,64 @@
+"""Walks over graphs: order, users, substitution. All iterative: a graph may have 10^6 nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from .node import Node, rebuild
+
+__all__ = ["dependents", "rewrite", "substitute", "topological", "use_counts"]
+
+
+def topological(outputs: Iterable[Node]) -> list[Node]:
+    """All nodes that ``outputs`` depend on, inputs before users, in order of creation."""
+    seen = {node.id: node for node in outputs}
+    stack = list(seen.values())
+    while stack:
+        for node in stack.pop().inputs:
+            if node.id not in seen:
+                seen[node.id] = node
+                stack.append(node)
+    return [seen[key] for key in sorted(seen)]
+
+
+def dependents(nodes: Sequence[Node], roots: Iterable[Node]) -> set[int]:
+    """The ids of those among ``nodes`` (in topological order) that depend on a root, roots included."""
+    found = {root.id for root in roots}
+    for node in nodes:
+        if node.id not in found and any(x.id in found for x in node.inputs):
+            found.add(node.id)
+    return found
+
+
+def use_counts(nodes: Iterable[Node], outputs: Iterable[Node]) -> dict[int, int]:
+    """How often each node is used, as an input or as an output."""
+    counts: dict[int, int] = {}
+    for node in nodes:
+        for x in node.inputs:
+            counts[x.id] = counts.get(x.id, 0) + 1
+    for node in outputs:
+        counts[node.id] = counts.get(node.id, 0) + 1
+    return counts
+
+
+def rewrite(outputs: Sequence[Node], rule: Callable[[Node], Node]) -> list[Node]:
+    """Rebuild bottom-up: ``rule`` sees each node with its inputs already rewritten."""
+    done: dict[int, Node] = {}
+    for node in topological(outputs):
+        inputs = tuple([done[x.id] for x in node.inputs])
+        done[node.id] = rule(rebuild(node, inputs))
+    return [done[node.id] for node in outputs]
+
+
+def substitute(outputs: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
+    """``outputs`` with each key of ``replacement`` replaced by its value; other nodes are shared."""
+    by_id = {node.id: value for node, value in replacement.items()}
+    done: dict[int, Node] = {}
+    for node in topological(outputs):
+        if node.id in by_id:
+            done[node.id] = by_id[node.id]
+        elif any(done[x.id] is not x for x in node.inputs):
+            done[node.id] = rebuild(node, tuple([done[x.id] for x in node.inputs]))
+        else:
+            done[node.id] = node
+    return [done[node.id] for node in outputs]
