@@ -14,13 +14,26 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["SCALARS", "Scalar", "FLOATS", "SIGNED", "UNSIGNED", "INTS", "result_dtype"]
+__all__ = [
+    "FLOATS", "INTS", "SCALARS", "SIGNED", "UNSIGNED", "Scalar", "numpy_dtype", "result_dtype",
+]  # fmt: skip
 
 FLOATS = frozenset({"f16", "f32", "f64"})
 SIGNED = frozenset({"i8", "i16", "i32", "i64"})
 UNSIGNED = frozenset({"u8", "u16", "u32", "u64"})
 INTS = SIGNED | UNSIGNED
 BOOL = frozenset({"bool"})
+
+_NUMPY = {"f": "float", "i": "int", "u": "uint"}
+
+
+def numpy_dtype(dtype: str) -> np.dtype[Any]:
+    """The NumPy dtype of a dtype name of the IR.
+
+    >>> numpy_dtype("f32"), numpy_dtype("u8")
+    (dtype('float32'), dtype('uint8'))
+    """
+    return np.dtype("bool" if dtype == "bool" else _NUMPY[dtype[0]] + dtype[1:])
 
 Native = Literal["instruction", "intrinsic", "mathlib"]
 Result = Literal["same", "bool", "cast", "select"]

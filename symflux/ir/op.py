@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCALLY_CONSTANT", "Derivative", "Jvp", "Kind", "Linear", "LocallyConstant", "NotDifferentiable",
-    "Op", "Partials", "Rules", "lookup", "registered",
+    "Op", "Partials", "Rules", "Selection", "lookup", "registered",
 ]  # fmt: skip
 
 
@@ -58,6 +58,18 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Derivative of a pointwise op that picks one of its inputs: ``masks(out, *inputs)`` gives, for each
+    input, a bool node that is true where that input is picked, or None for an input never picked.
+
+    Forward mode applies the op to the tangents in place of the inputs that can be picked. Reverse mode
+    carries the masks along the cotangent, so that a branch not taken contributes exactly zero even
+    where its own derivative is inf or nan."""
+
+    masks: Callable[..., tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
 class Jvp:
     """Derivative stated once, as the pushforward, for ops that are neither pointwise nor linear.
 
@@ -71,9 +83,10 @@ class Jvp:
 class Rules:
     """Two rules, for ops with regions only.
 
-    ``jvp(out, tangents, *inputs, **attrs)`` -> list of output tangents (Node or None);
-    ``vjp(out, cotangents, wanted, *inputs, **attrs)`` -> list of input cotangents (Node or None), where
-    ``wanted[i]`` says whether input i's is needed."""
+    ``jvp(engine, out, tangents, *inputs, **attrs)`` -> list of output tangents (Node or None);
+    ``vjp(engine, out, cotangents, wanted, *inputs, **attrs)`` -> list of input cotangents (Node or None),
+    where ``wanted[i]`` says whether input i's is needed. ``engine`` offers the transforms of graphs
+    (``engine.jvp(graph, active)``, ``engine.vjp(graph, wanted)``), which live in a layer above."""
 
     jvp: Callable[..., Any]
     vjp: Callable[..., Any]
@@ -92,7 +105,7 @@ class NotDifferentiable:
 
 
 LOCALLY_CONSTANT = LocallyConstant()
-Derivative: TypeAlias = Partials | Linear | Jvp | Rules | LocallyConstant | NotDifferentiable
+Derivative: TypeAlias = Partials | Linear | Selection | Jvp | Rules | LocallyConstant | NotDifferentiable
 
 
 @dataclass(frozen=True, eq=False)

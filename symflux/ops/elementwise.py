@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.node import Node
-from ..ir.op import LOCALLY_CONSTANT
+from ..ir.op import LOCALLY_CONSTANT, Selection
 from ..ir.types import ArrayType, broadcast_shapes
 from .table import pointwise
 
@@ -52,14 +52,14 @@ def _where_type(condition: ArrayType, x: ArrayType, y: ArrayType) -> ArrayType:
     return ArrayType(broadcast_shapes(condition.shape, x.shape, y.shape), x.dtype)
 
 
-def _where_partials(out: Node, condition: Node, x: Node, y: Node) -> tuple[Any, ...]:
-    raise AssertionError("the transforms select; see transform/vjp.py")
-
-
-#: The transforms treat ``where`` apart: the branch not taken contributes exactly zero.
 where = pointwise(
-    "where", partials=_where_partials, infer=_where_type, oracle=np.where, lower="select"
+    "where",
+    partials=Selection(lambda out, condition, x, y: (None, condition, logical_not(condition))),
+    infer=_where_type,
+    oracle=np.where,
+    lower="select",
 )
+logical_not = pointwise("not", domain="bi", partials=LOCALLY_CONSTANT, oracle=np.invert)
 
 
 def _cast_type(x: ArrayType, *, dtype: str) -> ArrayType:

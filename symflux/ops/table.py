@@ -98,7 +98,7 @@ def pointwise(
             raise ValueError(f"{name}: shapes {shapes} do not broadcast") from None
         return ArrayType(shape, dtype if result == "same" else str(result))
 
-    derivative = Partials(partials) if callable(partials) else partials
+    derivative = partials if isinstance(partials, Derivative) else Partials(partials)
     return Op(
         name, Kind.POINTWISE, infer or default_infer, derivative, _batch_pointwise(name),
         lower or name, oracle, commutative, doc,
