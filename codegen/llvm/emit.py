@@ -227,6 +227,14 @@ class Emitter:
         """The alignment in bytes that an element's address surely has."""
         return BYTES[buffer.dtype]
 
+    def cast(self, value: str, source: str, target: str) -> str:
+        """A value of dtype ``source`` converted to ``target``, as NumPy's ``astype``."""
+        return cast_text(self, value, source, target)
+
+    def memory_value(self, value: str, dtype: str) -> str:
+        """A value as it is stored: a bool becomes a byte."""
+        return self.value(f"zext i1 {value} to i8") if dtype == "bool" else value
+
     def flags(self, let: Let) -> str:
         """Fast-math flags of an add, sub or mul."""
         if self._function.strict:

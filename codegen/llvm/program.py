@@ -146,8 +146,8 @@ def _take_arena(e: Emitter, program: Program) -> str | None:
 _RARELY = '!"branch_weights", i32 1, i32 2000'
 
 
-def write_program(e: Emitter) -> None:
-    """Write kernels, ``@run`` and ``@call`` of the emitter's program into its module."""
+def write_program(e: Emitter, *, call: bool = True) -> None:
+    """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked."""
     program = e.program
     heap = program.arena > STACK_ARENA
     if heap:
@@ -177,7 +177,8 @@ def write_program(e: Emitter) -> None:
         if heap:
             e.line(f"call void @arena_put(ptr {e.raw_arena})")
         e.line("ret i32 0")
-    _write_call(e, program)
+    if call:
+        _write_call(e, program)
 
 
 def _write_call(e: Emitter, program: Program) -> None:

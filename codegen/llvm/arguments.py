@@ -1,0 +1,258 @@
+"""Reading the arguments of a Python call in generated code: checks, pointers, the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir import BYTES, Buffer, Var
+from . import capi
+from .emit import Emitter
+from .instructions import memory_type
+from .jit import numpy_dtype
+
+if TYPE_CHECKING:
+    from .pycall import CallSpec, Leaf, Node, Param
+
+__all__ = ["Arguments", "object_pointer"]
+
+C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
+
+
+def object_pointer(value: Any) -> str:
+    """The address of a Python object as LLVM text. The caller keeps the object alive."""
+    return f"inttoptr (i64 {id(value)} to ptr)"
+
+
+class Arguments:
+    """Writes the first part of the entry: from Python objects to buffer pointers.
+
+    After ``read``, ``pointers`` maps buffer names to LLVM pointers, ``objects`` to the Python objects
+    they came from, ``sizes`` the program's sizes to i64 values. Nothing has been allocated and no
+    reference taken by then, so that the way out needs no cleaning up."""
+
+    def __init__(self, e: Emitter, spec: CallSpec, buffers: Mapping[str, Buffer]) -> None:
+        self.e = e
+        self.spec = spec
+        self.buffers = buffers
+        self.pointers: dict[str, str] = {}
+        self.objects: dict[str, str] = {}
+        self.sizes: dict[Var, str] = {}
+        self._nested: list[str] = []  # objects that only a container holds
+        self._ranges: list[tuple[bool, str, str]] = []  # donated, pointer, bytes
+        self._fallback = e.label("fallback")
+
+    # -- small steps ------------------------------------------------------------------------------
+
+    def field(self, kind: str, base: str, offset: int) -> str:
+        """The field of type ``kind`` at a byte offset of an object."""
+        e = self.e
+        address = e.value(f"getelementptr i8, ptr {base}, i64 {offset}", "p")
+        return e.value(f"load {kind}, ptr {address}", "f")
+
+    def require(self, condition: str) -> None:
+        """Go on if an i1 holds; to the fallback otherwise."""
+        fine = self.e.label("fine")
+        self.e.line(f"br i1 {condition}, label %{fine}, label %{self._fallback}")
+        self.e.start(fine)
+
+    def require_equal(self, kind: str, left: str, right: str) -> None:
+        self.require(self.e.value(f"icmp eq {kind} {left}, {right}", "same"))
+
+    def require_type(self, obj: str, type_pointer: str) -> None:
+        self.require_equal("ptr", self.field("ptr", obj, capi.HEAD - 8), type_pointer)
+
+    # -- the whole --------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Write the checks of all arguments and captured arrays."""
+        e = self.e
+        self.require_equal("i64", "%count", str(len(self.spec.params)))
+        self.require_equal("ptr", "%keywords", "null")
+        for n, param in enumerate(self.spec.params):
+            self._param(param, self.field("ptr", "%arguments", 8 * n), nested=False)
+        for name, array in self.spec.captures:
+            self._captured(name, array)
+        if any(donated for donated, _, _ in self._ranges):
+            self._require_disjoint()
+        e.line("; the arguments fit")
+
+    def _param(self, param: Param, obj: str, *, nested: bool) -> None:
+        from .pycall import Leaf, Node
+
+        if isinstance(param, Leaf):
+            self.objects[param.buffer] = obj
+            getattr(self, f"_{param.kind}")(param, obj)
+            if nested and param.kind == "array":
+                self._nested.append(obj)
+        elif isinstance(param, Node):
+            self._node(param, obj)
+        else:
+            self.require_equal("ptr", obj, object_pointer(param.value))
+
+    def _node(self, node: Node, obj: str) -> None:
+        e = self.e
+        count = len(node.children)
+        if node.kind == "dict":
+            self.require_type(obj, "@PyDict_Type")
+            self.require_equal("i64", e.value(f"call i64 @PyDict_Size(ptr {obj})"), str(count))
+            for key, child in zip(node.keys, node.children, strict=True):
+                key_pointer = object_pointer(key)
+                item = e.value(f"call ptr @PyDict_GetItemWithError(ptr {obj}, ptr {key_pointer})")
+                self._require_found(item)
+                self._param(child, item, nested=True)
+            return
+        tuple_ = node.kind == "tuple"
+        self.require_type(obj, "@PyTuple_Type" if tuple_ else "@PyList_Type")
+        self.require_equal("i64", self.field("i64", obj, capi.HEAD), str(count))
+        first = capi.ITEMS if tuple_ else 0
+        base = obj if tuple_ or not count else self.field("ptr", obj, capi.HEAD + 8)
+        for n, child in enumerate(node.children):
+            self._param(child, self.field("ptr", base, first + 8 * n), nested=True)
+
+    def _require_found(self, item: str) -> None:
+        """A dict had the key; comparing keys may also have raised, which the fallback may not see."""
+        e = self.e
+        absent, fine = e.label("absent"), e.label("fine")
+        e.line(f"br i1 {e.value(f'icmp eq ptr {item}, null')}, label %{absent}, label %{fine}")
+        e.start(absent)
+        e.line("call void @PyErr_Clear()")
+        e.line(f"br label %{self._fallback}")
+        e.start(fine)
+
+    # -- leaves -----------------------------------------------------------------------------------
+
+    def _stack_value(self, leaf: Leaf, value: str) -> None:
+        """Put a scalar into memory that the program reads as its buffer."""
+        e = self.e
+        kind = memory_type(leaf.dtype)
+        slot = e.entry_alloca(kind, align=BYTES[leaf.dtype])
+        e.line(f"store {kind} {value}, ptr {slot}, align {BYTES[leaf.dtype]}")
+        self.pointers[leaf.buffer] = slot
+
+    def _float(self, leaf: Leaf, obj: str) -> None:
+        e = self.e
+        self.require_type(obj, "@PyFloat_Type")
+        value = self.field("double", obj, capi.HEAD)
+        if leaf.dtype != "f64":
+            value = e.cast(value, "f64", leaf.dtype)
+        self._stack_value(leaf, value)
+
+    def _int(self, leaf: Leaf, obj: str) -> None:
+        e = self.e
+        self.require_type(obj, "@PyLong_Type")
+        overflow = e.entry_alloca("i32", align=4)
+        call = f"call i64 @PyLong_AsLongLongAndOverflow(ptr {obj}, ptr {overflow})"
+        value = e.value(call)
+        self.require_equal("i32", e.value(f"load i32, ptr {overflow}, align 4"), "0")
+        if leaf.dtype[0] in "iu" and leaf.dtype != "i64":
+            narrow = e.cast(value, "i64", leaf.dtype)
+            self.require_equal("i64", e.cast(narrow, leaf.dtype, "i64"), value)
+            if leaf.dtype == "u64":
+                self.require(e.value(f"icmp sge i64 {value}, 0"))
+        self._stack_value(leaf, e.memory_value(e.cast(value, "i64", leaf.dtype), leaf.dtype))
+
+    def _bool(self, leaf: Leaf, obj: str) -> None:
+        e = self.e
+        true = e.value(f"icmp eq ptr {obj}, @Py_True")
+        false = e.value(f"icmp eq ptr {obj}, @Py_False")
+        self.require(e.value(f"or i1 {true}, {false}"))
+        self._stack_value(leaf, e.memory_value(e.cast(true, "bool", leaf.dtype), leaf.dtype))
+
+    def _numpy_scalar(self, leaf: Leaf, obj: str) -> None:
+        self.require_type(obj, object_pointer(numpy_dtype(leaf.dtype).type))
+        self._stack_value(leaf, self.field(memory_type(leaf.dtype), obj, capi.HEAD))
+
+    def _array(self, leaf: Leaf, obj: str) -> None:
+        self.require_type(obj, "@PyArray_Type")
+        self._array_fields(leaf.buffer, leaf.dtype, leaf.shape, leaf.donated, obj)
+
+    def _captured(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        """The array itself cannot change; its dtype, shape and data can (in-place assignments)."""
+        buffer = self.buffers[name]
+        self._array_fields(name, buffer.dtype, array.shape, False, object_pointer(array))
+
+    def _array_fields(
+        self, name: str, dtype: str, shape: tuple[int | Var, ...], donated: bool, obj: str
+    ) -> None:
+        e = self.e
+        descr = self.field("ptr", obj, capi.ARRAY["descr"])
+        self._require_dtype(descr, dtype)
+        wanted = C_CONTIGUOUS | ALIGNED | (WRITEABLE if donated else 0)
+        flags = self.field("i32", obj, capi.ARRAY["flags"])
+        self.require_equal("i32", e.value(f"and i32 {flags}, {wanted}"), str(wanted))
+        self.require_equal("i32", self.field("i32", obj, capi.ARRAY["nd"]), str(len(shape)))
+        bytes_ = str(BYTES[dtype])
+        if shape:
+            dimensions = self.field("ptr", obj, capi.ARRAY["dimensions"])
+        for n, extent in enumerate(shape):
+            actual = self.field("i64", dimensions, 8 * n)
+            if isinstance(extent, int):
+                self.require_equal("i64", actual, str(extent))
+            elif extent in self.sizes:
+                self.require_equal("i64", actual, self.sizes[extent])
+            else:
+                self.sizes[extent] = actual
+            factor = str(extent) if isinstance(extent, int) else self.sizes[extent]
+            if bytes_.isdigit() and factor.isdigit():
+                bytes_ = str(int(bytes_) * int(factor))
+            else:
+                bytes_ = e.value(f"mul i64 {bytes_}, {factor}")
+        data = self.field("ptr", obj, capi.ARRAY["data"])
+        self.pointers[name] = data
+        self._ranges.append((donated, data, bytes_))
+
+    def _require_dtype(self, descr: str, dtype: str) -> None:
+        """The usual dtype object, or another one that means the same (from a pickle, say)."""
+        e = self.e
+        usual = numpy_dtype(dtype)
+        fine, other = e.label("fine"), e.label("other")
+        same = e.value(f"icmp eq ptr {descr}, {object_pointer(usual)}")
+        e.line(f"br i1 {same}, label %{fine}, label %{other}")
+        e.start(other)
+        number = self.field("i32", descr, capi.DESCR["type_num"])
+        order = self.field("i8", descr, capi.DESCR["byteorder"])
+        right_number = e.value(f"icmp eq i32 {number}, {usual.num}")
+        right_order = e.value(f"icmp eq i8 {order}, {ord(usual.byteorder)}")
+        both = e.value(f"and i1 {right_number}, {right_order}")
+        e.line(f"br i1 {both}, label %{fine}, label %{self._fallback}")
+        e.start(fine)
+
+    def _require_disjoint(self) -> None:
+        """No donated array may share bytes with another array."""
+        e = self.e
+        for n, (donated, start, bytes_) in enumerate(self._ranges):
+            if not donated:
+                continue
+            end = e.value(f"getelementptr i8, ptr {start}, i64 {bytes_}")
+            for m, (other_donated, other, other_bytes) in enumerate(self._ranges):
+                if m == n or (other_donated and m < n):
+                    continue
+                other_end = e.value(f"getelementptr i8, ptr {other}, i64 {other_bytes}")
+                after = e.value(f"icmp uge ptr {other}, {end}")
+                before = e.value(f"icmp uge ptr {start}, {other_end}")
+                self.require(e.value(f"or i1 {after}, {before}"))
+
+    # -- while the global lock is not held --------------------------------------------------------
+
+    def hold(self) -> None:
+        """Take references to arrays that another thread could drop from their containers."""
+        for obj in self._nested:
+            self.e.line(f"call void @Py_IncRef(ptr {obj})")
+
+    def let_go(self) -> None:
+        for obj in self._nested:
+            self.e.line(f"call void @Py_DecRef(ptr {obj})")
+
+    def write_fallback(self) -> None:
+        """Write the way out: the fallback called with the original arguments."""
+        e = self.e
+        e.start(self._fallback)
+        callee = object_pointer(self.spec.fallback)
+        result = e.value(
+            f"call ptr @PyObject_Vectorcall(ptr {callee}, ptr %arguments, i64 %count, "
+            "ptr %keywords)"
+        )
+        e.line(f"ret ptr {result}")

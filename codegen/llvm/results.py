@@ -1,0 +1,265 @@
+"""Building the result of a Python call in generated code: arrays before the run, the rest after.
+
+Order matters for clean failure. Everything that can fail (allocations, dict insertions) happens
+before any container takes over a reference; each object that is owned so far is released by a chain of
+cleanup blocks, one per object, entered at the object allocated last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..ir import BYTES, Buffer, Var
+from . import capi
+from .arguments import Arguments, object_pointer
+from .emit import Emitter
+from .instructions import memory_type
+from .jit import numpy_dtype
+
+if TYPE_CHECKING:
+    from .pycall import CallSpec, Leaf, Result
+
+__all__ = ["Results"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A part of the result: its object, and for a container what goes into it."""
+
+    obj: str
+    kind: str = ""
+    children: list[_Made] = field(default_factory=list)
+    keys: tuple[Any, ...] = ()
+
+
+class Results:
+    """Writes the allocation of results, and after the run the object that is returned."""
+
+    def __init__(
+        self,
+        e: Emitter,
+        spec: CallSpec,
+        buffers: Mapping[str, Buffer],
+        arguments: Arguments,
+    ) -> None:
+        self.e = e
+        self.spec = spec
+        self.buffers = buffers
+        self.arguments = arguments
+        self.pointers: dict[str, str] = {}
+        self._arrays: dict[str, str] = {}  # buffer -> array object
+        self._leaves = [leaf for leaf in self._walk(spec.result) if leaf.kind != "argument"]
+        self._owned: list[tuple[str, str]] = []  # object, label of the block that releases it
+        self._failed = e.label("failed")
+        self._scalars: dict[tuple[str, str], str] = {}  # kind and buffer -> object
+        self._used: set[str] = set()  # owned objects that a container already took over
+
+    def _walk(self, tree: Result) -> list[Leaf]:
+        from .pycall import Leaf, Node
+
+        if isinstance(tree, Leaf):
+            return [tree]
+        if isinstance(tree, Node):
+            return [leaf for child in tree.children for leaf in self._walk(child)]
+        return []
+
+    # -- failure ----------------------------------------------------------------------------------
+
+    def _cleanup_label(self) -> str:
+        """Where to go when something fails now: releases all that is owned, then returns null."""
+        if self._owned:
+            return self._owned[-1][1]
+        return self._failed
+
+    def _own(self, obj: str) -> None:
+        """Check a new reference for null; own it from here on."""
+        e = self.e
+        null = e.value(f"icmp eq ptr {obj}, null", "missing")
+        fine = e.label("fine")
+        e.line(f"br i1 {null}, label %{self._cleanup_label()}, label %{fine}")
+        e.start(fine)
+        self._owned.append((obj, e.label("release")))
+
+    def check_status(self, status: str) -> None:
+        """After the run: scratch memory may have been missing."""
+        e = self.e
+        if not self.may_fail:
+            return
+        bad = e.value(f"icmp ne i32 {status}, 0")
+        missing, fine = e.label("missing"), e.label("fine")
+        e.line(f"br i1 {bad}, label %{missing}, label %{fine}")
+        e.start(missing)
+        e.value("call ptr @PyErr_NoMemory()")
+        e.line(f"br label %{self._cleanup_label()}")
+        e.start(fine)
+
+    @property
+    def may_fail(self) -> bool:
+        return len(self.e.exports()) > 1
+
+    def _write_cleanup(self) -> None:
+        e = self.e
+        following = self._failed
+        blocks = []
+        for obj, label in self._owned:
+            blocks.append((obj, label, following))
+            following = label
+        for obj, label, after in reversed(blocks):
+            e.start(label)
+            e.line(f"call void @Py_DecRef(ptr {obj})")
+            e.line(f"br label %{after}")
+        e.start(self._failed)
+        e.line("ret ptr null")
+
+    # -- before the run ---------------------------------------------------------------------------
+
+    def allocate(self) -> None:
+        """New arrays for array results, stack memory for scalar results."""
+        for leaf in self._leaves:
+            if leaf.buffer in self.pointers or leaf.buffer in self.arguments.pointers:
+                continue
+            if leaf.kind == "array":
+                self._new_array(leaf)
+            else:
+                kind = memory_type(leaf.dtype)
+                self.pointers[leaf.buffer] = self.e.entry_alloca(kind, align=BYTES[leaf.dtype])
+
+    def _new_array(self, leaf: Leaf) -> None:
+        e = self.e
+        dimensions = self._dimensions(leaf.shape)
+        descr = object_pointer(numpy_dtype(leaf.dtype))
+        e.line(f"call void @Py_IncRef(ptr {descr})")  # the next call takes it over
+        obj = e.value(
+            f"call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr {descr}, "
+            f"i32 {len(leaf.shape)}, ptr {dimensions}, ptr null, ptr null, i32 0, ptr null)",
+            "array",
+        )
+        self._own(obj)
+        self._arrays[leaf.buffer] = obj
+        self.pointers[leaf.buffer] = self.arguments.field("ptr", obj, capi.ARRAY["data"])
+
+    def _dimensions(self, shape: tuple[int | Var, ...]) -> str:
+        e = self.e
+        if all(isinstance(extent, int) for extent in shape):
+            name = e.global_name("shape")
+            listed = ", ".join(f"i64 {extent}" for extent in shape)
+            kind = f"[{len(shape)} x i64]"
+            e.add_function(f"{name} = internal constant {kind} [{listed}]")
+            return name
+        slot = e.entry_alloca("i64", count=len(shape))
+        for n, extent in enumerate(shape):
+            value = str(extent) if isinstance(extent, int) else self.arguments.sizes[extent]
+            place = e.value(f"getelementptr i64, ptr {slot}, i64 {n}")
+            e.line(f"store i64 {value}, ptr {place}")
+        return slot
+
+    # -- after the run ----------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Make scalars and containers, fill the containers, return; then the cleanup blocks."""
+        e = self.e
+        containers: list[_Made] = []
+        root = self._make(self.spec.result, containers)
+        for made in containers:
+            if made.kind == "dict":
+                self._fill_dict(made)
+        for made in containers:
+            for n, child in enumerate(made.children):
+                self._hand_over(made, n, child)
+        self._take(root.obj)
+        e.line(f"ret ptr {root.obj}")
+        self._write_cleanup()
+
+    def _make(self, tree: Result, containers: list[_Made]) -> _Made:
+        """The object for a part of the result, children first; containers are still empty."""
+        from .pycall import Leaf, Node
+
+        if isinstance(tree, Leaf):
+            return _Made(self._leaf(tree))
+        if not isinstance(tree, Node):
+            return _Made(object_pointer(tree.value))
+        children = [self._make(child, containers) for child in tree.children]
+        count = len(tree.children)
+        call = {
+            "tuple": f"@PyTuple_New(i64 {count})",
+            "list": f"@PyList_New(i64 {count})",
+            "dict": "@PyDict_New()",
+        }[tree.kind]
+        obj = self.e.value(f"call ptr {call}", tree.kind)
+        self._own(obj)
+        made = _Made(obj, tree.kind, children, tree.keys)
+        containers.append(made)
+        return made
+
+    def _leaf(self, leaf: Leaf) -> str:
+        if leaf.kind == "argument":
+            return self.arguments.objects[leaf.buffer]
+        if leaf.kind == "array":
+            return self._arrays[leaf.buffer]
+        key = leaf.kind, leaf.buffer
+        if key not in self._scalars:
+            self._scalars[key] = self._new_scalar(leaf)
+            self._own(self._scalars[key])
+        return self._scalars[key]
+
+    def _new_scalar(self, leaf: Leaf) -> str:
+        """A new reference to a Python or NumPy scalar holding a buffer's one element."""
+        e = self.e
+        pointer = self.pointers[leaf.buffer]
+        if leaf.kind == "numpy_scalar":
+            descr = object_pointer(numpy_dtype(leaf.dtype))
+            return e.value(f"call ptr @PyArray_Scalar(ptr {pointer}, ptr {descr}, ptr null)")
+        kind = memory_type(leaf.dtype)
+        value = e.value(f"load {kind}, ptr {pointer}, align {BYTES[leaf.dtype]}")
+        if leaf.dtype == "bool":
+            value = e.value(f"icmp ne i8 {value}, 0")
+        if leaf.kind == "bool":
+            value = e.cast(value, leaf.dtype, "bool")
+            obj = e.value(f"select i1 {value}, ptr @Py_True, ptr @Py_False")
+            e.line(f"call void @Py_IncRef(ptr {obj})")
+            return obj
+        if leaf.kind == "float":
+            return e.value(
+                f"call ptr @PyFloat_FromDouble(double {e.cast(value, leaf.dtype, 'f64')})"
+            )
+        if leaf.dtype == "u64":
+            return e.value(f"call ptr @PyLong_FromUnsignedLongLong(i64 {value})")
+        return e.value(f"call ptr @PyLong_FromLongLong(i64 {e.cast(value, leaf.dtype, 'i64')})")
+
+    def _fill_dict(self, made: _Made) -> None:
+        e = self.e
+        for key, child in zip(made.keys, made.children, strict=True):
+            arguments = f"ptr {made.obj}, ptr {object_pointer(key)}, ptr {child.obj}"
+            status = e.value(f"call i32 @PyDict_SetItem({arguments})")
+            bad = e.value(f"icmp ne i32 {status}, 0")
+            fine = e.label("fine")
+            e.line(f"br i1 {bad}, label %{self._cleanup_label()}, label %{fine}")
+            e.start(fine)
+
+    def _is_ours(self, obj: str) -> bool:
+        """Whether a reference of ours to ``obj`` is still to be given away; then it no longer is."""
+        ours = any(obj == name for name, _ in self._owned) and obj not in self._used
+        self._used.add(obj)
+        return ours
+
+    def _take(self, obj: str) -> None:
+        """Make sure that a reference to ``obj`` is there to be given away."""
+        if not self._is_ours(obj):  # an argument, a constant, or the second place of an object
+            self.e.line(f"call void @Py_IncRef(ptr {obj})")
+
+    def _hand_over(self, made: _Made, n: int, child: _Made) -> None:
+        """Give a child to its container. Nothing here can fail."""
+        e = self.e
+        if made.kind == "dict":  # holds a reference of its own already
+            if self._is_ours(child.obj):
+                e.line(f"call void @Py_DecRef(ptr {child.obj})")
+            return
+        self._take(child.obj)
+        if made.kind == "tuple":
+            base, first = made.obj, capi.ITEMS
+        else:
+            base, first = self.arguments.field("ptr", made.obj, capi.HEAD + 8), 0
+        place = e.value(f"getelementptr i8, ptr {base}, i64 {first + 8 * n}", "p")
+        e.line(f"store ptr {child.obj}, ptr {place}")
