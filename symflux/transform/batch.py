@@ -1,0 +1,76 @@
+"""Batching: a graph that maps over a new leading axis of some of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir.graph import Graph
+from ..ir.node import ITEM, Node, item, symbol
+from ..ir.walk import dependents, topological
+from ..ops.shape import broadcast_to
+
+__all__ = ["batch_graph", "batch_nodes"]
+
+
+def batch_nodes(
+    outputs: Sequence[Node], wrt: Sequence[Node], replacements: Sequence[Node]
+) -> list[tuple[Node, bool]]:
+    """``outputs`` with the nodes ``wrt`` replaced by versions that have a leading batch axis.
+
+    Returns for each output the node and whether it has the batch axis (it has not when it does not
+    depend on ``wrt``).
+    """
+    nodes = topological(outputs)
+    active = dependents(nodes, wrt)
+    done: dict[int, Node] = {}
+    batched: dict[int, bool | tuple[bool, ...]] = {}
+    for old, new in zip(wrt, replacements, strict=True):
+        done[old.id] = new
+        batched[old.id] = True
+    for node in nodes:
+        if node.id in done:
+            continue
+        if node.id not in active:
+            done[node.id] = node
+            batched[node.id] = False
+            continue
+        inputs = [done[x.id] for x in node.inputs]
+        if node.op is ITEM:
+            flags = batched[node.inputs[0].id]
+            assert isinstance(flags, tuple)
+            done[node.id] = item(inputs[0], node["index"])
+            batched[node.id] = flags[node["index"]]
+            continue
+        which = [bool(batched[x.id]) for x in node.inputs]
+        if not any(which):  # depends on wrt through an unbatched result of a region
+            done[node.id] = node.op(*inputs, **node.attributes)
+            batched[node.id] = False
+            continue
+        result = node.op.batch(inputs, which, **node.attributes)
+        if isinstance(result, tuple):  # an op with several results says which have the axis
+            done[node.id], batched[node.id] = result
+        else:
+            done[node.id], batched[node.id] = result, True
+    return [(done[node.id], bool(batched[node.id])) for node in outputs]
+
+
+def batch_graph(graph: Graph, which: Sequence[bool], size: int, force: Sequence[bool]) -> tuple[Graph, tuple[bool, ...]]:
+    """``graph`` over a leading axis of ``size`` on the inputs of ``which``.
+
+    Outputs with ``force`` get the axis even when they do not depend on a batched input. Also returns
+    which outputs have it.
+    """
+    new = [
+        symbol(x["name"], (size, *x.shape), x.dtype) if b else x
+        for x, b in zip(graph.inputs, which, strict=True)
+    ]
+    wrt = [x for x, b in zip(graph.inputs, which, strict=True) if b]
+    results = batch_nodes(graph.outputs, wrt, [x for x, b in zip(new, which, strict=True) if b])
+    outputs = []
+    flags = []
+    for (node, has), forced in zip(results, force, strict=True):
+        if forced and not has:
+            node, has = broadcast_to(node, shape=(size, *node.shape)), True
+        outputs.append(node)
+        flags.append(has)
+    return Graph(f"batched_{graph.name}", tuple(new), tuple(outputs)), tuple(flags)

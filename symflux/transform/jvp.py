@@ -1,0 +1,167 @@
+"""Forward mode: tangents pushed through a graph, op by op, as a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..ir.graph import Graph
+from ..ir.node import ITEM, Node, constant, item, symbol
+from ..ir.op import Jvp, Linear, NotDifferentiable, Partials, Rules, Selection
+from ..ir.origin import derived
+from ..ir.types import TupleType, is_floating
+from ..ir.walk import dependents, topological
+from ..ops.shape import broadcast_to
+
+__all__ = ["jvp_graph", "match_shape", "pushforward", "scale", "zeros_like"]
+
+
+def zeros_like(node: Node) -> Node:
+    """Zeros of the node's type."""
+    return broadcast_to(constant(0, node.dtype), shape=node.shape)
+
+
+def match_shape(value: Node, shape: tuple[int, ...]) -> Node:
+    """Broadcast ``value`` to ``shape`` where it is smaller."""
+    return value if value.shape == shape else broadcast_to(value, shape=shape)
+
+
+def scale(value: Node, factor: Any) -> Node:
+    """``value * factor``, where a derivative rule may give a plain 1 or -1 as the factor."""
+    if not isinstance(factor, Node):
+        if factor == 1:
+            return value
+        if factor == -1:
+            return -value
+    return value * factor
+
+
+def add_all(terms: Sequence[Node | None]) -> Node | None:
+    """The sum of those that are not None; None when there are none."""
+    total: Node | None = None
+    for term in terms:
+        if term is not None:
+            total = term if total is None else total + term
+    return total
+
+
+def pushforward(
+    outputs: Sequence[Node], wrt: Sequence[Node], tangents: Sequence[Node | None]
+) -> list[Node | None]:
+    """The tangents of ``outputs`` for given tangents of the nodes ``wrt``.
+
+    A tangent of None is zero, in the arguments and in the result. Each tangent has its node's type.
+
+    Raises:
+        DerivativeError: for an op on the way that cannot be differentiated.
+    """
+    nodes = topological(outputs)
+    found: dict[int, Any] = {
+        node.id: tangent for node, tangent in zip(wrt, tangents, strict=True) if tangent is not None
+    }
+    given = {node.id for node in wrt}
+    active = dependents(nodes, [n for n in wrt if n.id in found])
+    for node in nodes:
+        if node.id not in active or node.id in given:
+            continue
+        with derived(node.origin, f"jvp of {node.op.name}"):
+            tangent = _push(node, [found.get(x.id) for x in node.inputs])
+        if tangent is not None:
+            found[node.id] = tangent
+    return [found.get(node.id) for node in outputs]
+
+
+def _push(node: Node, tangents: list[Any]) -> Any:
+    if node.op is ITEM:
+        return tangents[0][node["index"]] if tangents[0] is not None else None
+    if all(t is None for t in tangents):
+        return None
+    if not isinstance(node.type, TupleType) and not is_floating(node.dtype):
+        return None
+    statement = node.op.derivative
+    match statement:
+        case Partials():
+            factors = statement.rule(node, *node.inputs, **node.attributes)
+            terms = [
+                None if t is None or p is None else scale(t, p)
+                for t, p in zip(tangents, factors, strict=True)
+            ]
+            total = add_all(terms)
+            return None if total is None else match_shape(total, node.shape)
+        case Linear():
+            return _push_linear(node, statement, tangents)
+        case Selection():
+            return _push_selection(node, statement, tangents)
+        case Jvp():
+            return statement.rule(node, tangents, *node.inputs, **node.attributes)
+        case Rules():
+            return statement.jvp(Engine, node, tangents, *node.inputs, **node.attributes)
+        case NotDifferentiable():
+            raise not_differentiable(node, statement.why)
+    return None
+
+
+def _push_linear(node: Node, statement: Linear, tangents: list[Any]) -> Node | None:
+    if statement.joint:
+        full = [
+            zeros_like(x) if t is None else t for x, t in zip(node.inputs, tangents, strict=True)
+        ]
+        return node.op(*full, **node.attributes)
+    terms: list[Node | None] = []
+    for position in statement.positions:
+        if tangents[position] is not None:
+            inputs = list(node.inputs)
+            inputs[position] = tangents[position]
+            terms.append(node.op(*inputs, **node.attributes))
+    return add_all(terms)
+
+
+def _push_selection(node: Node, statement: Selection, tangents: list[Any]) -> Node:
+    masks = statement.masks(node, *node.inputs, **node.attributes)
+    inputs = [
+        x if mask is None else zeros_like(x) if t is None else t
+        for x, t, mask in zip(node.inputs, tangents, masks, strict=True)
+    ]
+    return node.op(*inputs, **node.attributes)
+
+
+def not_differentiable(node: Node, why: str) -> Exception:
+    """The error for an op without a derivative."""
+    from ..errors import DerivativeError
+
+    where = f" ({node.origin}: {node.origin.source})" if node.origin else ""
+    return DerivativeError(f"{node.op.name} cannot be differentiated: {why}{where}")
+
+
+def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, ...]]:
+    """The graph of values and tangents, and which outputs have one.
+
+    Inputs: those of ``graph``, then a tangent for each active input. Outputs: those of ``graph``, then
+    a tangent for each output that has one.
+    """
+    tangents = [
+        symbol(f"d{x['name']}", x.shape, x.dtype) if a else None
+        for x, a in zip(graph.inputs, active, strict=True)
+    ]
+    pushed = pushforward(graph.outputs, graph.inputs, tangents)
+    given = tuple(t for t in tangents if t is not None)
+    results = tuple(t for t in pushed if t is not None)
+    made = Graph(f"jvp_{graph.name}", (*graph.inputs, *given), (*graph.outputs, *results))
+    return made, tuple(t is not None for t in pushed)
+
+
+class Engine:
+    """The transforms of graphs that derivative rules of region ops may call."""
+
+    jvp = staticmethod(jvp_graph)
+
+    @staticmethod
+    def vjp(graph: Graph, wanted: Sequence[bool], given: Sequence[bool]) -> Graph:
+        from .vjp import vjp_graph
+
+        return vjp_graph(graph, wanted, given)
+
+
+def tangent_item(node: Node, index: int) -> Node:
+    """Result ``index`` of a tangent computed by a region op."""
+    return item(node, index)
