@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir import BYTES, Buffer, Var
+from ..scalars import numpy_dtype
 from . import capi
 from .emit import Emitter
 from .instructions import memory_type
-from .jit import numpy_dtype
 
 if TYPE_CHECKING:
     from .pycall import CallSpec, Leaf, Node, Param

@@ -90,6 +90,14 @@ def _div(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
     return e.value(f"fdiv {e.fast_flags()}{VALUE_TYPES[dtype]} {args[0]}, {args[1]}")
 
 
+def _fma(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
+    if dtype != "f16":
+        return _call(e, "fma", dtype, args)
+    wide = [cast_text(e, a, "f16", "f64") for a in args]
+    listed = ", ".join(f"double {v}" for v in wide)
+    return _double_to_half(e, e.value(f"call double @llvm.fma.f64({listed})"))
+
+
 def _neg(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
     kind = VALUE_TYPES[dtype]
     return e.value(f"fneg {kind} {args[0]}" if dtype in FLOATS else f"sub {kind} 0, {args[0]}")
@@ -383,7 +391,7 @@ _EMITTERS: dict[str, Callable[[Emitter, Let, str, list[str]], str]] = {
     "minimum": _extremum("minimum"),
     "maximum": _extremum("maximum"),
     "copysign": _intrinsic("copysign"),
-    "fma": _intrinsic("fma"),
+    "fma": _fma,
     "sqrt": _intrinsic("sqrt"),
     "floor": _intrinsic("floor"),
     "ceil": _intrinsic("ceil"),

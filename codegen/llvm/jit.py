@@ -15,23 +15,13 @@ from typing import Any
 import llvmlite.binding as binding
 import numpy as np
 
-from ..ir import BYTES, Program
+from ..ir import Program
+from ..scalars import numpy_dtype
 from .emit import Emitter
 from .machine import Machine, host
 from .optimise import Options, optimise, parse
 
-__all__ = ["Code", "Native", "assemble", "compile_program", "numpy_dtype"]
-
-_NUMPY = {"bool": "?", "f16": "f2", "f32": "f4", "f64": "f8"}
-
-
-def numpy_dtype(dtype: str) -> np.dtype[Any]:
-    """The NumPy dtype of an IR dtype name.
-
-    >>> numpy_dtype("f32"), numpy_dtype("u8")
-    (dtype('float32'), dtype('uint8'))
-    """
-    return np.dtype(_NUMPY.get(dtype) or f"{dtype[0]}{BYTES[dtype]}")
+__all__ = ["Code", "Native", "assemble", "compile_program"]
 
 
 class Code:
@@ -124,8 +114,8 @@ class Native:
     def run(self, arrays: Mapping[str, np.ndarray[Any, Any]], sizes: Sequence[int] = ()) -> None:
         """Run on arrays by buffer name; outputs are written in place.
 
-        Arrays are C-contiguous, of their buffer's dtype and number of elements (ValueError otherwise).
-        MemoryError when scratch memory cannot be had."""
+        Arrays are C-contiguous, of their buffer's dtype and number of elements (ValueError
+        otherwise). MemoryError when scratch memory cannot be had."""
         buffers = self.program.arguments()
         values = dict(zip(self.program.sizes, sizes, strict=True))
         pointers = (ctypes.c_void_p * max(1, len(buffers)))()

@@ -28,7 +28,12 @@ class Machine:
         """A new llvmlite TargetMachine; ``level`` 0 to 3 is the code generator's effort."""
         target = binding.Target.from_triple(self.triple)
         return target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=level, reloc="default", jit=True
+            cpu=self.cpu,
+            features=self.features,
+            opt=level,
+            reloc="pic",
+            codemodel="small",
+            jit=True,
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..ir import BYTES, Buffer, Program, Role, Var
+from ..scalars import numpy_dtype
 from . import capi
 from .arguments import Arguments
 from .cost import is_long
@@ -135,16 +136,9 @@ def build_entry(program: Program, spec: CallSpec, *, fast_math: bool = False) ->
     capi.register()
     emitter = _write(program, spec, fast_math)
     code = Code(emitter.finish(), host(), emitter.options(), ["entry", *emitter.exports()[1:]])
-    objects = (spec, tuple(np.dtype(d) for d in _NUMPY_NAMES.values()))
+    objects = (spec, tuple(numpy_dtype(d) for d in BYTES))
     owner = capi.Owner(spec.name, code, objects, code.addresses["entry"])
     return Entry(program, spec, capi.new_function(owner), fast_math)
-
-
-_NUMPY_NAMES = {
-    d: {"bool": "bool", "f": "float", "i": "int", "u": "uint"}[d if d == "bool" else d[0]]
-    + ("" if d == "bool" else d[1:])
-    for d in BYTES
-}
 
 
 def _write(program: Program, spec: CallSpec, fast_math: bool) -> Emitter:

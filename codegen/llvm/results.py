@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..ir import BYTES, Buffer, Var
+from ..scalars import numpy_dtype
 from . import capi
 from .arguments import Arguments, object_pointer
 from .emit import Emitter
 from .instructions import memory_type
-from .jit import numpy_dtype
 
 if TYPE_CHECKING:
     from .pycall import CallSpec, Leaf, Result
