@@ -1,5 +1,6 @@
 """The table of operations: one entry each; importing this package registers them all."""
 
+from .control import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, item, symbol
+from ..ir.op import Rules
 from ..ir.walk import dependents, topological
 from ..ops.shape import broadcast_to
+from .jvp import Engine
 
 __all__ = ["batch_graph", "batch_nodes"]
 
@@ -46,11 +48,11 @@ def batch_nodes(
             done[node.id] = node.op(*inputs, **node.attributes)
             batched[node.id] = False
             continue
-        result = node.op.batch(inputs, which, **node.attributes)
-        if isinstance(result, tuple):  # an op with several results says which have the axis
-            done[node.id], batched[node.id] = result
+        if isinstance(node.op.derivative, Rules):  # a region: it says which results have the axis
+            done[node.id], batched[node.id] = node.op.batch(Engine, inputs, which, **node.attributes)
         else:
-            done[node.id], batched[node.id] = result, True
+            done[node.id] = node.op.batch(inputs, which, **node.attributes)
+            batched[node.id] = True
     return [(done[node.id], bool(batched[node.id])) for node in outputs]
 
 

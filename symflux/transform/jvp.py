@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..ir.graph import Graph
-from ..ir.node import ITEM, Node, constant, item, symbol
+from ..ir.node import ITEM, Node, constant, symbol
 from ..ir.op import Jvp, Linear, NotDifferentiable, Partials, Rules, Selection
 from ..ir.origin import derived
 from ..ir.types import TupleType, is_floating
@@ -161,7 +161,12 @@ class Engine:
 
         return vjp_graph(graph, wanted, given)
 
+    @staticmethod
+    def batch(
+        graph: Graph, which: Sequence[bool], size: int, force: Sequence[bool]
+    ) -> tuple[Graph, tuple[bool, ...]]:
+        from .batch import batch_graph
 
-def tangent_item(node: Node, index: int) -> Node:
-    """Result ``index`` of a tangent computed by a region op."""
-    return item(node, index)
+        return batch_graph(graph, which, size, force)
+
+    not_differentiable = staticmethod(not_differentiable)

@@ -318,8 +318,3 @@ def vjp_graph(graph: Graph, wanted: Sequence[bool], given: Sequence[bool]) -> Gr
     )
     inputs = (*graph.inputs, *(c for c in cotangents if c is not None))
     return Graph(f"vjp_{graph.name}", inputs, results)
-
-
-def cotangent_like(node: Any) -> Node:
-    """A cotangent of ones."""
-    return match_shape(constant(1, node.dtype), node.shape)
