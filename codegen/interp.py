@@ -54,7 +54,7 @@ def run(
 ) -> None:
     """Run ``program`` on ``arrays``, writing its OUTPUT and INOUT buffers in place.
 
-    ``arrays`` holds for every INPUT, OUTPUT and INOUT buffer, by name, a one-dimensional, contiguous
+    ``arrays`` holds for every INPUT, OUTPUT and INOUT buffer, by name, a contiguous one-dimensional
     array of the buffer's dtype and size; ``sizes`` are the values of ``program.sizes``. Raises
     ValueError for arguments that do not fit, InterpreterError for an access out of bounds or a read
     of an element that was never written.

@@ -102,7 +102,7 @@ def parse_program(text: str) -> Program:
 
     >>> parse_program("program p {\\n  kernel k {\\n    store y[0], 1\\n  }\\n}")
     Traceback (most recent call last):
-    symflux.codegen.text.ParseError: line 3, column 11: no buffer is named y
+    symflux.codegen.parse.ParseError: line 3, column 11: no buffer is named y
     """
     return _Parser(text).program()
 
