@@ -20,7 +20,6 @@ from ..ir import (
     Contract,
     If,
     Index,
-    Kernel,
     Let,
     Load,
     Loop,
@@ -31,7 +30,7 @@ from ..ir import (
     Store,
     Var,
     While,
-    blocks_of,
+    walk,
 )
 from ..scalars import SCALARS
 from .instructions import cast_text, constant_text, instruction, memory_type, value_type
@@ -42,6 +41,10 @@ __all__ = ["Emitter"]
 
 #: arenas up to this many bytes live on the stack
 STACK_ARENA = 64 * 1024
+#: statements for each loop from which on LLVM's passes are not worth their time
+STRAIGHT_LINE = 1500
+#: statements from which on the code generator hurries
+HUGE = 200_000
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ class _Function:
     values: dict[Var, str] = field(default_factory=dict)
     pointers: dict[Buffer, str] = field(default_factory=dict)
     indices: list[dict[Index, str]] = field(default_factory=lambda: [{}])
+    name: str = ""
     names: int = 0
     label: str = "entry"
     access_group: str = ""
@@ -124,6 +128,24 @@ class Emitter:
         function.allocas.append(f"  {name} = alloca {type}{amount}, align {align}")
         return name
 
+    def late_alloca(self, align: int = 8) -> str:
+        """Stack memory of a type that ``set_alloca`` will say before the function is finished."""
+        name = self.fresh("stack")
+        self._function.allocas.append(f"  {name} = alloca LATER, align {align}")
+        return name
+
+    def set_alloca(self, name: str, type: str) -> None:
+        """Say the type of a ``late_alloca``."""
+        allocas = self._function.allocas
+        start = f"  {name} = alloca LATER"
+        place = next(n for n, line in enumerate(allocas) if line.startswith(start))
+        allocas[place] = allocas[place].replace("LATER", type)
+
+    @property
+    def function_name(self) -> str:
+        """The name (without ``@``) of the function being written."""
+        return self._function.name
+
     def metadata(self, text: str, *, distinct: bool = False) -> str:
         """A new module-level metadata node; its name. ``SELF`` in the text stands for the node."""
         name = f"!{len(self._metadata)}"
@@ -152,7 +174,9 @@ class Emitter:
         """Write one function: ``header`` is all up to its attributes; the body is the ``with`` block.
 
         Nests: while one function is being written, another may be."""
-        outer, self._function = self._function, _Function(strict=strict)
+        found = re.search(r"@([A-Za-z0-9_.]+)\(", header)
+        name = found.group(1) if found else ""
+        outer, self._function = self._function, _Function(name=name, strict=strict)
         try:
             yield
             inner = self._function
@@ -255,6 +279,10 @@ class Emitter:
 
     def block(self, block: Block) -> list[str]:
         """Write a block's statements; the values it yields."""
+        from . import split  # writes functions through this class
+
+        if not self._function.access_group and split.is_long(block):
+            return split.write_in_pieces(self, block)
         for statement in block.statements:
             self.statement(statement)
         return [self.operand(operand) for operand in block.yields]
@@ -563,7 +591,18 @@ class Emitter:
         return ["call", "release"] if self.program.arena > STACK_ARENA else ["call"]
 
     def options(self) -> Options:
-        """How hard LLVM should work on the written module."""
+        """How hard LLVM should work on the written module.
+
+        Long straight lines come out of the array compiler without anything left to simplify; the
+        code generator alone makes of them what O1 makes, in half the time."""
+        statements = sum(1 for k in self.program.kernels for _ in walk(k.body))
+        loops = sum(
+            isinstance(s, Loop) and s.mode != "unroll"
+            for k in self.program.kernels
+            for s in walk(k.body)
+        )
+        if statements > STRAIGHT_LINE * (1 + loops):
+            return Options(level=0, code_level=2 if statements < HUGE else 1)
         return Options()
 
     def finish(self) -> str:
@@ -578,23 +617,16 @@ class Emitter:
         return "\n".join((head, *self._text, attributes, *self._metadata, ""))
 
 
-def buffers_of(kernel: Kernel) -> list[Buffer]:
-    """The buffers a kernel touches, in order of first use."""
+def buffers_of(block: Block) -> list[Buffer]:
+    """The buffers a block touches, in order of first use."""
     found: dict[Buffer, None] = {}
-    stack = [iter(kernel.body.statements)]
-    while stack:
-        statement = next(stack[-1], None)
-        if statement is None:
-            stack.pop()
-            continue
+    for statement in walk(block):
         match statement:
             case Load() | Store():
                 found[statement.buffer] = None
             case Contract():
                 found[statement.a] = None
                 found[statement.b] = None
-        for inner in blocks_of(statement):
-            stack.append(iter(inner.statements))
     return list(found)
 
 

@@ -155,7 +155,7 @@ def write_program(e: Emitter, *, call: bool = True) -> None:
     kernels = []
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
-        buffers = buffers_of(kernel)
+        buffers = buffers_of(kernel.body)
         _write_kernel(e, kernel, name, buffers)
         kernels.append((name, buffers))
 

@@ -1,0 +1,449 @@
+"""The inner loops of contractions: register tiles, rows of dot products, packing of panels.
+
+Each function here writes one LLVM function into the module, once for each set of parameters, and
+answers its name; strides are arguments, so contractions of different shapes share them. Strides are
+in bytes.
+
+The register tile follows Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
+(ACM TOMS 34, 2008): ``rows`` by ``vectors`` accumulators stay in registers while k runs; each step
+loads the vectors of b and adds to every row its element of a times them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..ir import BYTES
+from ..scalars import FLOATS, SIGNED
+from .instructions import constant_text, memory_type
+
+if TYPE_CHECKING:
+    from .emit import Emitter
+
+__all__ = ["DotKernel", "TileKernel", "dot_kernel", "pack_kernel", "tile_kernel"]
+
+#: rows addressed from one pointer: x86 reaches p, p + s and p + 2s without extra instructions
+_GROUP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TileKernel:
+    """``c[rows, columns] (+)= a[rows, k] @ b[k, columns]`` for up to ``vectors * lanes`` columns.
+
+    ``a`` and ``b`` are the operands' dtypes, ``acc`` that of the sum and of ``c``. Columns lie side by
+    side in b and c. With ``adds`` the sum starts from c when the argument ``more`` is 1."""
+
+    a: str
+    b: str
+    acc: str
+    rows: int
+    vectors: int
+    lanes: int
+    adds: bool = False
+
+    @property
+    def columns(self) -> int:
+        return self.vectors * self.lanes
+
+
+@dataclass(frozen=True, slots=True)
+class DotKernel:
+    """``c[rows, columns] (+)= a[rows, k] @ b[columns, k]^T``, k side by side in both operands.
+
+    Sums are kept in ``rows * columns * depth`` vectors along k and added up at the end. With ``adds``
+    the sum starts from c when the argument ``more`` is 1."""
+
+    a: str
+    b: str
+    acc: str
+    rows: int
+    columns: int
+    depth: int
+    lanes: int
+    adds: bool = False
+
+
+def _vector(lanes: int, dtype: str) -> str:
+    return f"<{lanes} x {memory_type(dtype)}>"
+
+
+def _suffix(lanes: int, dtype: str) -> str:
+    kind = memory_type(dtype)
+    return f"v{lanes}" + {"half": "f16", "float": "f32", "double": "f64"}.get(kind, kind)
+
+
+def splat(e: Emitter, value: str, lanes: int, kind: str) -> str:
+    """A vector of equal elements of an LLVM type."""
+    vector = f"<{lanes} x {kind}>"
+    one = e.value(f"insertelement {vector} poison, {kind} {value}, i64 0", "s")
+    zeros = f"<{lanes} x i32> zeroinitializer"
+    return e.value(f"shufflevector {vector} {one}, {vector} poison, {zeros}", "s")
+
+
+def convert(e: Emitter, value: str, lanes: int, source: str, target: str) -> str:
+    """A vector (or with ``lanes`` 0 a scalar) as loaded from memory, widened to ``target``."""
+    if source == target:
+        return value
+    have = memory_type(source) if not lanes else _vector(lanes, source)
+    want = memory_type(target) if not lanes else _vector(lanes, target)
+    if source in FLOATS:
+        word = "fpext"
+    elif target in FLOATS:
+        word = "sitofp" if source in SIGNED else "uitofp"
+    elif BYTES[source] == BYTES[target]:
+        return value
+    else:
+        word = "sext" if source in SIGNED else "zext"
+    return e.value(f"{word} {have} {value} to {want}", "w")
+
+
+def multiply_add(e: Emitter, x: str, y: str, total: str, lanes: int, dtype: str) -> str:
+    """``x * y + total``: one rounding for floats, wrapping for integers."""
+    vector = _vector(lanes, dtype)
+    if dtype in FLOATS:
+        name = f"@llvm.fma.{_suffix(lanes, dtype)}"
+        return e.value(f"call {vector} {name}({vector} {x}, {vector} {y}, {vector} {total})", "f")
+    term = e.value(f"mul {vector} {x}, {y}", "f")
+    return e.value(f"add {vector} {total}, {term}", "f")
+
+
+def zero(lanes: int, dtype: str) -> str:
+    return "zeroinitializer" if lanes else constant_text(0, dtype)
+
+
+def masks(e: Emitter, count: str, vectors: int, lanes: int) -> list[str]:
+    """For each vector a mask of the lanes whose number is below ``count`` (an i64)."""
+    short = e.value(f"trunc i64 {count} to i32", "n")
+    many = splat(e, short, lanes, "i32")
+    found = []
+    for v in range(vectors):
+        numbers = ", ".join(f"i32 {v * lanes + n}" for n in range(lanes))
+        found.append(e.value(f"icmp ugt <{lanes} x i32> {many}, <{numbers}>", "mask"))
+    return found
+
+
+def masked_load(e: Emitter, pointer: str, mask: str, lanes: int, dtype: str) -> str:
+    """The elements that the mask selects; 0 elsewhere."""
+    vector, name = _vector(lanes, dtype), f"@llvm.masked.load.{_suffix(lanes, dtype)}.p0"
+    bits = f"<{lanes} x i1>"
+    _declare(e, f"declare {vector} {name}(ptr, i32 immarg, {bits}, {vector})")
+    arguments = f"ptr {pointer}, i32 {BYTES[dtype]}, {bits} {mask}, {vector} zeroinitializer"
+    return e.value(f"call {vector} {name}({arguments})", "v")
+
+
+def masked_store(e: Emitter, value: str, pointer: str, mask: str, lanes: int, dtype: str) -> None:
+    """Store the elements that the mask selects."""
+    vector, name = _vector(lanes, dtype), f"@llvm.masked.store.{_suffix(lanes, dtype)}.p0"
+    bits = f"<{lanes} x i1>"
+    _declare(e, f"declare void {name}({vector}, ptr, i32 immarg, {bits})")
+    e.line(f"call void {name}({vector} {value}, ptr {pointer}, i32 {BYTES[dtype]}, {bits} {mask})")
+
+
+def _declare(e: Emitter, text: str) -> None:
+    """Declare an intrinsic once; spelled out, so that LLVM accepts its older signatures too."""
+    if text not in e.helpers:
+        e.helpers[text] = text
+        e.add_function(text)
+
+
+def offset(e: Emitter, pointer: str, amount: str | int) -> str:
+    """A pointer so many bytes on."""
+    if str(amount) == "0":
+        return pointer
+    return e.value(f"getelementptr i8, ptr {pointer}, i64 {amount}", "p")
+
+
+def _row_pointers(e: Emitter, bases: list[str], stride: str, twice: str, rows: int) -> list[str]:
+    found = []
+    for row in range(rows):
+        base, step = bases[row // _GROUP], row % _GROUP
+        found.append(base if step == 0 else offset(e, base, stride if step == 1 else twice))
+    return found
+
+
+def _group_bases(e: Emitter, pointer: str, stride: str, rows: int) -> list[str]:
+    bases = [pointer]
+    for row in range(_GROUP, rows, _GROUP):
+        bases.append(offset(e, pointer, e.value(f"mul nsw i64 {stride}, {row}", "x")))
+    return bases
+
+
+def tile_kernel(e: Emitter, kernel: TileKernel) -> str:
+    """The name of the function
+
+    ``void (ptr a, i64 am, i64 ak, ptr b, i64 bk, ptr c, i64 cm, i64 k, i64 columns, i1 more)``."""
+    if kernel in e.helpers:
+        return e.helpers[kernel]
+    name = e.global_name(f"tile_{kernel.acc}_{kernel.rows}x{kernel.columns}")
+    e.helpers[kernel] = name
+    pointer = "ptr noalias nocapture noundef"
+    header = (
+        f"define internal void {name}({pointer} readonly %a, i64 %am, i64 %ak, "
+        f"{pointer} readonly %b, i64 %bk, {pointer} %c, i64 %cm, "
+        f"i64 %k, i64 %columns, i1 %more)"
+    )
+    with e.function(header, attributes="#2"):
+        _tile_body(e, kernel)
+        e.line("ret void")
+    return name
+
+
+def _tile_body(e: Emitter, kernel: TileKernel) -> None:
+    rows, vectors, lanes, acc = kernel.rows, kernel.vectors, kernel.lanes, kernel.acc
+    width = lanes * BYTES[acc]
+    mask = masks(e, "%columns", vectors, lanes)
+    twice = e.value("shl i64 %am, 1", "x") if rows > 2 else "0"
+    places = [
+        offset(e, row, v * width)
+        for row in _each_row(e, "%c", "%cm", rows)
+        for v in range(vectors)
+    ]
+    starts = [zero(lanes, acc)] * (rows * vectors)
+    if kernel.adds:
+        more = splat(e, "%more", lanes, "i1")
+        starts = [
+            masked_load(e, place, _both(e, mask[n % vectors], more, lanes), lanes, acc)
+            for n, place in enumerate(places)
+        ]
+    bases = _group_bases(e, "%a", "%am", rows)
+
+    def step(i: str, carried: list[str]) -> list[str]:
+        pointers, b, sums = carried[: len(bases)], carried[len(bases)], carried[len(bases) + 1 :]
+        columns = []
+        for v in range(vectors):
+            place = offset(e, b, v * lanes * BYTES[kernel.b])
+            loaded = masked_load(e, place, mask[v], lanes, kernel.b)
+            columns.append(convert(e, loaded, lanes, kernel.b, acc))
+        following = []
+        for row, place in enumerate(_row_pointers(e, pointers, "%am", twice, rows)):
+            x = e.value(f"load {memory_type(kernel.a)}, ptr {place}, align {BYTES[kernel.a]}", "x")
+            x = splat(e, convert(e, x, 0, kernel.a, acc), lanes, memory_type(acc))
+            for v in range(vectors):
+                total = sums[row * vectors + v]
+                following.append(multiply_add(e, x, columns[v], total, lanes, acc))
+        return [*(offset(e, p, "%ak") for p in pointers), offset(e, b, "%bk"), *following]
+
+    inits = [*(("ptr", p) for p in bases), ("ptr", "%b")]
+    inits += [(_vector(lanes, acc), start) for start in starts]
+    results = e.counted_loop("%k", step, inits=inits, hint="k")
+    for n, (place, total) in enumerate(zip(places, results[len(bases) + 1 :], strict=True)):
+        masked_store(e, total, place, mask[n % vectors], lanes, acc)
+
+
+def _each_row(e: Emitter, pointer: str, stride: str, rows: int) -> list[str]:
+    found = [pointer]
+    for _ in range(rows - 1):
+        found.append(offset(e, found[-1], stride))
+    return found
+
+
+def _both(e: Emitter, one: str, other: str, lanes: int) -> str:
+    return e.value(f"and <{lanes} x i1> {one}, {other}", "mask")
+
+
+def dot_kernel(e: Emitter, kernel: DotKernel) -> str:
+    """The name of the function
+
+    ``void (ptr a, i64 am, ptr b, i64 bn, ptr c, i64 cm, i64 cn, i64 k, i1 more)``."""
+    if kernel in e.helpers:
+        return e.helpers[kernel]
+    name = e.global_name(f"dot_{kernel.acc}_{kernel.rows}x{kernel.columns}")
+    e.helpers[kernel] = name
+    pointer = "ptr noalias nocapture noundef"
+    header = (
+        f"define internal void {name}({pointer} readonly %a, i64 %am, {pointer} readonly %b, "
+        f"i64 %bn, {pointer} %c, i64 %cm, i64 %cn, i64 %k, i1 %more)"
+    )
+    with e.function(header, attributes="#2"):
+        _dot_body(e, kernel)
+        e.line("ret void")
+    return name
+
+
+def _dot_body(e: Emitter, kernel: DotKernel) -> None:
+    rows, columns, depth, lanes, acc = (
+        kernel.rows, kernel.columns, kernel.depth, kernel.lanes, kernel.acc,
+    )  # fmt: skip
+    step = depth * lanes
+    vector = _vector(lanes, acc)
+    whole = e.value(f"udiv i64 %k, {step}", "n")
+    bases = [*_each_row(e, "%a", "%am", rows), *_each_row(e, "%b", "%bn", columns)]
+
+    def terms(pointers: list[str], sums: list[str], mask: list[str]) -> list[str]:
+        following = list(sums)
+        for d in range(depth):
+            vectors = []
+            for n, pointer in enumerate(pointers):
+                source = kernel.a if n < rows else kernel.b
+                place = offset(e, pointer, d * lanes * BYTES[source])
+                if mask:
+                    loaded = masked_load(e, place, mask[d], lanes, source)
+                else:
+                    loaded = e.value(
+                        f"load {_vector(lanes, source)}, ptr {place}, align {BYTES[source]}", "v"
+                    )
+                vectors.append(convert(e, loaded, lanes, source, acc))
+            for n in range(rows * columns):
+                x, y = vectors[n // columns], vectors[rows + n % columns]
+                at = n * depth + d
+                following[at] = multiply_add(e, x, y, following[at], lanes, acc)
+        return following
+
+    def advance(pointers: list[str]) -> list[str]:
+        sizes = [BYTES[kernel.a]] * rows + [BYTES[kernel.b]] * columns
+        return [offset(e, p, step * size) for p, size in zip(pointers, sizes, strict=True)]
+
+    def body(i: str, carried: list[str]) -> list[str]:
+        pointers, sums = carried[: len(bases)], carried[len(bases) :]
+        following = terms(pointers, sums, [])
+        return [*advance(pointers), *following]
+
+    inits = [("ptr", p) for p in bases]
+    inits += [(vector, zero(lanes, acc))] * (rows * columns * depth)
+    results = e.counted_loop(whole, body, inits=inits, hint="k")
+    left = e.value(f"urem i64 %k, {step}", "n")
+    sums = terms(results[: len(bases)], results[len(bases) :], masks(e, left, depth, lanes))
+    for n in range(rows * columns):
+        total = _total(e, sums[n * depth : (n + 1) * depth], lanes, acc)
+        row, column = divmod(n, columns)
+        place = offset(e, "%c", e.value(f"mul i64 %cm, {row}", "x") if row else 0)
+        place = offset(e, place, e.value(f"mul i64 %cn, {column}", "x") if column else 0)
+        _store_total(e, total, place, kernel)
+
+
+def _store_total(e: Emitter, total: str, place: str, kernel: DotKernel) -> None:
+    kind, align = memory_type(kernel.acc), BYTES[kernel.acc]
+    if kernel.adds:
+        before = e.value(f"load {kind}, ptr {place}, align {align}", "v")
+        nothing = constant_text(0, kernel.acc)
+        before = e.value(f"select i1 %more, {kind} {before}, {kind} {nothing}", "v")
+        word = "fadd" if kernel.acc in FLOATS else "add"
+        total = e.value(f"{word} {kind} {before}, {total}", "v")
+    e.line(f"store {kind} {total}, ptr {place}, align {align}")
+
+
+def _total(e: Emitter, sums: list[str], lanes: int, acc: str) -> str:
+    """The sum of all elements of a few vectors: vectors pairwise, then lanes in LLVM's fixed tree."""
+    vector, kind, is_float = _vector(lanes, acc), memory_type(acc), acc in FLOATS
+    while len(sums) > 1:
+        pairs = [sums[i : i + 2] for i in range(0, len(sums), 2)]
+        word = "fadd" if is_float else "add"
+        sums = [
+            e.value(f"{word} {vector} {p[0]}, {p[1]}", "f") if len(p) == 2 else p[0] for p in pairs
+        ]
+    name = f"@llvm.vector.reduce.{'f' if is_float else ''}add.{_suffix(lanes, acc)}"
+    start = f"{kind} {constant_text(-0.0, acc)}, " if is_float else ""
+    flags = "reassoc " if is_float else ""
+    return e.value(f"call {flags}{kind} {name}({start}{vector} {sums[0]})", "total")
+
+
+def pack_kernel(
+    e: Emitter, source: str, target: str, lanes: int, vectors: int, *, transposes: bool
+) -> str:
+    """The name of a function that copies a panel so that its columns lie side by side:
+
+    ``void (ptr from, i64 fk, i64 fn, ptr to, i64 k, i64 columns)`` sets ``to[k, n]`` (rows of
+    ``vectors * lanes`` elements) to ``from[k, n]`` for n < columns. With ``transposes``, ``fk`` is the
+    size of an element and the copy goes through registers in square blocks of ``_SQUARE``; it may
+    write up to ``_SQUARE - 1`` rows more than k."""
+    key = ("pack", source, target, lanes, vectors, transposes)
+    if key in e.helpers:
+        return e.helpers[key]
+    name = e.global_name(f"{'transpose' if transposes else 'pack'}_{source}_{vectors * lanes}")
+    e.helpers[key] = name
+    pointer = "ptr noalias nocapture noundef"
+    header = (
+        f"define internal void {name}({pointer} readonly %from, i64 %fk, i64 %fn, "
+        f"{pointer} %to, i64 %k, i64 %columns)"
+    )
+    with e.function(header, attributes="#2"):
+        if transposes:
+            _transpose_body(e, source, vectors * lanes)
+        else:
+            _pack_body(e, source, target, vectors * lanes)
+        e.line("ret void")
+    return name
+
+
+#: side of the square blocks that are transposed in registers
+_SQUARE = 8
+
+
+def _pack_body(e: Emitter, source: str, target: str, width: int) -> None:
+    """Element by element, any strides."""
+    have, want = memory_type(source), memory_type(target)
+
+    def row(k: str, _: list[str]) -> list[str]:
+        start = offset(e, "%from", e.value(f"mul i64 {k}, %fk", "x"))
+        end = offset(e, "%to", e.value(f"mul i64 {k}, {width * BYTES[target]}", "x"))
+
+        def element(n: str, _: list[str]) -> list[str]:
+            place = offset(e, start, e.value(f"mul i64 {n}, %fn", "x"))
+            value = e.value(f"load {have}, ptr {place}, align {BYTES[source]}", "v")
+            value = convert(e, value, 0, source, target)
+            goal = e.value(f"getelementptr {want}, ptr {end}, i64 {n}", "p")
+            e.line(f"store {want} {value}, ptr {goal}, align {BYTES[target]}")
+            return []
+
+        e.counted_loop("%columns", element, hint="n")
+        return []
+
+    e.counted_loop("%k", row, hint="k")
+
+
+def _transpose_body(e: Emitter, dtype: str, width: int) -> None:
+    """Square blocks through registers. Columns past the last repeat it: nothing reads their copies."""
+    size = BYTES[dtype]
+    blocks = e.value(f"udiv i64 {e.value(f'add i64 %k, {_SQUARE - 1}', 'n')}, {_SQUARE}", "n")
+    groups = e.value(f"udiv i64 {e.value(f'add i64 %columns, {_SQUARE - 1}', 'n')}, {_SQUARE}", "n")
+    last = e.value("sub i64 %columns, 1", "n")
+
+    def block(k: str, _: list[str]) -> list[str]:
+        first = e.value(f"mul i64 {k}, {_SQUARE}", "k")
+        (mask,) = masks(e, e.value(f"sub i64 %k, {first}", "n"), 1, _SQUARE)
+        start = offset(e, "%from", e.value(f"mul i64 {first}, {size}", "x"))
+        end = offset(e, "%to", e.value(f"mul i64 {first}, {width * size}", "x"))
+
+        def group(g: str, _: list[str]) -> list[str]:
+            column = e.value(f"mul i64 {g}, {_SQUARE}", "n")
+            rows = []
+            for n in range(_SQUARE):
+                at = e.value(f"add i64 {column}, {n}", "n")
+                at = e.value(f"call i64 @llvm.smin.i64(i64 {at}, i64 {last})", "n")
+                place = offset(e, start, e.value(f"mul i64 {at}, %fn", "x"))
+                rows.append(masked_load(e, place, mask, _SQUARE, dtype))
+            goal = offset(e, end, e.value(f"mul i64 {column}, {size}", "x"))
+            kind = _vector(_SQUARE, dtype)
+            for n, row in enumerate(_transposed(e, rows, dtype)):
+                place = offset(e, goal, n * width * size)
+                e.line(f"store {kind} {row}, ptr {place}, align {size}")
+            return []
+
+        e.counted_loop(groups, group, hint="g")
+        return []
+
+    e.counted_loop(blocks, block, hint="k")
+
+
+def _transposed(e: Emitter, rows: list[str], dtype: str) -> list[str]:
+    """A square block transposed by exchanging off-diagonal quarters, halves first (Eklundh, "A fast
+    computer method for matrix transposing", IEEE Trans. Computers C-21, 1972)."""
+    side = len(rows)
+    kind = _vector(side, dtype)
+    rows = list(rows)
+    step = side // 2
+    while step:
+        upper = [c if not c & step else side + c - step for c in range(side)]
+        lower = [c + step if not c & step else side + c for c in range(side)]
+        for i in range(side):
+            if i & step:
+                continue
+            one, other = rows[i], rows[i + step]
+            for at, choice in ((i, upper), (i + step, lower)):
+                numbers = ", ".join(f"i32 {c}" for c in choice)
+                rows[at] = e.value(
+                    f"shufflevector {kind} {one}, {kind} {other}, <{side} x i32> <{numbers}>", "t"
+                )
+        step //= 2
+    return rows
