@@ -195,9 +195,7 @@ def _tile_body(e: Emitter, kernel: TileKernel) -> None:
     mask = masks(e, "%columns", vectors, lanes)
     twice = e.value("shl i64 %am, 1", "x") if rows > 2 else "0"
     places = [
-        offset(e, row, v * width)
-        for row in _each_row(e, "%c", "%cm", rows)
-        for v in range(vectors)
+        offset(e, row, v * width) for row in _each_row(e, "%c", "%cm", rows) for v in range(vectors)
     ]
     starts = [zero(lanes, acc)] * (rows * vectors)
     if kernel.adds:
