@@ -148,7 +148,7 @@ def _rounded(exact: Fraction, dtype: str) -> Any:
     unit = Fraction(2) ** max(exponent - digits + 1, lowest)
     rounded = round(size / unit) * unit  # Python rounds a Fraction's ties to even
     nearest = math.inf if rounded >= Fraction(2) ** (highest + 1) else float(rounded)
-    return numpy_dtype(dtype).type(math.copysign(nearest, exact))
+    return numpy_dtype(dtype).type(-nearest if exact < 0 else nearest)
 
 
 _SPECIAL: dict[str, Callable[[Sequence[Any], str], Any]] = {
