@@ -174,7 +174,7 @@ class _Parser:
 
     # names
 
-    def define(self, name: str, dtype: str, at: int | None = None) -> Var:
+    def define(self, name: str, dtype: str, at: int) -> Var:
         """The value ``%name``; ``at`` is where it was read."""
         if name in self.scope:
             self.fail(f"{name} is defined twice in its kernel", at)
@@ -389,13 +389,13 @@ class _Parser:
                 return self.loop_while(names)
         if len(names) != 1 or names[0][2] is not None:
             self.unexpected("loop, if or while" if names else "a statement, yield or }")
-        return self.assignment(names[0][1])
+        return self.assignment(names[0][1], names[0][0])
 
-    def assignment(self, name: str) -> Let | Load:
+    def assignment(self, name: str, at: int) -> Let | Load:
         if self.accept("load"):
             buffer, index = self.access()
             self.expect(":")
-            return Load(self.define(name, self.dtype()), buffer, index)
+            return Load(self.define(name, self.dtype(), at), buffer, index)
         reassociate = self.accept("reassociate")
         op = self.peek()
         if op not in SCALARS:
@@ -409,7 +409,7 @@ class _Parser:
         vars_ = [a.dtype if isinstance(a, Var) else None for a in raw]
         expected = expected_dtypes(op, dtype, vars_)
         args = tuple([_settled(a, e) for a, e in zip(raw, expected, strict=True)])
-        return Let(self.define(name, dtype), op, args, reassociate)
+        return Let(self.define(name, dtype, at), op, args, reassociate)
 
     def results(
         self, names: Sequence[tuple[int, str, str | None]], dtypes: Sequence[str]
@@ -504,9 +504,9 @@ class _Parser:
             stride_b = self.integer()
             self.expect(")")
             dims.append((role, name, extent, stride_a, stride_b))
-        name = self.value_name()
+        at, name = self.at, self.value_name()
         self.expect(":")
-        acc = self.define(name, self.dtype())
+        acc = self.define(name, self.dtype(), at)
         self.expect("{")
         with self.bare([d[1] for d in dims]) as variables:
             epilogue = self.block(())

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -116,7 +117,7 @@ def statement_text(statement: Statement, kernel: Kernel, sizes: Sequence[Var] = 
     """The first line of a statement (this very object) as it is printed within its kernel."""
     printer = _Printer(sizes, remember=statement)
     printer.kernel(kernel, 0)
-    return printer.lines[printer.remembered].strip()
+    return re.sub(r" +: (?=\w+$)", " : ", printer.lines[printer.remembered].strip())
 
 
 def _quoted(name: str) -> str:
@@ -360,6 +361,11 @@ def _literal(value: bool | int | float) -> str:
     return str(value)
 
 
+def _plain(value: bool | int | float) -> bool | int | float:
+    """What reading the literal back gives: a nan keeps its sign, not its payload."""
+    return math.copysign(math.nan, value) if value != value else value
+
+
 def _data_text(buffer: Buffer) -> str:
     """The elements of a const buffer; its bytes when they are many or the values lose something."""
     data = buffer.data or b""
@@ -367,6 +373,6 @@ def _data_text(buffer: Buffer) -> str:
     if data and len(data) % size == 0 and len(data) <= _MOST_LISTED * size:
         dtype = numpy_dtype(buffer.dtype)
         values = np.frombuffer(data, dtype).tolist()
-        if packed(values, buffer.dtype) == data:
+        if packed([_plain(v) for v in values], buffer.dtype) == data:
             return f"{{{', '.join([_literal(v) for v in values])}}}"
     return f'"{data.hex()}"'

@@ -176,6 +176,10 @@ def _check_arena(program: Program, used: dict[Buffer, tuple[int, int]]) -> None:
         open_.append((start + size * BYTES[temp.dtype], temp))
 
 
+def _hint(var: Var) -> str:
+    return f"{var.hint} " if var.hint else ""
+
+
 # -- statements -----------------------------------------------------------------------------------
 
 
@@ -192,7 +196,8 @@ class _Checker:
     current: Kernel | None = None
     number: int = 0
     here: Statement | None = None
-    guarded: int = 0  # how many ifs, whiles and empty loops are around
+    guarded: int = 0  # how many ifs and whiles are around
+    unreached: int = 0  # how many loops that never run are around
     scope: list[Var] = field(default_factory=list)
     epilogue_of: Contract | None = None
 
@@ -220,7 +225,7 @@ class _Checker:
         if var.dtype not in BYTES:
             self.fail(f"{var.dtype!r} is not a dtype")
         if var in self.assigned:
-            self.fail(f"%{var.hint or var.id} is assigned a second time")
+            self.fail(f"value {_hint(var)}is assigned a second time")
         self.assigned.add(var)
         self.ranges[var] = known
         self.scope.append(var)
@@ -356,9 +361,9 @@ class _Checker:
             self.used[buffer] = (first, self.number)
         for var, _ in index.terms:
             if var not in self.ranges:
-                self.fail(f"index variable {var.hint or var.id} is used where it is not defined")
+                self.fail(f"index variable {_hint(var)}is used where it is not defined")
             if var.dtype != "i64":
-                self.fail(f"index variable {var.hint or var.id} is {var.dtype}, not i64")
+                self.fail(f"index variable {_hint(var)}is {var.dtype}, not i64")
         if isinstance(buffer.size, int):
             self.bounds(buffer, buffer.size, index)
         elif not index.terms and index.offset < 0:
@@ -368,6 +373,8 @@ class _Checker:
         low, high, tight = index_range(index, self.ranges)
         if self.guarded or not tight:
             low, high = high, low  # only an interval that lies outside as a whole is wrong
+        if self.unreached:
+            return
         if low < 0:
             self.fail(f"the index goes down to {low}")
         if high >= size and high != float("inf"):
@@ -391,9 +398,9 @@ class _Checker:
         for param in loop.params:
             self.define(param, default_range(param.dtype))
         empty = known.high < 0
-        self.guarded += empty
+        self.unreached += empty
         self.block(loop.body, [p.dtype for p in loop.params], "the loop's body")
-        self.guarded -= empty
+        self.unreached -= empty
         self.close(mark)
         if loop.mode in _INDEPENDENT and not empty:
             self.report(misused_carry(loop))
@@ -458,15 +465,15 @@ class _Checker:
             if dim.role != "k":
                 self.define(dim.var, loop_range(dim.extent))
             elif dim.var in self.assigned:
-                self.fail(f"{dim.var.hint or dim.var.id} is assigned a second time")
+                self.fail(f"value {_hint(dim.var)}is assigned a second time")
             self.assigned.add(dim.var)
         self.define(contract.acc)
         empty = any(d.extent == 0 for d in contract.dims if d.role != "k")
-        self.guarded += empty
+        self.unreached += empty
         self.epilogue_of = contract
         self.block(contract.epilogue, (), "an epilogue")
         self.epilogue_of = None
-        self.guarded -= empty
+        self.unreached -= empty
         self.close(mark)
         if not empty:
             variables: dict[Var, int | None] = {
@@ -507,7 +514,7 @@ class _Checker:
         empty = any(e == 0 for e in extents)
         lowest = Index(offset.terms, offset.offset + sum(min(s, 0) for s in steps))
         highest = Index(offset.terms, offset.offset + sum(max(s, 0) for s in steps))
-        self.guarded += empty
+        self.unreached += empty
         self.access(buffer, lowest)
         self.access(buffer, highest)
-        self.guarded -= empty
+        self.unreached -= empty

@@ -1,0 +1,1 @@
+"""Tests of the loop IR, its companions and passes."""

@@ -1,0 +1,26 @@
+"""What every test shares: the flag that rewrites golden files, the guard against twin modules."""
+
+import sys
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite the expected parts of tests/filetests instead of comparing with them",
+    )
+
+
+@pytest.fixture
+def update_golden(request):
+    return request.config.getoption("--update-golden")
+
+
+@pytest.fixture(autouse=True)
+def no_twin_modules():
+    """Loaded as ``codegen``, not ``symflux.codegen``, every class of the package exists twice."""
+    yield
+    twins = [name for name in sys.modules if name == "codegen" or name.startswith("codegen.")]
+    assert not twins, f"imported at top level instead of as symflux.codegen: {twins}"

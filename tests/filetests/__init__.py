@@ -1,0 +1,1 @@
+"""IR text in, IR text out."""

@@ -1,0 +1,1 @@
+"""Random typed programs: passes and native code against the interpreter."""
