@@ -1,384 +1,348 @@
-"""One scalar operation of the loop IR as lines of LLVM IR.
+"""One scalar operation of the loop IR as lines of LLVM IR, on one value or on a vector of values.
 
-Every function here appends lines through an ``Emitter`` and answers the text of the result. The
-meaning is the ``meaning`` of the row in ``scalars.py`` (NumPy's), for every input: nothing traps and
-nothing is undefined, integer division by zero and float-to-integer casts out of range included (there
-NumPy itself gives whatever the processor gives).
+Every function here appends lines through a ``Writer``, whose ``lanes`` say how many values an operation
+works on (``kind`` and ``constant`` spell types and literals accordingly), and answers the name of the
+result. The meaning is the ``meaning`` of the row in ``scalars.py`` (NumPy's), for every input: nothing
+traps and nothing is undefined, integer division by zero and float-to-integer casts out of range
+included (there NumPy itself gives whatever the processor gives).
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..ir import BYTES, Const, Let, Operand
 from ..scalars import FLOATS, SIGNED, UNSIGNED
+from .types import VALUE_TYPES, constant_text, memory_type, value_type
 
 if TYPE_CHECKING:
-    from .emit import Emitter
+    from .writer import Writer
 
-__all__ = ["VALUE_TYPES", "cast_text", "constant_text", "instruction", "memory_type", "value_type"]
+__all__ = ["cast_text", "constant_text", "instruction", "memory_type", "value_type"]
 
-#: dtype -> LLVM type of a value in a register (a bool is one byte in memory, one bit in a register)
-VALUE_TYPES: dict[str, str] = {
-    "bool": "i1", "i8": "i8", "i16": "i16", "i32": "i32", "i64": "i64",
-    "u8": "i8", "u16": "i16", "u32": "i32", "u64": "i64",
-    "f16": "half", "f32": "float", "f64": "double",
-}  # fmt: skip
+Instruction = Callable[["Writer", Let, str, list[str]], str]
 
 
-def value_type(dtype: str) -> str:
-    """The LLVM type of a value: ``value_type("f64") == "double"``, ``value_type("bool") == "i1"``."""
-    return VALUE_TYPES[dtype]
+# -- building blocks ------------------------------------------------------------------------------
 
 
-def memory_type(dtype: str) -> str:
-    """The LLVM type of one element in memory: as a value, except that a bool takes a byte."""
-    return "i8" if dtype == "bool" else VALUE_TYPES[dtype]
+def _select(e: Writer, condition: str, dtype: str, yes: str, no: str) -> str:
+    kind = e.kind(dtype)
+    return e.value(f"select {e.kind('bool')} {condition}, {kind} {yes}, {kind} {no}")
 
 
-def constant_text(value: bool | int | float, dtype: str) -> str:
-    """A literal in LLVM's spelling; floats as bit patterns, so that no digit is lost."""
-    if dtype == "bool":
-        return "true" if value else "false"
+def _convert(e: Writer, word: str, x: str, source: str, target: str) -> str:
+    return e.value(f"{word} {e.kind(source)} {x} to {e.kind(target)}")
+
+
+def _binary(e: Writer, word: str, dtype: str, left: str, right: str) -> str:
+    return e.value(f"{word} {e.kind(dtype)} {left}, {right}")
+
+
+def _call(e: Writer, name: str, dtype: str, args: list[str], flags: str = "") -> str:
+    """An intrinsic. f16 computes as f32: half intrinsics would become calls of a run-time library."""
     if dtype == "f16":
-        return f"0xH{struct.unpack('<H', struct.pack('<e', float(value)))[0]:04X}"
-    if dtype == "f32":
-        value = struct.unpack("<f", struct.pack("<f", float(value)))[0]
-    if dtype in FLOATS:
-        return f"0x{struct.unpack('<Q', struct.pack('<d', float(value)))[0]:016X}"
-    bits = 8 * BYTES[dtype]
-    number = int(value) & ((1 << bits) - 1)
-    return str(number - (1 << bits) if number >> (bits - 1) else number)
+        wide = [_convert(e, "fpext", a, "f16", "f32") for a in args]
+        return _convert(e, "fptrunc", _call(e, name, "f32", wide, flags), "f32", "f16")
+    kind = e.kind(dtype)
+    listed = ", ".join(f"{kind} {v}" for v in args)
+    return e.value(f"call {flags}{kind} @llvm.{name}.{e.suffix(dtype)}({listed})")
 
 
-def _intrinsic_suffix(dtype: str) -> str:
-    return f"f{8 * BYTES[dtype]}" if dtype in FLOATS else VALUE_TYPES[dtype]
+# -- arithmetic -----------------------------------------------------------------------------------
 
 
-def _widened(e: Emitter, dtype: str, args: list[str]) -> tuple[str, list[str]]:
-    """f16 computes as f32: half intrinsics would become calls to a run-time library."""
-    if dtype != "f16":
-        return dtype, args
-    return "f32", [e.value(f"fpext half {a} to float") for a in args]
-
-
-def _narrowed(e: Emitter, dtype: str, result: str) -> str:
-    return e.value(f"fptrunc float {result} to half") if dtype == "f16" else result
-
-
-def _call(e: Emitter, name: str, dtype: str, args: list[str], flags: str = "") -> str:
-    wide, values = _widened(e, dtype, args)
-    kind = VALUE_TYPES[wide]
-    listed = ", ".join(f"{kind} {v}" for v in values)
-    text = f"call {flags}{kind} @llvm.{name}.{_intrinsic_suffix(wide)}({listed})"
-    return _narrowed(e, dtype, e.value(text))
-
-
-def _arithmetic(float_op: str, int_op: str) -> Callable[[Emitter, Let, str, list[str]], str]:
-    def emit(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-        kind = VALUE_TYPES[dtype]
+def _arithmetic(float_word: str, int_word: str) -> Instruction:
+    def emit(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
         if dtype in FLOATS:
-            return e.value(f"{float_op} {e.flags(let)}{kind} {args[0]}, {args[1]}")
-        return e.value(f"{int_op} {kind} {args[0]}, {args[1]}")
+            return _binary(e, f"{float_word} {e.flags(let)}".rstrip(), dtype, *args)
+        return _binary(e, int_word, dtype, *args)
 
     return emit
 
 
-def _div(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    return e.value(f"fdiv {e.fast_flags()}{VALUE_TYPES[dtype]} {args[0]}, {args[1]}")
+def _div(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    return _binary(e, f"fdiv {e.fast_flags()}".rstrip(), dtype, *args)
 
 
-def _fma(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
+def _fma(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
     if dtype != "f16":
         return _call(e, "fma", dtype, args)
-    wide = [cast_text(e, a, "f16", "f64") for a in args]
-    listed = ", ".join(f"double {v}" for v in wide)
-    return _double_to_half(e, e.value(f"call double @llvm.fma.f64({listed})"))
+    wide = [_convert(e, "fpext", a, "f16", "f64") for a in args]
+    return _double_to_half(e, _call(e, "fma", "f64", wide))
 
 
-def _neg(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[dtype]
-    return e.value(f"fneg {kind} {args[0]}" if dtype in FLOATS else f"sub {kind} 0, {args[0]}")
+def _neg(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    if dtype in FLOATS:
+        return e.value(f"fneg {e.kind(dtype)} {args[0]}")
+    return _binary(e, "sub", dtype, e.constant(0, dtype), args[0])
 
 
-def _abs(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[dtype]
+def _abs(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    kind = e.kind(dtype)
     if dtype in UNSIGNED:
         return args[0]
     if dtype in FLOATS:
-        return e.value(f"call {kind} @llvm.fabs.{_intrinsic_suffix(dtype)}({kind} {args[0]})")
-    return e.value(f"call {kind} @llvm.abs.{kind}({kind} {args[0]}, i1 false)")
+        return e.value(f"call {kind} @llvm.fabs.{e.suffix(dtype)}({kind} {args[0]})")
+    return e.value(f"call {kind} @llvm.abs.{e.suffix(dtype)}({kind} {args[0]}, i1 false)")
 
 
-def _sign(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[dtype]
+def _sign(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
     (x,) = args
-    if dtype in UNSIGNED:
-        return e.value(f"zext i1 {e.value(f'icmp ne {kind} {x}, 0')} to {kind}")
-    if dtype in SIGNED:
-        positive = e.value(f"zext i1 {e.value(f'icmp sgt {kind} {x}, 0')} to {kind}")
-        negative = e.value(f"zext i1 {e.value(f'icmp slt {kind} {x}, 0')} to {kind}")
-        return e.value(f"sub {kind} {positive}, {negative}")
-    zero, one, minus = (constant_text(v, dtype) for v in (0.0, 1.0, -1.0))
-    is_zero = e.value(f"fcmp oeq {kind} {x}, {zero}")
-    rest = e.value(f"select i1 {is_zero}, {kind} {zero}, {kind} {x}")  # -0 to 0; nan stays
-    is_negative = e.value(f"fcmp olt {kind} {x}, {zero}")
-    rest = e.value(f"select i1 {is_negative}, {kind} {minus}, {kind} {rest}")
-    is_positive = e.value(f"fcmp ogt {kind} {x}, {zero}")
-    return e.value(f"select i1 {is_positive}, {kind} {one}, {kind} {rest}")
+    if dtype not in FLOATS:
+        zero = e.constant(0, dtype)
+        word = "sgt" if dtype in SIGNED else "ne"
+        above = _convert(e, "zext", _binary(e, f"icmp {word}", dtype, x, zero), "bool", dtype)
+        if dtype in UNSIGNED:
+            return above
+        below = _convert(e, "zext", _binary(e, "icmp slt", dtype, x, zero), "bool", dtype)
+        return _binary(e, "sub", dtype, above, below)
+    zero, one, minus = (e.constant(v, dtype) for v in (0.0, 1.0, -1.0))
+    rest = _select(e, _binary(e, "fcmp oeq", dtype, x, zero), dtype, zero, x)  # -0 to 0; nan stays
+    rest = _select(e, _binary(e, "fcmp olt", dtype, x, zero), dtype, minus, rest)
+    return _select(e, _binary(e, "fcmp ogt", dtype, x, zero), dtype, one, rest)
 
 
-def _extremum(name: str) -> Callable[[Emitter, Let, str, list[str]], str]:
+def _extremum(name: str) -> Instruction:
     """minimum or maximum: nan wins. ``nsz`` lets x86 use min/compare/blend instead of range fix-ups
     (NumPy promises nothing about the order of the two zeros either)."""
 
-    def emit(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
+    def emit(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
         if dtype == "bool":
-            return e.value(f"{'and' if name == 'minimum' else 'or'} i1 {args[0]}, {args[1]}")
+            return _binary(e, "and" if name == "minimum" else "or", dtype, *args)
         if dtype in FLOATS:
             return _call(e, name, dtype, args, "nsz ")
-        prefix = "s" if dtype in SIGNED else "u"
-        return _call(e, prefix + name[:3], dtype, args)
+        return _call(e, ("s" if dtype in SIGNED else "u") + name[:3], dtype, args)
 
     return emit
 
 
-def _intrinsic(name: str) -> Callable[[Emitter, Let, str, list[str]], str]:
-    def emit(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
+def _intrinsic(name: str) -> Instruction:
+    def emit(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
         return _call(e, name, dtype, args)
 
     return emit
 
 
-def _compare(ordered: str, signed: str, unsigned: str) -> Callable[..., str]:
-    def emit(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
+# -- comparisons and logic ------------------------------------------------------------------------
+
+
+def _compare(ordered: str, signed: str, unsigned: str) -> Instruction:
+    def emit(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
         if dtype in FLOATS:
-            word = f"fcmp {ordered}"
-        else:
-            word = f"icmp {signed if dtype in SIGNED else unsigned}"
-        return e.value(f"{word} {VALUE_TYPES[dtype]} {args[0]}, {args[1]}")
+            return _binary(e, f"fcmp {ordered}", dtype, *args)
+        return _binary(e, f"icmp {signed if dtype in SIGNED else unsigned}", dtype, *args)
 
     return emit
 
 
-def _isnan(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    return e.value(f"fcmp uno {VALUE_TYPES[dtype]} {args[0]}, {args[0]}")
+def _isnan(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    return _binary(e, "fcmp uno", dtype, args[0], args[0])
 
 
-def _isfinite(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
+def _isfinite(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
     size = _abs(e, let, dtype, args)
-    return e.value(f"fcmp one {VALUE_TYPES[dtype]} {size}, {constant_text(float('inf'), dtype)}")
+    return _binary(e, "fcmp one", dtype, size, e.constant(float("inf"), dtype))
 
 
-def _not(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    return e.value(f"xor {VALUE_TYPES[dtype]} {args[0]}, {'true' if dtype == 'bool' else '-1'}")
+def _not(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    ones = e.constant(True if dtype == "bool" else -1, dtype)
+    return _binary(e, "xor", dtype, args[0], ones)
 
 
-def _safe_divisor(e: Emitter, let: Let, dtype: str, divisor: str) -> tuple[str, str | None, str]:
-    """A divisor that cannot trap: (divisor with 0 and -1 replaced by 1, is -1 if signed, is 0)."""
-    kind = VALUE_TYPES[dtype]
-    is_zero = e.value(f"icmp eq {kind} {divisor}, 0")
-    if dtype in UNSIGNED:
-        return e.value(f"select i1 {is_zero}, {kind} 1, {kind} {divisor}"), None, is_zero
-    is_minus = e.value(f"icmp eq {kind} {divisor}, -1")
-    either = e.value(f"or i1 {is_zero}, {is_minus}")
-    return e.value(f"select i1 {either}, {kind} 1, {kind} {divisor}"), is_minus, is_zero
+def _select_rows(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    return _select(e, args[0], let.result.dtype, args[1], args[2])
 
 
-def _rounds_down(e: Emitter, kind: str, remainder: str, divisor: str) -> str:
-    """Whether a truncated quotient must be one lower: remainder not zero and of the other sign."""
-    mixed = e.value(f"xor {kind} {remainder}, {divisor}")
-    opposite = e.value(f"icmp slt {kind} {mixed}, 0")
-    inexact = e.value(f"icmp ne {kind} {remainder}, 0")
-    return e.value(f"and i1 {opposite}, {inexact}")
-
-
-def _int_floordiv(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[dtype]
-    safe, is_minus, is_zero = _safe_divisor(e, let, dtype, args[1])
-    if is_minus is None:
-        quotient = e.value(f"udiv {kind} {args[0]}, {safe}")
-    else:
-        truncated = e.value(f"sdiv {kind} {args[0]}, {safe}")
-        remainder = e.value(f"srem {kind} {args[0]}, {safe}")
-        lower = e.value(f"sext i1 {_rounds_down(e, kind, remainder, safe)} to {kind}")
-        quotient = e.value(f"add {kind} {truncated}, {lower}")
-        negated = e.value(f"sub {kind} 0, {args[0]}")
-        quotient = e.value(f"select i1 {is_minus}, {kind} {negated}, {kind} {quotient}")
-    return e.value(f"select i1 {is_zero}, {kind} 0, {kind} {quotient}")
-
-
-def _int_mod(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[dtype]
-    safe, is_minus, is_zero = _safe_divisor(e, let, dtype, args[1])
-    if is_minus is None:
-        remainder = e.value(f"urem {kind} {args[0]}, {safe}")
-    else:
-        truncated = e.value(f"srem {kind} {args[0]}, {safe}")
-        lower = _rounds_down(e, kind, truncated, safe)
-        shift = e.value(f"select i1 {lower}, {kind} {safe}, {kind} 0")
-        remainder = e.value(f"add {kind} {truncated}, {shift}")
-    return e.value(f"select i1 {is_zero}, {kind} 0, {kind} {remainder}")
-
-
-def _float_divmod(e: Emitter, dtype: str, args: list[str]) -> tuple[str, str]:
-    """(quotient, remainder) as NumPy's divmod of floats: fmod, then a correction to the divisor's
-    sign, then the quotient snapped to the nearest whole number."""
-    wide, (a, b) = _widened(e, dtype, args)
-    kind = VALUE_TYPES[wide]
-    zero, half, one = (constant_text(v, wide) for v in (0.0, 0.5, 1.0))
-    copysign = f"call {kind} @llvm.copysign.{_intrinsic_suffix(wide)}({kind} "
-    remainder = e.value(f"frem {kind} {a}, {b}")
-    exact = e.value(f"fsub {kind} {a}, {remainder}")
-    quotient = e.value(f"fdiv {kind} {exact}, {b}")
-    b_negative = e.value(f"fcmp olt {kind} {b}, {zero}")
-    r_negative = e.value(f"fcmp olt {kind} {remainder}, {zero}")
-    differ = e.value(f"xor i1 {b_negative}, {r_negative}")
-    r_zero = e.value(f"fcmp oeq {kind} {remainder}, {zero}")
-    shifted = e.value(f"fadd {kind} {remainder}, {b}")
-    lowered = e.value(f"fsub {kind} {quotient}, {one}")
-    signed_zero = e.value(f"{copysign}{zero}, {kind} {b})")
-    adjusted = e.value(f"select i1 {differ}, {kind} {shifted}, {kind} {remainder}")
-    modulus = e.value(f"select i1 {r_zero}, {kind} {signed_zero}, {kind} {adjusted}")
-    correct = e.value(f"xor i1 {r_zero}, true")
-    lower = e.value(f"and i1 {differ}, {correct}")
-    quotient = e.value(f"select i1 {lower}, {kind} {lowered}, {kind} {quotient}")
-    floor = e.value(f"call {kind} @llvm.floor.{_intrinsic_suffix(wide)}({kind} {quotient})")
-    rest = e.value(f"fsub {kind} {quotient}, {floor}")
-    up = e.value(f"fcmp ogt {kind} {rest}, {half}")
-    raised = e.value(f"fadd {kind} {floor}, {one}")
-    snapped = e.value(f"select i1 {up}, {kind} {raised}, {kind} {floor}")
-    ratio = e.value(f"fdiv {kind} {a}, {b}")
-    q_zero = e.value(f"fcmp oeq {kind} {quotient}, {zero}")
-    zero_like = e.value(f"{copysign}{zero}, {kind} {ratio})")
-    snapped = e.value(f"select i1 {q_zero}, {kind} {zero_like}, {kind} {snapped}")
-    b_zero = e.value(f"fcmp oeq {kind} {b}, {zero}")
-    snapped = e.value(f"select i1 {b_zero}, {kind} {ratio}, {kind} {snapped}")
-    modulus = e.value(f"select i1 {b_zero}, {kind} {remainder}, {kind} {modulus}")
-    return _narrowed(e, dtype, snapped), _narrowed(e, dtype, modulus)
-
-
-def _floordiv(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    if dtype in FLOATS:
-        return _float_divmod(e, dtype, args)[0]
-    return _int_floordiv(e, let, dtype, args)
-
-
-def _mod(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    if dtype in FLOATS:
-        return _float_divmod(e, dtype, args)[1]
-    return _int_mod(e, let, dtype, args)
-
-
-def _in_range_shift(operand: Operand, dtype: str) -> bool:
+def _in_range(operand: Operand, dtype: str) -> bool:
     return isinstance(operand, Const) and 0 <= operand.value < 8 * BYTES[dtype]
 
 
-def _shl(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[dtype]
-    if _in_range_shift(let.args[1], dtype):
-        return e.value(f"shl {kind} {args[0]}, {args[1]}")
-    fits = e.value(f"icmp ult {kind} {args[1]}, {8 * BYTES[dtype]}")
-    count = e.value(f"select i1 {fits}, {kind} {args[1]}, {kind} 0")
-    shifted = e.value(f"shl {kind} {args[0]}, {count}")
-    return e.value(f"select i1 {fits}, {kind} {shifted}, {kind} 0")
+def _shl(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    if _in_range(let.args[1], dtype):
+        return _binary(e, "shl", dtype, *args)
+    zero = e.constant(0, dtype)
+    fits = _binary(e, "icmp ult", dtype, args[1], e.constant(8 * BYTES[dtype], dtype))
+    count = _select(e, fits, dtype, args[1], zero)
+    return _select(e, fits, dtype, _binary(e, "shl", dtype, args[0], count), zero)
 
 
-def _shr(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[dtype]
+def _shr(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
     word = "ashr" if dtype in SIGNED else "lshr"
-    if _in_range_shift(let.args[1], dtype):
-        return e.value(f"{word} {kind} {args[0]}, {args[1]}")
+    if _in_range(let.args[1], dtype):
+        return _binary(e, word, dtype, *args)
     bits = 8 * BYTES[dtype]
-    fits = e.value(f"icmp ult {kind} {args[1]}, {bits}")
-    count = e.value(f"select i1 {fits}, {kind} {args[1]}, {kind} {bits - 1}")
-    shifted = e.value(f"{word} {kind} {args[0]}, {count}")
-    if dtype in SIGNED:
-        return shifted
-    return e.value(f"select i1 {fits}, {kind} {shifted}, {kind} 0")
+    fits = _binary(e, "icmp ult", dtype, args[1], e.constant(bits, dtype))
+    count = _select(e, fits, dtype, args[1], e.constant(bits - 1, dtype))
+    shifted = _binary(e, word, dtype, args[0], count)
+    return shifted if dtype in SIGNED else _select(e, fits, dtype, shifted, e.constant(0, dtype))
 
 
-def _select(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    kind = VALUE_TYPES[let.result.dtype]
-    return e.value(f"select i1 {args[0]}, {kind} {args[1]}, {kind} {args[2]}")
+# -- whole quotients and remainders ---------------------------------------------------------------
 
 
-def _double_to_half(e: Emitter, x: str) -> str:
+def _safe_divisor(e: Writer, dtype: str, divisor: str) -> tuple[str, str, str]:
+    """A divisor that cannot trap: (divisor with 0 and -1 replaced by 1, is -1 if signed, is 0)."""
+    one = e.constant(1, dtype)
+    is_zero = _binary(e, "icmp eq", dtype, divisor, e.constant(0, dtype))
+    if dtype in UNSIGNED:
+        return _select(e, is_zero, dtype, one, divisor), "", is_zero
+    is_minus = _binary(e, "icmp eq", dtype, divisor, e.constant(-1, dtype))
+    either = _binary(e, "or", "bool", is_zero, is_minus)
+    return _select(e, either, dtype, one, divisor), is_minus, is_zero
+
+
+def _rounds_down(e: Writer, dtype: str, remainder: str, divisor: str) -> str:
+    """Whether a truncated quotient must be one lower: remainder not zero and of the other sign."""
+    zero = e.constant(0, dtype)
+    mixed = _binary(e, "xor", dtype, remainder, divisor)
+    opposite = _binary(e, "icmp slt", dtype, mixed, zero)
+    inexact = _binary(e, "icmp ne", dtype, remainder, zero)
+    return _binary(e, "and", "bool", opposite, inexact)
+
+
+def _int_floordiv(e: Writer, dtype: str, args: list[str]) -> str:
+    safe, is_minus, is_zero = _safe_divisor(e, dtype, args[1])
+    zero = e.constant(0, dtype)
+    if dtype in UNSIGNED:
+        quotient = _binary(e, "udiv", dtype, args[0], safe)
+    else:
+        truncated = _binary(e, "sdiv", dtype, args[0], safe)
+        remainder = _binary(e, "srem", dtype, args[0], safe)
+        lower = _convert(e, "sext", _rounds_down(e, dtype, remainder, safe), "bool", dtype)
+        quotient = _binary(e, "add", dtype, truncated, lower)
+        negated = _binary(e, "sub", dtype, zero, args[0])
+        quotient = _select(e, is_minus, dtype, negated, quotient)
+    return _select(e, is_zero, dtype, zero, quotient)
+
+
+def _int_mod(e: Writer, dtype: str, args: list[str]) -> str:
+    safe, _, is_zero = _safe_divisor(e, dtype, args[1])
+    zero = e.constant(0, dtype)
+    if dtype in UNSIGNED:
+        remainder = _binary(e, "urem", dtype, args[0], safe)
+    else:
+        truncated = _binary(e, "srem", dtype, args[0], safe)
+        lower = _rounds_down(e, dtype, truncated, safe)
+        remainder = _binary(e, "add", dtype, truncated, _select(e, lower, dtype, safe, zero))
+    return _select(e, is_zero, dtype, zero, remainder)
+
+
+def _float_divmod(e: Writer, dtype: str, args: list[str]) -> tuple[str, str]:
+    """(quotient, remainder) as NumPy's divmod of floats: fmod, then a correction to the divisor's
+    sign, then the quotient snapped to the nearest whole number."""
+    if dtype == "f16":
+        pair = _float_divmod(e, "f32", [_convert(e, "fpext", a, "f16", "f32") for a in args])
+        quotient, modulus = (_convert(e, "fptrunc", v, "f32", "f16") for v in pair)
+        return quotient, modulus
+    a, b = args
+    zero, half, one = (e.constant(v, dtype) for v in (0.0, 0.5, 1.0))
+    remainder = _binary(e, "frem", dtype, a, b)
+    quotient = _binary(e, "fdiv", dtype, _binary(e, "fsub", dtype, a, remainder), b)
+    b_negative = _binary(e, "fcmp olt", dtype, b, zero)
+    r_negative = _binary(e, "fcmp olt", dtype, remainder, zero)
+    r_zero = _binary(e, "fcmp oeq", dtype, remainder, zero)
+    differ = _binary(e, "xor", "bool", b_negative, r_negative)
+    shifted = _binary(e, "fadd", dtype, remainder, b)
+    adjusted = _select(e, differ, dtype, shifted, remainder)
+    modulus = _select(e, r_zero, dtype, _call(e, "copysign", dtype, [zero, b]), adjusted)
+    whole = _binary(e, "xor", "bool", r_zero, e.constant(True, "bool"))
+    lower = _binary(e, "and", "bool", differ, whole)
+    quotient = _select(e, lower, dtype, _binary(e, "fsub", dtype, quotient, one), quotient)
+    floor = _call(e, "floor", dtype, [quotient])
+    up = _binary(e, "fcmp ogt", dtype, _binary(e, "fsub", dtype, quotient, floor), half)
+    snapped = _select(e, up, dtype, _binary(e, "fadd", dtype, floor, one), floor)
+    ratio = _binary(e, "fdiv", dtype, a, b)
+    q_zero = _binary(e, "fcmp oeq", dtype, quotient, zero)
+    snapped = _select(e, q_zero, dtype, _call(e, "copysign", dtype, [zero, ratio]), snapped)
+    b_zero = _binary(e, "fcmp oeq", dtype, b, zero)
+    return _select(e, b_zero, dtype, ratio, snapped), _select(e, b_zero, dtype, remainder, modulus)
+
+
+def _floordiv(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    if dtype in FLOATS:
+        return _float_divmod(e, dtype, args)[0]
+    return _int_floordiv(e, dtype, args)
+
+
+def _mod(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    return _float_divmod(e, dtype, args)[1] if dtype in FLOATS else _int_mod(e, dtype, args)
+
+
+# -- casts ----------------------------------------------------------------------------------------
+
+
+def _double_to_half(e: Writer, x: str) -> str:
     """f64 to f16 with one rounding: through an f32 rounded to odd (Boldo and Melquiond 2008)."""
-    near = e.value(f"fptrunc double {x} to float")
-    back = e.value(f"fpext float {near} to double")
-    inexact = e.value(f"fcmp une double {back}, {x}")
-    size = e.value(f"call double @llvm.fabs.f64(double {x})")
-    back_size = e.value(f"call double @llvm.fabs.f64(double {back})")
-    away = e.value(f"fcmp ogt double {back_size}, {size}")
-    bits = e.value(f"bitcast float {near} to i32")
-    toward_zero = e.value(f"add i32 {bits}, {e.value(f'sext i1 {away} to i32')}")
-    sticky = e.value(f"or i32 {toward_zero}, {e.value(f'zext i1 {inexact} to i32')}")
-    odd = e.value(f"bitcast i32 {sticky} to float")
-    return e.value(f"fptrunc float {odd} to half")
+    near = _convert(e, "fptrunc", x, "f64", "f32")
+    back = _convert(e, "fpext", near, "f32", "f64")
+    inexact = _binary(e, "fcmp une", "f64", back, x)
+    size, back_size = _call(e, "fabs", "f64", [x]), _call(e, "fabs", "f64", [back])
+    away = _binary(e, "fcmp ogt", "f64", back_size, size)
+    bits = _convert(e, "bitcast", near, "f32", "i32")
+    toward_zero = _binary(e, "add", "i32", bits, _convert(e, "sext", away, "bool", "i32"))
+    sticky = _binary(e, "or", "i32", toward_zero, _convert(e, "zext", inexact, "bool", "i32"))
+    return _convert(e, "fptrunc", _convert(e, "bitcast", sticky, "i32", "f32"), "f32", "f16")
 
 
-def _float_to_int(e: Emitter, x: str, source: str, target: str) -> str:
+def _float_to_int(e: Writer, x: str, source: str, target: str) -> str:
     """Truncation as the processor does it; ``freeze`` makes out-of-range values merely arbitrary."""
     if source == "f16":
-        source, x = "f32", e.value(f"fpext half {x} to float")
-    kind = VALUE_TYPES[source]
+        source, x = "f32", _convert(e, "fpext", x, "f16", "f32")
+    flip = ""
     if target == "u64":  # values from 2**63 up are converted 2**63 lower
-        top = constant_text(2.0**63, source)
-        small = e.value(f"fcmp olt {kind} {x}, {top}")
-        lower = e.value(f"fsub {kind} {x}, {top}")
-        number = e.value(f"select i1 {small}, {kind} {x}, {kind} {lower}")
-        number = e.value(f"fptosi {kind} {number} to i64")
-        number = e.value(f"freeze i64 {number}")
-        flip = e.value(f"select i1 {small}, i64 0, i64 {-(2**63)}")
-        return e.value(f"xor i64 {number}, {flip}")
+        top = e.constant(2.0**63, source)
+        small = _binary(e, "fcmp olt", source, x, top)
+        x = _select(e, small, source, x, _binary(e, "fsub", source, x, top))
+        flip = _select(e, small, "i64", e.constant(0, "i64"), e.constant(-(2**63), "i64"))
     through = "i32" if target in {"i8", "u8", "i16", "u16", "i32"} else "i64"
-    number = e.value(f"fptosi {kind} {x} to {through}")
-    number = e.value(f"freeze {through} {number}")
-    wanted = VALUE_TYPES[target]
-    return number if wanted == through else e.value(f"trunc {through} {number} to {wanted}")
+    number = _convert(e, "fptosi", x, source, through)
+    number = e.value(f"freeze {e.kind(through)} {number}")
+    if flip:
+        return _binary(e, "xor", "i64", number, flip)
+    if BYTES[target] == BYTES[through]:
+        return number
+    return _convert(e, "trunc", number, through, target)
 
 
-def cast_text(e: Emitter, x: str, source: str, target: str) -> str:
+def cast_text(e: Writer, x: str, source: str, target: str) -> str:
     """``x`` of dtype ``source`` as ``target``, as NumPy's ``astype``."""
-    have, want = VALUE_TYPES[source], VALUE_TYPES[target]
     if source == target:
         return x
     if target == "bool":
-        if source in FLOATS:
-            return e.value(f"fcmp une {have} {x}, {constant_text(0.0, source)}")
-        return e.value(f"icmp ne {have} {x}, 0")
+        word = "fcmp une" if source in FLOATS else "icmp ne"
+        return _binary(e, word, source, x, e.constant(0, source))
     if source in FLOATS and target in FLOATS:
         if (source, target) == ("f64", "f16"):
             return _double_to_half(e, x)
         word = "fpext" if BYTES[source] < BYTES[target] else "fptrunc"
-        return e.value(f"{word} {have} {x} to {want}")
+        return _convert(e, word, x, source, target)
     if source in FLOATS:
         return _float_to_int(e, x, source, target)
     if target in FLOATS:
         word = "sitofp" if source in SIGNED else "uitofp"
-        if target == "f16":
-            return e.value(f"fptrunc float {e.value(f'{word} {have} {x} to float')} to half")
-        return e.value(f"{word} {have} {x} to {want}")
+        if target != "f16":
+            return _convert(e, word, x, source, target)
+        return _convert(e, "fptrunc", _convert(e, word, x, source, "f32"), "f32", "f16")
     if source == "bool" or BYTES[source] < BYTES[target]:
-        return e.value(f"{'sext' if source in SIGNED else 'zext'} {have} {x} to {want}")
+        return _convert(e, "sext" if source in SIGNED else "zext", x, source, target)
     if BYTES[source] > BYTES[target]:
-        return e.value(f"trunc {have} {x} to {want}")
+        return _convert(e, "trunc", x, source, target)
     return x
 
 
-def _cast(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
+def _cast(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
     return cast_text(e, args[0], dtype, let.result.dtype)
 
 
-def _bitcast(e: Emitter, let: Let, dtype: str, args: list[str]) -> str:
-    have, want = VALUE_TYPES[dtype], VALUE_TYPES[let.result.dtype]
-    return args[0] if have == want else e.value(f"bitcast {have} {args[0]} to {want}")
+def _bitcast(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
+    if VALUE_TYPES[dtype] == VALUE_TYPES[let.result.dtype]:
+        return args[0]
+    return _convert(e, "bitcast", args[0], dtype, let.result.dtype)
 
 
-_EMITTERS: dict[str, Callable[[Emitter, Let, str, list[str]], str]] = {
+_INSTRUCTIONS: dict[str, Instruction] = {
     "add": _arithmetic("fadd", "add"),
     "sub": _arithmetic("fsub", "sub"),
     "mul": _arithmetic("fmul", "mul"),
@@ -411,12 +375,12 @@ _EMITTERS: dict[str, Callable[[Emitter, Let, str, list[str]], str]] = {
     "not": _not,
     "shl": _shl,
     "shr": _shr,
-    "select": _select,
+    "select": _select_rows,
     "cast": _cast,
     "bitcast": _bitcast,
 }
 
 
-def instruction(e: Emitter, let: Let, args: list[str]) -> str:
-    """Emit one Let whose row is an instruction or an intrinsic; the text of its result."""
-    return _EMITTERS[let.op](e, let, let.args[0].dtype, args)
+def instruction(e: Writer, let: Let, args: list[str]) -> str:
+    """Emit one Let whose row is an instruction or an intrinsic; the name of its result."""
+    return _INSTRUCTIONS[let.op](e, let, let.args[0].dtype, args)
