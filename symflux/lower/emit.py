@@ -1,0 +1,448 @@
+"""Writes the statements of a plan: loops, elements, folds, contractions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..codegen.builder import Builder
+from ..codegen.ir import Buffer, Const, Index as LoopIndex, Operand
+from ..ir.node import CONSTANT, Node
+from ..ir.op import Kind
+from ..ops.table import Fold
+from .affine import Affine, Axis, Dynamic
+from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
+from .plan import Plan, Storage
+from .reading import Fill, Guard, Index, Pending, Read, Reader, ReadFlat, aligned_index, flat_index
+from .regions import RegionEmitter
+from .roots import is_leaf, known_inside
+
+__all__ = ["BlockEmitter", "View"]
+
+#: Loops of at most this many iterations are unrolled.
+UNROLL = 8
+
+
+class View:
+    """Where a node's elements lie: a buffer, and the element number of its first."""
+
+    __slots__ = ("base", "buffer", "strides")
+
+    def __init__(self, buffer: Buffer, strides: tuple[int, ...], base: LoopIndex | None = None) -> None:
+        self.buffer = buffer
+        self.strides = strides
+        self.base = base or LoopIndex()
+
+
+def row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    """Strides in elements of a contiguous array."""
+    strides = [0] * len(shape)
+    step = 1
+    for axis in range(len(shape) - 1, -1, -1):
+        strides[axis] = step
+        step *= shape[axis]
+    return tuple(strides)
+
+
+class BlockEmitter(RegionEmitter):
+    """Emits one plan into the current block of a builder.
+
+    ``bound`` says where inputs are: a :class:`View`, or an operand for scalars held as values.
+    ``constants`` is shared by all blocks of a program: constant node -> its buffer."""
+
+    def __init__(self, b: Builder, plan: Plan, bound: dict[Node, Any], constants: dict[Node, View]) -> None:
+        self.b = b
+        self.plan = plan
+        self.bound = bound
+        self.constants = constants
+        self.memo: list[dict[Any, Any]] = [{}]
+        self.places: dict[Axis, tuple[Any, int]] = {}  # axis -> (loop variable or None, offset)
+        self.ranges: dict[Axis, tuple[int, int]] = {}
+        self.carried: dict[Nest, tuple[Operand, ...]] = {}
+
+    # --- items ---
+
+    def items(self, items: Sequence[Item]) -> None:
+        for item in items:
+            if isinstance(item, Leaf):
+                self._leaf(item.nest)
+            elif isinstance(item, LoopItem):
+                self._loop(item)
+            elif isinstance(item, ContractItem):
+                self._contract(item)
+            else:
+                self._region(item)
+
+    def _region(self, item: RegionItem) -> None:
+        item.node.op.lower(self, item.node)
+
+    # --- loops ---
+
+    def _loop(self, loop: LoopItem) -> None:
+        for nest in loop.starts:
+            init = nest.fold.init(nest.source[0].dtype)
+            if nest.style == "memory fold":
+                self._fill(nest, init[0])
+            else:
+                self.carried[nest] = self._initial(nest)
+        edges = [0, *sorted(loop.breaks), loop.axis.extent]
+        for low, high in zip(edges, edges[1:], strict=False):
+            if high - low == 1:
+                self._iteration(loop, None, low, high)
+            elif high > low:
+                self._segment(loop, low, high)
+        self.places.pop(loop.axis, None)
+        self.ranges.pop(loop.axis, None)
+        for nest in loop.starts:
+            if nest.style == "fold":
+                self._finish_fold(nest)
+
+    def _segment(self, loop: LoopItem, low: int, high: int) -> None:
+        flat = [value for nest in loop.carries for value in self.carried[nest]]
+        with self.b.loop(high - low, self._mode(loop, high - low), flat) as handle:
+            self._distribute(loop, handle.params)
+            self._iteration(loop, handle.var, low, high)
+            if loop.carries:
+                handle.yield_(*[v for nest in loop.carries for v in self.carried[nest]])
+        self._distribute(loop, handle.results)
+
+    def _distribute(self, loop: LoopItem, values: Sequence[Any]) -> None:
+        position = 0
+        for nest in loop.carries:
+            count = len(self.carried[nest])
+            self.carried[nest] = tuple(values[position : position + count])
+            position += count
+
+    def _iteration(self, loop: LoopItem, var: Any, low: int, high: int) -> None:
+        self.places[loop.axis] = (var, low)
+        self.ranges[loop.axis] = (low, high - 1)
+        self.memo.append({})
+        self.items(loop.children)
+        self.memo.pop()
+
+    def _mode(self, loop: LoopItem, extent: int) -> Any:
+        if any(isinstance(child, (LoopItem, RegionItem, ContractItem)) for child in loop.children):
+            return "serial"
+        if extent <= UNROLL:
+            return "unroll"
+        plain = all(nest.fold.combine is not None for nest in loop.carries)
+        return "vector" if plain else "serial"
+
+    # --- folds ---
+
+    def _initial(self, nest: Nest) -> tuple[Operand, ...]:
+        dtypes = _fold_dtypes(nest)
+        init = nest.fold.init(nest.source[0].dtype)
+        return tuple(self.b.operand(v, d) for v, d in zip(init, dtypes, strict=True))
+
+    def _finish_fold(self, nest: Nest) -> None:
+        value = self.carried.pop(nest)[nest.fold.result]
+        self._result(nest, self._narrow(value, nest.root.dtype))
+
+    def _narrow(self, value: Any, dtype: str) -> Any:
+        return value if value.dtype == dtype else self.b.cast(value, dtype)
+
+    def _fill(self, nest: Nest, value: Any) -> None:
+        """Set the memory of a fold to its starting value, over the axes kept inside."""
+        storage = self.plan.storage[nest.key]
+        inner = nest.order[nest.settled + len(nest.fold_axes) :]
+        self._nested(inner, lambda: self._store(nest, self.b.operand(value, storage.dtype)))
+
+    def _nested(self, axes: Sequence[Axis], body: Any) -> None:
+        if not axes:
+            body()
+            return
+        axis, rest = axes[0], axes[1:]
+        before = self.places.get(axis)
+        mode = "vector" if not rest and axis.extent > UNROLL else "serial"
+        with self.b.loop(axis.extent, mode) as handle:  # type: ignore[arg-type]
+            self.places[axis] = (handle.var, 0)
+            self.memo.append({})
+            self._nested(rest, body)
+            self.memo.pop()
+        if before is None:
+            self.places.pop(axis, None)
+        else:
+            self.places[axis] = before
+
+    # --- leaves ---
+
+    def _leaf(self, nest: Nest) -> None:
+        node, index = nest.source
+        if nest.style == "map":
+            own = node if nest.key is nest.root and not is_leaf(node) else None
+            self._result(nest, self.value(node, index, own))
+        elif nest.style == "piece":
+            self._store(nest, self.value(node, index))
+        elif nest.style == "memory fold":
+            value = self.value(node, index)
+            total = self.b.load(*self._place(nest))
+            combine = nest.fold.combine
+            assert combine is not None
+            self._store(nest, self.b.let(combine, total, value), reading=False)
+        elif not nest.fold_axes:
+            value = self.value(node, index)
+            self.carried[nest] = self._initial(nest)
+            self._step(nest, value)
+            self._finish_fold(nest)
+        else:
+            self._step(nest, self.value(node, index))
+
+    def _step(self, nest: Nest, value: Any) -> None:
+        fold = nest.fold
+        state = self.carried[nest]
+        if fold.combine is not None:
+            wide = self._narrow(value, state[0].dtype)
+            self.carried[nest] = (self.b.let(fold.combine, state[0], wide, reassociate=True),)
+            return
+        assert fold.step is not None
+        position = None
+        if fold.needs_position:
+            index = tuple(Affine.of(a) for a in nest.fold_axes)
+            number = flat_index(index, tuple(a.extent for a in nest.fold_axes))
+            position = self.index_operand(number)
+        self.carried[nest] = tuple(fold.step(self.b, state, value, position))
+
+    def _result(self, nest: Nest, value: Any) -> None:
+        """Bind the finished element, and store it where memory is wanted."""
+        if nest.key is nest.root:
+            index = tuple(Affine.of(a) for a in nest.result_axes)
+            self.memo[-1][nest.root.id, index] = value
+        if nest.key in self.plan.storage:
+            self._store(nest, value)
+
+    def _place(self, nest: Nest) -> tuple[Buffer, LoopIndex]:
+        index = [Affine.of(a) for a in nest.result_axes]
+        if nest.style == "piece":
+            index[nest.root["axis"]] += nest.piece_start
+        return self.place(self.plan.storage[nest.key].view, tuple(index))
+
+    def _store(self, nest: Nest, value: Any, reading: bool = True) -> None:
+        self.b.store(*self._place(nest), value)
+
+    # --- contractions ---
+
+    def _contract(self, item: ContractItem) -> None:
+        node = item.root
+        operands, result = node["spec"].split("->")
+        first, second = operands.split(",")
+        (a, flat_a), (b, flat_b) = item.operands
+        order = sorted(item.letters, key=lambda c: (result + c).index(c))
+        dims = []
+        for letter in order:
+            axis = item.letters[letter]
+            in_a, in_b, kept = letter in first, letter in second, letter in result
+            role = "k" if not kept else "batch" if in_a and in_b else "m" if in_a else "n"
+            dims.append((role, axis.extent, _coefficient(flat_a, axis), _coefficient(flat_b, axis)))
+        view_a, view_b = self.view(a), self.view(b)
+        wide = "f32" if node.dtype == "f16" else node.dtype
+        with self.b.contract(
+            view_a.buffer, view_b.buffer, dims, _constant_part(view_a, flat_a),
+            _constant_part(view_b, flat_b), dtype=wide,
+        ) as product:  # fmt: skip
+            kept_axes = [item.letters[c] for c, dim in zip(order, dims, strict=True) if dim[0] != "k"]
+            for axis, handle in zip(kept_axes, product.indices, strict=True):
+                self.places[axis] = (handle.terms[0][0], 0)
+            self.memo.append({})
+            index = tuple(Affine.of(axis) for axis in item.axes)
+            value = self._narrow(product.acc, node.dtype)
+            self.memo[-1][node.id, index] = value
+            storage = self.plan.storage.get(item.key)
+            if storage is not None:
+                self.b.store(*self.place(storage.view, index), value)
+            for leaf in item.epilogue:
+                self._leaf(leaf.nest)
+            self.memo.pop()
+
+    # --- elements ---
+
+    def value(self, node: Node, index: Index, own: Node | None = None) -> Any:
+        """The operand that holds element ``index`` of ``node``, computed where it is not at hand.
+
+        ``own`` is a root that is expanded although it is one (its own nest computes it)."""
+        stack: list[tuple[Node, Index]] = [(node, index)]
+        while stack:
+            top, at = stack[-1]
+            key = (top.id, at)
+            if self.find(key) is not None:
+                stack.pop()
+                continue
+            found = self._compute(top, at, own)
+            if isinstance(found, list):
+                stack.extend(found)
+            else:
+                self.memo[-1][key] = found
+                stack.pop()
+        found = self.find((node.id, index))
+        assert found is not None
+        return found
+
+    def find(self, key: Any) -> Any:
+        """A value that is at hand in this block or one around it."""
+        for scope in reversed(self.memo):
+            if key in scope:
+                return scope[key]
+        return None
+
+    def _compute(self, node: Node, index: Index, own: Node | None) -> Any:
+        """An operand, or the list of elements that are needed first."""
+        kind = node.op.kind
+        if node.op is CONSTANT and not node.shape:
+            return self._literal(node)
+        if node is not own and (is_leaf(node) or node.id in self.plan.roots):
+            bound = self.bound.get(node)
+            if bound is not None and not isinstance(bound, View):
+                return bound
+            return self.b.load(*self.place(self.view(node), index))
+        if kind is Kind.POINTWISE:
+            needs = [(x, aligned_index(index, x.shape)) for x in node.inputs]
+            values = [self.find((x.id, at)) for x, at in needs]
+            missing = [need for need, value in zip(needs, values, strict=True) if value is None]
+            return missing or self._scalar(node, values)
+        if kind is Kind.INDEX_MAP:
+            return self._map(node, index)
+        if kind is Kind.SOURCE:
+            return self.b.operand(node.op.lower(self, index, node), node.dtype)
+        raise AssertionError(f"{node.op.name} is computed by its own nest")
+
+    def _literal(self, node: Node) -> Const:
+        from ..ir.node import constant_value
+
+        value = constant_value(node)
+        assert value is not None
+        return Const(value.item(), node.dtype)
+
+    def _scalar(self, node: Node, values: list[Any]) -> Any:
+        lower = node.op.lower
+        if lower == "cast":
+            return self._narrow(values[0], node.dtype)
+        if isinstance(lower, str):
+            return self.b.let(lower, *values)
+        result = lower(self.b, *values, **node.attributes)
+        return self.b.operand(result, node.dtype)
+
+    def _map(self, node: Node, index: Index) -> Any:
+        rule = ("rule", node.id, index)
+        demand = self.find(rule)
+        if demand is None:
+            reader = Reader(
+                node, self.ranges, self._decide, lambda x: is_leaf(x) or x.id in self.plan.roots,
+                self._dynamic, self._clamp,
+            )  # fmt: skip
+            types = [x.type for x in node.inputs]
+            try:
+                demand = node.op.lower(reader, index, *types, **node.attributes)
+            except Pending as pending:
+                return [(pending.node, pending.index)]
+            self.memo[-1][rule] = demand
+        if isinstance(demand, Fill):
+            return self.b.operand(demand.value, node.dtype)
+        if isinstance(demand, ReadFlat):
+            view = self.view(demand.node)
+            assert view.strides == row_major(demand.node.shape), "a flat read needs whole memory"
+            value = self.b.load(view.buffer, self.loop_index(demand.offset, view.base))
+        else:
+            value = self.find((demand.node.id, demand.index))
+            if value is None:
+                return [(demand.node, demand.index)]
+        for guard in demand.guards:
+            value = self.b.select(self._guard(guard)[0], value, self.b.operand(0, node.dtype))
+        return value
+
+    def _decide(self, value: Affine, low: int, high: int) -> bool | None:
+        return known_inside(value, low, high, self.ranges)
+
+    def _dynamic(self, node: Node, index: Index) -> Any:
+        value = self.find((node.id, index))
+        if value is None:
+            raise Pending(node, index)
+        if isinstance(value, Const):
+            return Affine((), int(value.value))
+        return value if value.dtype == "i64" else self.b.cast(value, "i64")
+
+    def _clamp(self, guard: Guard) -> Affine:
+        return self._guard(guard)[1]
+
+    def _guard(self, guard: Guard) -> tuple[Any, Affine]:
+        """(whether the guard holds, the element it selects, clamped to those that exist)."""
+        key = ("guard", guard)
+        found = self.find(key)
+        if found is None:
+            b = self.b
+            moved = b.let("sub", self.index_operand(guard.value), Const(guard.low, "i64"))
+            count = (guard.high - guard.low - 1) // guard.step + 1
+            place, holds = moved, None
+            if guard.step > 1:
+                step = Const(guard.step, "i64")
+                place = b.let("floordiv", moved, step)
+                holds = b.let("eq", b.let("mod", moved, step), Const(0, "i64"))
+            last = Const(count - 1, "i64")
+            near = b.let("minimum", b.let("maximum", place, Const(0, "i64")), last)
+            same = b.let("eq", near, place)
+            holds = same if holds is None else b.let("and", same, holds)
+            found = (holds, Affine.of(Dynamic(near, 0, count - 1)))
+            self.memo[-1][key] = found
+        return found
+
+    # --- places in memory ---
+
+    def view(self, node: Node) -> View:
+        """Where a stored node lies."""
+        bound = self.bound.get(node)
+        if bound is not None:
+            assert isinstance(bound, View), f"{node!r} is held as a value"
+            return bound
+        if node.op is CONSTANT:
+            if node not in self.constants:
+                buffer = self.b.const(f"c{len(self.constants)}", node.dtype, node["data"])
+                self.constants[node] = View(buffer, row_major(node.shape))
+            return self.constants[node]
+        storage: Storage = self.plan.storage[node]
+        assert isinstance(storage.view, View)
+        return storage.view
+
+    def place(self, view: View, index: Index) -> tuple[Buffer, LoopIndex]:
+        """The buffer and index of an element of a view."""
+        total = Affine()
+        for i, stride in zip(index, view.strides, strict=True):
+            total = total + i * stride
+        return view.buffer, self.loop_index(total, view.base)
+
+    def loop_index(self, value: Affine, base: LoopIndex) -> LoopIndex:
+        """An element number over the loop variables that are open."""
+        terms = dict(base.terms)
+        offset = base.offset + value.offset
+        for term, coefficient in value.terms:
+            if isinstance(term, Dynamic):
+                var = term.value
+            else:
+                var, start = self.places[term]
+                offset += coefficient * start
+            if var is not None:
+                terms[var] = terms.get(var, 0) + coefficient
+        return LoopIndex(tuple(terms.items()), offset)
+
+    def index_operand(self, value: Affine) -> Operand:
+        """An index as an i64 operand."""
+        from ..codegen.expression import Affine as LoopAffine
+
+        index = self.loop_index(value, LoopIndex())
+        return LoopAffine(self.b, index.terms, index.offset).operand()
+
+
+def _fold_dtypes(nest: Nest) -> tuple[str, ...]:
+    """The dtypes of the carried values: halves are summed in single precision."""
+    fold: Fold = nest.fold
+    dtype = nest.source[0].dtype
+    if fold.combine is not None:
+        return ("f32" if dtype == "f16" else nest.root.dtype,)
+    return tuple(fold.dtypes(dtype)) if getattr(fold, "dtypes", None) else (dtype, nest.root.dtype)
+
+
+def _coefficient(value: Affine, axis: Axis) -> int:
+    return next((c for t, c in value.terms if t is axis), 0)
+
+
+def _constant_part(view: View, flat: Affine) -> LoopIndex:
+    """The element number of an operand's first element."""
+    return LoopIndex(view.base.terms, view.base.offset + flat.offset)

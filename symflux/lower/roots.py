@@ -1,0 +1,239 @@
+"""Which nodes are computed by a loop nest of their own, and what each nest reads.
+
+A *root* is a node whose elements are computed at one place: results, reductions, contractions, regions,
+operands that must lie in memory, and costly values that several places use. Every other node is
+computed inline, where it is read. Whether a root needs memory at all is decided later, when it is known
+which loops are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..ir.node import CONSTANT, ITEM, Node
+from ..ir.op import Kind
+from ..ir.types import TupleType
+from ..ir.walk import topological, use_counts
+from .affine import Affine, Axis
+from .reading import (
+    Fill, Guard, Index, NeedsRoot, Pending, Read, Reader, ReadFlat, aligned_index,
+)  # fmt: skip
+
+__all__ = ["Access", "Analysis", "analyse", "is_leaf", "scalar_cost"]
+
+#: Values at least this costly (in flops) are computed once rather than again at each use.
+COSTLY = 6
+#: Concatenations of more operands than this are written piece by piece.
+FEW_PIECES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Element ``index`` of ``node`` (None: some element; its flat number or run-time index)."""
+
+    node: Node
+    index: Index | None
+
+
+@dataclass
+class Analysis:
+    """The nodes of a graph, in order, and the ids of those that are roots."""
+
+    nodes: list[Node]
+    roots: set[int]
+    users: dict[int, int] = field(default_factory=dict)
+
+
+def is_leaf(node: Node) -> bool:
+    """Whether elements are read from memory without any nest: inputs and constant arrays."""
+    return node.op.kind is Kind.SOURCE and (not node.inputs) and node.op.lower is None
+
+
+def scalar_cost(node: Node) -> int:
+    """Flops of one element of a pointwise node, inputs not counted."""
+    from ..codegen.scalars import SCALARS
+
+    name = node.op.lower
+    if isinstance(name, str) and name in SCALARS:
+        row = SCALARS[name]
+        return row.flops if row.native != "instruction" or row.flops > 1 else _cheap(name)
+    return 8 if callable(name) else 1
+
+
+def _cheap(name: str) -> int:
+    return 4 if name in ("div", "floordiv", "mod") else 1
+
+
+def analyse(
+    outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost
+) -> Analysis:
+    """Choose the roots of the graph with these outputs."""
+    nodes = topological(outputs)
+    uses = use_counts(nodes, outputs)
+    roots = {n.id for n in outputs if not is_leaf(n)}
+    inline: dict[int, int] = {}
+    for node in nodes:
+        kind = node.op.kind
+        if isinstance(node.type, TupleType):
+            continue
+        if _always_root(node):
+            roots.add(node.id)
+        for x in node.inputs:
+            if _needs_memory(node, x):
+                _store(x, roots)
+        if kind is Kind.POINTWISE:
+            total = cost(node) + sum([inline.get(x.id, 0) for x in node.inputs])
+            total = min(total, 1 << 20)
+            if total >= COSTLY and uses.get(node.id, 0) > 1 and node.shape != ():
+                roots.add(node.id)
+            for x in node.inputs:
+                if inline.get(x.id, 0) >= COSTLY and x.type.size < node.type.size:
+                    roots.add(x.id)
+            inline[node.id] = 0 if node.id in roots else total
+        elif kind is Kind.INDEX_MAP and node.id not in roots:
+            repeated = node.type.size > sum(x.type.size for x in node.inputs)
+            for x in node.inputs:
+                if inline.get(x.id, 0) >= COSTLY and (repeated or uses.get(x.id, 0) > 1):
+                    roots.add(x.id)
+            inline[node.id] = max([inline.get(x.id, 0) for x in node.inputs if x.id not in roots], default=0)
+    analysis = Analysis(nodes, roots, uses)
+    return analysis
+
+
+def _always_root(node: Node) -> bool:
+    kind = node.op.kind
+    if kind in (Kind.REDUCTION, Kind.CONTRACTION) or node.op is ITEM:
+        return True
+    if kind is Kind.OPAQUE:
+        return True
+    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > FEW_PIECES
+
+
+def _needs_memory(user: Node, x: Node) -> bool:
+    """Whether ``user`` can only take ``x`` from memory."""
+    if user.op is ITEM or isinstance(x.type, TupleType):
+        return False
+    return user.op.kind is Kind.OPAQUE
+
+
+def _store(x: Node, roots: set[int]) -> None:
+    if not is_leaf(x) and not (x.op is CONSTANT):
+        roots.add(x.id)
+
+
+class DryReader:
+    """Follows the reads of a nest without emitting: its accesses, and where its loops must be split.
+
+    Each index-map rule may ask whether an index is inside a range. Where that depends on the iteration
+    and the index is one axis, the axis gets a break (the loop will be split there) and both answers
+    are followed."""
+
+    def __init__(self, is_stored: Callable[[Node], bool]) -> None:
+        self.is_stored = is_stored
+        self.accesses: dict[Access, None] = {}
+        self.breaks: dict[Axis, set[int]] = {}
+        self.guarded = False
+
+    def follow(self, start: Sequence[tuple[Node, Index]], own: Node | None = None) -> None:
+        """Follow reads from the given elements; ``own`` is expanded although it is a root."""
+        stack = list(start)
+        seen = set()
+        while stack:
+            node, index = stack.pop()
+            key = (node.id, index)
+            if key in seen:
+                continue
+            seen.add(key)
+            if node is not own and (self.is_stored(node) or is_leaf(node)):
+                if node.op is not CONSTANT or node.shape:
+                    self.accesses[Access(node, index)] = None
+                continue
+            if node.op.kind is Kind.POINTWISE:
+                stack.extend((x, aligned_index(index, x.shape)) for x in node.inputs)
+            elif node.op.kind is Kind.INDEX_MAP:
+                stack.extend(self._outcomes(node, index))
+            elif node.op.kind is not Kind.SOURCE:
+                raise NeedsRoot(node)
+
+    def _outcomes(self, node: Node, index: Index) -> list[tuple[Node, Index]]:
+        found: list[tuple[Node, Index]] = []
+        script: list[bool] = []
+        while True:
+            asked: list[bool] = []
+
+            def decide(value: Affine, low: int, high: int, asked: list[bool] = asked) -> bool | None:
+                answer = known_inside(value, low, high, {})
+                if answer is not None:
+                    return answer
+                if not self._break(value, low, high):
+                    return None
+                position = len(asked)
+                asked.append(script[position] if position < len(script) else True)
+                return asked[-1]
+
+            found.extend(self._one(node, index, decide))
+            while asked and not asked[-1]:
+                asked.pop()
+            if not asked:
+                return found
+            script = [*asked[:-1], False]
+
+    def _one(self, node: Node, index: Index, decide: Callable[..., bool | None]) -> list[tuple[Node, Index]]:
+        reads: list[tuple[Node, Index]] = []
+
+        def dynamic(source: Node, at: Index) -> Affine:
+            reads.append((source, at))
+            return Affine.of(_unknown(source))
+
+        def clamp(guard: Guard) -> Affine:
+            self.guarded = True
+            return Affine.of(_unknown(guard))
+
+        reader = Reader(node, {}, decide, self.is_stored, dynamic, clamp)
+        demand = node.op.lower(reader, index, *[x.type for x in node.inputs], **node.attributes)
+        if isinstance(demand, Read):
+            reads.append((demand.node, demand.index))
+        elif isinstance(demand, ReadFlat):
+            self.accesses[Access(demand.node, None)] = None
+        elif not isinstance(demand, Fill):
+            raise TypeError(f"{node.op.name}: the lowering rule returned {demand!r}")
+        return reads
+
+    def _break(self, value: Affine, low: int, high: int) -> bool:
+        """Split the axis of a one-axis index where it enters and leaves the range."""
+        if len(value.terms) != 1:
+            return False
+        axis, coefficient = value.terms[0]
+        if not isinstance(axis, Axis):
+            return False
+        places = self.breaks.setdefault(axis, set())
+        for bound in (low, high):
+            # the first axis value from which the index is >= bound (rising) or < bound (falling)
+            if coefficient > 0:
+                place = -((value.offset - bound) // coefficient)
+            else:
+                place = -((bound - 1 - value.offset) // -coefficient)
+            if 0 < place < axis.extent:
+                places.add(place)
+        return len(places) <= 16
+
+
+def known_inside(value: Affine, low: int, high: int, ranges: dict[Axis, tuple[int, int]]) -> bool | None:
+    """Whether the index is inside for all iterations (True), for none (False), or neither (None)."""
+    first, last = value.range(ranges)
+    if low <= first and last < high:
+        return True
+    if last < low or first >= high:
+        return False
+    return None
+
+
+class _Unknown(Axis):
+    """An axis that equals no other: an index only known at run time."""
+
+    __slots__ = ()
+
+
+def _unknown(source: object) -> Axis:
+    return _Unknown(1 << 60)
