@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ..errors import SymFluxError
 from .node import CONSTANT, Node, apply, constant, item, symbol
 from .op import registered
 from .types import DTYPES, ArrayType, TupleType, Type, numpy_dtype
@@ -37,7 +38,16 @@ _ATTRIBUTE = re.compile(r"([A-Za-z_]\w*)=", re.ASCII)
 _BLOCK = re.compile(r"([A-Za-z_]\w*)(?:\[(\d+)\])?:\s*(?=graph\b)", re.ASCII)
 
 
-class GraphParseError(ValueError):
+#: The Python types of literals by the first letter of their dtype; nan bits are np.uint64.
+_KINDS: dict[str, set[Any]] = {
+    "b": {bool},
+    "i": {int},
+    "u": {int},
+    "f": {int, float, np.uint64},
+}
+
+
+class GraphParseError(SymFluxError, ValueError):
     """Text that is no graph: ``line`` and ``column`` (from 1) say where, the message what for."""
 
     def __init__(self, message: str, line: int, column: int) -> None:
@@ -312,7 +322,7 @@ class _Parser:
         return node
 
     def typed_literal(self) -> _Literal:
-        """``f32(2.0)``, ``f64[0,3]([])``, or the bytes, as in canonical text: ``f64(0x0000...)``."""
+        """``f32(2.0)``, ``f64[0,3]([])``, or bytes as in canonical text: ``f64(0x0000...)``."""
         at = self.at
         type_ = self.array_type()
         shaped = self.text[self.at - 1] == "]"
@@ -347,9 +357,7 @@ class _Parser:
         kinds: set[Any] = {type(v) for v in flat.reshape(-1)}
         natural = "bool" if kinds == {bool} else "i64" if kinds <= {int} else "f64"
         dtype = raw.dtype or ("bool" if natural == "bool" else context or natural)
-        allowed: set[Any] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float, np.uint64}}[
-            dtype[0]
-        ]
+        allowed = _KINDS[dtype[0]]
         if not kinds <= allowed:
             self.fail(
                 f"this is no literal of {dtype}; write another dtype around it: f64(2.5)", raw.at

@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from ..errors import VerifyError
 from .graph import Graph
 from .node import CONSTANT, INPUT, ITEM, Node
 from .op import registered
@@ -27,16 +28,13 @@ __all__ = ["GraphVerifyError", "verify"]
 _SCALARS = (bool, int, float, str, bytes, type(None))
 
 
-class GraphVerifyError(ValueError):
+class GraphVerifyError(VerifyError):
     """A graph that breaks an invariant: ``rule`` is its number in ``symflux/ir/verify.py``."""
 
     def __init__(self, rule: int, message: str, graph: Graph, node: Node | None = None) -> None:
-        where = f"graph {graph.name}"
-        if node is not None:
-            where += f", {node!r}"
-            if node.origin is not None:
-                where += f" from {node.origin}"
-        super().__init__(f"rule {rule}: {message}\n  in {where}")
+        where = f"graph {graph.name}" + (f", {node!r}" if node is not None else "")
+        place = node.origin if node is not None else None
+        super().__init__(f"rule {rule}: {message}\n  in {where}", place=place)
         self.rule = rule
         self.node = node
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import SymFluxError
 from ..ir.graph import Graph
 from ..ir.node import INPUT, Node
 from ..ir.op import Rules
@@ -16,7 +17,7 @@ from ..ir.walk import use_counts
 __all__ = ["EvaluationError", "evaluate"]
 
 
-class EvaluationError(ValueError):
+class EvaluationError(SymFluxError, ValueError):
     """Arguments that do not fit the graph, or an oracle that breaks its op's type rule."""
 
 
