@@ -280,7 +280,7 @@ class Emitter(Writer):
             self.bind(var, name)
 
     def _contract(self, contract: Contract) -> None:
-        from .contract_loops import emit_contract  # writes loops through this class
+        from .contract import emit_contract  # writes loops through this class
 
         emit_contract(self, contract)
 
