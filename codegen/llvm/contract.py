@@ -1,9 +1,9 @@
 """Contractions as LLVM IR: tiles of sums in registers, then the epilogue on each finished panel.
 
-``emit_contract`` brings the contraction into shape (``contract_shape``), chooses a way to compute it
-(``contract_plan``) and writes the loops around the kernels of ``contract_kernels``. Sums go straight
-to where they are stored when the epilogue is just that store; otherwise to a scratch panel on the
-stack, on which the epilogue then runs as an ordinary vector loop.
+``emit_contract`` brings the contraction into shape (``contract_shape``), chooses a way to compute
+it (``contract_plan``) and writes the loops around the kernels of ``contract_kernels``. Sums go
+straight to where they are stored when the epilogue is just that store; otherwise to a scratch panel
+on the stack, on which the epilogue then runs as an ordinary vector loop.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..ir import BYTES, Block, Buffer, Const, Contract, Dim, Index, Let, Load, Loop, Role, Var
+from ..ir import BYTES, Block, Buffer, Const, Contract, Dim, Index, Let, Load, Loop, Mode, Role, Var
 from .contract_kernels import (
     DotKernel,
     TileKernel,
@@ -24,7 +24,6 @@ from .contract_plan import Dots, Tiling, direct_store, plan, wide_dtype
 from .contract_shape import Product, normalise
 from .contract_small import emit_loops, emit_unrolled
 from .instructions import memory_type
-from .machine import host
 
 if TYPE_CHECKING:
     from .emit import Emitter
@@ -57,14 +56,14 @@ def emit_contract(e: Emitter, contract: Contract) -> None:
 
 
 def _emit_core(e: Emitter, product: Product) -> None:
-    way = plan(product, host())
+    way = plan(product, e.machine)
     match way:
         case Tiling():
             _Tiles(e, product, way).emit()
         case Dots():
             _DotRows(e, product, way).emit()
         case "unrolled":
-            emit_unrolled(e, product)
+            emit_unrolled(e, product, e.machine)
         case "loops":
             emit_loops(e, product)
 
@@ -138,7 +137,7 @@ class _Panels:
         inner = Block((*n_lets, load, *cast, *product.epilogue.statements))
         narrow = product.n.extent == 1
         columns_loop = Loop(j, self._extent(columns), inner, mode="serial" if narrow else "vector")
-        rows_mode = "vector" if narrow else "serial"
+        rows_mode: Mode = "vector" if narrow else "serial"
         rows_loop = Loop(i, self._extent(rows), Block((*m_lets, columns_loop)), mode=rows_mode)
         e.statement(rows_loop)
 
@@ -165,7 +164,7 @@ class _Panels:
         outer: int = 0,
         more: str = "false",
     ) -> None:
-        """The summed dimensions but the last: ``body(a, b, more)``, ``more`` false the first time."""
+        """The summed dimensions but the last: ``body(a, b, more)``; first ``more`` is false."""
         e, product = self.e, self.product
         if outer == len(product.sums) - 1:
             body(a, b, more)

@@ -31,8 +31,8 @@ _GROUP = 3
 class TileKernel:
     """``c[rows, columns] (+)= a[rows, k] @ b[k, columns]`` for up to ``vectors * lanes`` columns.
 
-    ``a`` and ``b`` are the operands' dtypes, ``acc`` that of the sum and of ``c``. Columns lie side by
-    side in b and c. With ``adds`` the sum starts from c when the argument ``more`` is 1."""
+    ``a`` and ``b`` are the operands' dtypes, ``acc`` that of the sum and of ``c``. Columns lie side
+    by side in b and c. With ``adds`` the sum starts from c when the argument ``more`` is 1."""
 
     a: str
     b: str
@@ -51,8 +51,8 @@ class TileKernel:
 class DotKernel:
     """``c[rows, columns] (+)= a[rows, k] @ b[columns, k]^T``, k side by side in both operands.
 
-    Sums are kept in ``rows * columns * depth`` vectors along k and added up at the end. With ``adds``
-    the sum starts from c when the argument ``more`` is 1."""
+    Sums are kept in ``rows * columns * depth`` vectors along k and added up at the end. With
+    ``adds`` the sum starts from c when the argument ``more`` is 1."""
 
     a: str
     b: str
@@ -70,7 +70,8 @@ def _vector(lanes: int, dtype: str) -> str:
 
 def _suffix(lanes: int, dtype: str) -> str:
     kind = memory_type(dtype)
-    return f"v{lanes}" + {"half": "f16", "float": "f32", "double": "f64"}.get(kind, kind)
+    count = f"v{lanes}" if lanes else ""
+    return count + {"half": "f16", "float": "f32", "double": "f64"}.get(kind, kind)
 
 
 def splat(e: Emitter, value: str, lanes: int, kind: str) -> str:
@@ -100,7 +101,7 @@ def convert(e: Emitter, value: str, lanes: int, source: str, target: str) -> str
 
 def multiply_add(e: Emitter, x: str, y: str, total: str, lanes: int, dtype: str) -> str:
     """``x * y + total``: one rounding for floats, wrapping for integers."""
-    vector = _vector(lanes, dtype)
+    vector = _vector(lanes, dtype) if lanes else memory_type(dtype)
     if dtype in FLOATS:
         name = f"@llvm.fma.{_suffix(lanes, dtype)}"
         return e.value(f"call {vector} {name}({vector} {x}, {vector} {y}, {vector} {total})", "f")
@@ -322,7 +323,7 @@ def _store_total(e: Emitter, total: str, place: str, kernel: DotKernel) -> None:
 
 
 def _total(e: Emitter, sums: list[str], lanes: int, acc: str) -> str:
-    """The sum of all elements of a few vectors: vectors pairwise, then lanes in LLVM's fixed tree."""
+    """The sum of all elements of a few vectors: vectors pairwise, then lanes in a fixed tree."""
     vector, kind, is_float = _vector(lanes, acc), memory_type(acc), acc in FLOATS
     while len(sums) > 1:
         pairs = [sums[i : i + 2] for i in range(0, len(sums), 2)]
@@ -342,9 +343,9 @@ def pack_kernel(
     """The name of a function that copies a panel so that its columns lie side by side:
 
     ``void (ptr from, i64 fk, i64 fn, ptr to, i64 k, i64 columns)`` sets ``to[k, n]`` (rows of
-    ``vectors * lanes`` elements) to ``from[k, n]`` for n < columns. With ``transposes``, ``fk`` is the
-    size of an element and the copy goes through registers in square blocks of ``_SQUARE``; it may
-    write up to ``_SQUARE - 1`` rows more than k."""
+    ``vectors * lanes`` elements) to ``from[k, n]`` for n < columns. With ``transposes``, ``fk`` is
+    the size of an element and the copy goes through registers in square blocks of ``_SQUARE``; it
+    may write up to ``_SQUARE - 1`` rows more than k."""
     key = ("pack", source, target, lanes, vectors, transposes)
     if key in e.helpers:
         return e.helpers[key]
@@ -391,7 +392,7 @@ def _pack_body(e: Emitter, source: str, target: str, width: int) -> None:
 
 
 def _transpose_body(e: Emitter, dtype: str, width: int) -> None:
-    """Square blocks through registers. Columns past the last repeat it: nothing reads their copies."""
+    """Square blocks through registers. Columns past the last repeat it: nothing reads them."""
     size = BYTES[dtype]
     blocks = e.value(f"udiv i64 {e.value(f'add i64 %k, {_SQUARE - 1}', 'n')}, {_SQUARE}", "n")
     groups = e.value(f"udiv i64 {e.value(f'add i64 %columns, {_SQUARE - 1}', 'n')}, {_SQUARE}", "n")

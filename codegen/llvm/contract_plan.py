@@ -68,7 +68,7 @@ def wide_dtype(dtype: str) -> str:
 
 
 def direct_store(product: Product) -> Store | None:
-    """The store that is the whole epilogue, when it puts sums side by side as they are; else None."""
+    """The store that is the whole epilogue and puts sums side by side as they are, or None."""
     if len(product.epilogue.statements) != 1:
         return None
     (store,) = product.epilogue.statements
@@ -180,5 +180,5 @@ def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
 
 
 def _cycles(rows: int, vectors: int) -> float:
-    """Cycles of one step of k: multiply-adds and loads two at a time, sums wait four for the last."""
+    """Cycles of one step of k: two multiply-adds or loads each, a sum waits four for its last."""
     return max(rows * vectors / 2, (rows + vectors) / 2, 0.6 * rows, 4.0)

@@ -144,7 +144,7 @@ def _continues_in(epilogue: Block, slow: Dim, fast: Dim) -> bool:
 
 
 def _operands(statement: Statement) -> Iterable[object]:
-    """The operands a statement reads itself (not through an Index), yields of its blocks included."""
+    """The operands a statement reads itself, not through an Index; its blocks' yields included."""
     match statement:
         case Let():
             return statement.args
