@@ -219,6 +219,8 @@ def affine(builder: ScalarBuilder, value: IndexLike) -> Affine:
 class ScalarBuilder:
     """Records scalar statements into one block; the part of ``Builder`` that ``mathlib`` needs."""
 
+    float_dtype = "f64"  # of a Python float without a typed operand beside it
+
     def __init__(self) -> None:
         self._statements: list[Statement] = []
 
@@ -274,7 +276,7 @@ class ScalarBuilder:
                 break
         if not dtype:
             kinds = {type(arg) for arg in peers}
-            dtype = "f64" if float in kinds else "i64" if int in kinds else "bool"
+            dtype = self.float_dtype if float in kinds else "i64" if int in kinds else "bool"
         done = [self.operand(arg, dtype) for arg in peers]
         return (self.operand(args[0], "bool"), *done) if op == "select" else tuple(done)
 

@@ -1,0 +1,45 @@
+"""The elementary functions as branch-free scalar IR: one source for every target, widened by LLVM.
+
+Each function is written once, in ordinary operators, for ``f32`` and ``f64`` (``exp.py`` and the
+files beside it; ``arithmetic.py`` says in what words). There are no branches, no tables and no
+calls: a loop around a function is a loop over plain arithmetic, which a vectoriser can widen. The
+largest errors and the speed are measured in ``docs/mathlib.md``. """
+
+from __future__ import annotations
+
+import functools
+
+from ..ir import Block, Var
+from ..scalars import SCALARS
+from . import exp, inverse_trigonometry, log, trigonometry
+from .arithmetic import Math, Writer
+
+__all__ = ["FUNCTIONS", "function"]
+
+_MODULES = (exp, inverse_trigonometry, log, trigonometry)
+
+#: name -> writer(m, *arguments), for every row of ``scalars.SCALARS`` with native="mathlib"
+FUNCTIONS: dict[str, Writer] = {
+    name: getattr(module, name) for module in _MODULES for name in module.__all__
+}
+
+
+@functools.cache
+def function(name: str, dtype: str) -> tuple[tuple[Var, ...], Block]:
+    """The parameters of a mathematical function and the block that computes it.
+
+    ``dtype`` is ``f16`` (computed in f32), ``f32`` or ``f64``. The block holds only Lets of
+    operations that are instructions or intrinsics, and yields one value of ``dtype``. KeyError for
+    a name that is no function of this library.
+
+    >>> (x,), block = function("sigmoid", "f64")
+    >>> x.dtype, block.yields[0].dtype, {type(s).__name__ for s in block.statements}
+    ('f64', 'f64', {'Let'})
+    """
+    write = FUNCTIONS[name]
+    m = Math("f32" if dtype == "f16" else dtype)
+    parameters = tuple(m.argument(dtype) for _ in range(SCALARS[name].arity))
+    if dtype != "f16":
+        return parameters, m.block(write(m, *parameters))
+    result = write(m, *(m.cast(x, "f32") for x in parameters))
+    return parameters, m.block(m.cast(result, "f16"))

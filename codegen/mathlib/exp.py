@@ -1,0 +1,135 @@
+"""Exponentials: exp, exp2, expm1, sinh, cosh, tanh and sigmoid.
+
+All start alike (Cody and Waite 1980): x = n log(2) + r with an integer n and abs(r) <= log(2)/2, so
+that exp(x) = 2**n exp(r), and exp(r) is a polynomial. log(2) is taken in two parts, so that the
+reduced argument keeps its relative precision.
+"""
+
+from __future__ import annotations
+
+from ..expression import Value
+from .arithmetic import Math, Pair
+from .coefficients import EXP, LN2, LOG2_E
+
+__all__ = ["cosh", "exp", "exp2", "expm1", "sigmoid", "sinh", "tanh"]
+
+# where the result has overflowed, and where it has become zero
+_EXP_RANGE = {"f32": (-104.0, 89.0), "f64": (-745.2, 709.8)}
+_EXP2_RANGE = {"f32": (-150.5, 128.0), "f64": (-1075.5, 1024.0)}
+# where expm1 has become -1 and where tanh has become 1
+_EXPM1_LEAST = {"f32": -20.0, "f64": -40.0}
+_TANH_GREATEST = {"f32": 10.0, "f64": 22.0}
+_SINH_GREATEST = {"f32": 89.5, "f64": 710.48}
+# below it, the functions that are x + O(x**2) or x + O(x**3) are x
+_LINEAR = {"f32": 2.0**-26, "f64": 2.0**-55}
+
+
+def _reduce(m: Math, x: Value) -> tuple[Value, Value, Pair]:
+    """(n, the bits with n, r) where x = n log(2) + r; r to twice the precision."""
+    ln2_high, ln2_low = LN2[m.dtype]
+    n, whole = m.nearest(x, LOG2_E)
+    near = m.fma(n, -ln2_high, x)
+    rest = n * ln2_low
+    r = near - rest
+    return n, whole, Pair(r, (near - r) - rest)
+
+
+def exp(m: Math, x: Value) -> Value:
+    x = m.clamp(x, *_EXP_RANGE[m.dtype])
+    ln2_high, ln2_low = LN2[m.dtype]
+    n, whole = m.nearest(x, LOG2_E)
+    r = m.fma(n, -ln2_low, m.fma(n, -ln2_high, x))
+    y = 1.0 + m.fma(r * r, m.polynomial(r, EXP[m.dtype]), r)
+    return m.scale(y, whole)
+
+
+def exp2(m: Math, x: Value) -> Value:
+    x = m.clamp(x, *_EXP2_RANGE[m.dtype])
+    ln2_high, ln2_low = LN2[m.dtype]
+    n, whole = m.nearest(x)
+    fraction = x - n
+    r, error = m.two_product(fraction, ln2_high)
+    low = m.fma(fraction, ln2_low, error)
+    y = 1.0 + (r + m.fma(r * r, m.polynomial(r, EXP[m.dtype]), low))
+    return m.scale(y, whole)
+
+
+def _expm1(m: Math, x: Value) -> Pair:
+    """Half of exp(x) - 1, for x in range and not subnormal.
+
+    2**n exp(r) - 1 = (2**n - 1) + 2**n r + 2**n (exp(r) - 1 - r): the first two are exact and their
+    sum's rounding error is carried along, for it is the only cancellation. Everything is halved
+    (until the callers double it), so that 2**n does not overflow before its time."""
+    _, whole, r = _reduce(m, x)
+    half = m.power_of_two(whole, -1)
+    rest = m.fma(r.high * r.high, m.polynomial(r.high, EXP[m.dtype]), r.low)
+    total, error = m.fast_two_sum(half - 0.5, half * r.high)
+    return Pair(total, m.fma(half, rest, error))
+
+
+def expm1(m: Math, x: Value) -> Value:
+    inside = m.clamp(x, _EXPM1_LEAST[m.dtype], _EXP_RANGE[m.dtype][1])
+    high, low = _expm1(m, inside)
+    return m.select(abs(x) < _LINEAR[m.dtype], x, 2.0 * (high + low))
+
+
+def tanh(m: Math, x: Value) -> Value:
+    """e / (1 + e) for e = (exp(2 abs(x)) - 1) / 2: no cancellation near 0.
+
+    What was rounded away from both sides of the fraction q corrects it; 1 / (1 + e) is 1 - q."""
+    size = m.at_most(abs(x), _TANH_GREATEST[m.dtype])
+    top = m.fast_two_sum(*_expm1(m, size + size))
+    bottom = m.two_sum(1.0, top.high)
+    q = top.high / bottom.high
+    y = m.fma(m.fma(-q, bottom.low + top.low, top.low), 1.0 - q, q)
+    return m.select(size < _LINEAR[m.dtype], x, m.copysign(y, x))
+
+
+def sigmoid(m: Math, x: Value) -> Value:
+    """1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, with e = exp(-abs(x)), which cannot
+    overflow.
+
+    What was rounded away from 1 + e corrects the fraction q; 1 / (1 + e) is q or 1 - q."""
+    size = m.at_most(abs(x), -_EXP_RANGE[m.dtype][0])
+    _, whole, r = _reduce(m, -size)
+    rest = m.fma(r.high * r.high, m.polynomial(r.high, EXP[m.dtype]), r.low)
+    e = m.scale(1.0 + (r.high + rest), whole)
+    bottom = m.fast_two_sum(1.0, e)
+    negative = x < 0.0
+    q = m.select(negative, e, 1.0) / bottom.high
+    return m.fma(q * -bottom.low, m.select(negative, 1.0 - q, q), q)
+
+
+def _sinh_cosh(m: Math, size: Value) -> tuple[Pair, Pair, Pair, Value, Value]:
+    """For sinh and cosh of x >= 0: 2**(n-2) + 2**(-n-2) and 2**(n-2) - 2**(-n-2), each with its
+    rounding error, r, cosh(r) - 1 and sinh(r) - r.
+
+    One polynomial gives both: its odd and even parts are the two functions' series."""
+    _, whole, r = _reduce(m, size)
+    up = m.power_of_two(whole, -2)
+    down = m.select(size > -_EXPM1_LEAST[m.dtype], 0.0, m.power_of_two(0 - whole, -2))
+    square = r.high * r.high
+    series = EXP[m.dtype]
+    cosh_rest = square * m.polynomial(square, series[0::2])
+    sinh_rest = m.fma(square * r.high, m.polynomial(square, series[1::2]), r.low)
+    return m.fast_two_sum(up, down), m.fast_two_sum(up, -down), r, cosh_rest, sinh_rest
+
+
+def sinh(m: Math, x: Value) -> Value:
+    """(2**n exp(r) - 2**-n exp(-r)) / 2, ordered by the size of the terms; halved once more inside,
+    so that it overflows only at the end."""
+    size = m.at_most(abs(x), _SINH_GREATEST[m.dtype])
+    plus, minus, r, cosh_rest, sinh_rest = _sinh_cosh(m, size)
+    product, low = m.two_product(plus.high, r.high)
+    total, error = m.fast_two_sum(minus.high, product)
+    rest = m.fma(plus.high, sinh_rest, error + (low + minus.low))
+    y = 2.0 * (total + m.fma(minus.high, cosh_rest, rest))
+    return m.select(size < _LINEAR[m.dtype], x, m.copysign(y, x))
+
+
+def cosh(m: Math, x: Value) -> Value:
+    """(2**n exp(r) + 2**-n exp(-r)) / 2, as sinh."""
+    size = m.at_most(abs(x), _SINH_GREATEST[m.dtype])
+    plus, minus, r, cosh_rest, sinh_rest = _sinh_cosh(m, size)
+    rest = m.fma(plus.high, cosh_rest, m.fma(minus.high, sinh_rest, plus.low))
+    return 2.0 * (plus.high + m.fma(minus.high, r.high, rest))
