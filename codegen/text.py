@@ -295,41 +295,36 @@ class _Printer:
         extent = loop.extent if isinstance(loop.extent, int) else self.operand(loop.extent, "int")
         dtypes = [p.dtype for p in loop.params]
         inits = [self.operand(i, d) for i, d in zip(loop.inits, dtypes, strict=False)]
-        at = len(self.lines)
-        self.lines.append("")  # results are named after the loop's inside, as they are defined last
+        results = self._results(loop.results, loop.params)
         var = self._bare(loop.var, _LOOP_NAMES[min(depth - 2, 11)] if depth >= 2 else "i")
         mode = "" if loop.mode == "serial" else f" {loop.mode}"
-        head = f"loop {var} < {extent}{mode}{self._carry(loop.params, inits)} {{"
+        carry = self._carry(loop.params, inits)
+        self.line(depth, f"{results}loop {var} < {extent}{mode}{carry} {{")
         self.block(loop.body, dtypes, depth + 1)
         self.line(depth, "}")
         self._release(loop.var)
-        self.lines[at] = "  " * depth + self._results(loop.results, loop.params) + head
 
     def branch(self, branch: If, depth: int) -> None:
         condition = self.operand(branch.condition, "bool")
         dtypes = [r.dtype for r in branch.results]
-        at = len(self.lines)
-        self.lines.append("")
+        types = f" : {', '.join(dtypes)}" if dtypes else ""
+        results = self._results(branch.results, branch.results)
+        self.line(depth, f"{results}if {condition}{types} {{")
         self.block(branch.then, dtypes, depth + 1)
         if branch.otherwise.statements or branch.otherwise.yields:
             self.line(depth, "} else {")
             self.block(branch.otherwise, dtypes, depth + 1)
         self.line(depth, "}")
-        types = f" : {', '.join(dtypes)}" if dtypes else ""
-        results = self._results(branch.results, branch.results)
-        self.lines[at] = "  " * depth + f"{results}if {condition}{types} {{"
 
     def loop_while(self, loop: While, depth: int) -> None:
         dtypes = [p.dtype for p in loop.params]
         inits = [self.operand(i, d) for i, d in zip(loop.inits, dtypes, strict=False)]
-        at = len(self.lines)
-        self.lines.append("")
-        head = f"while{self._carry(loop.params, inits)} {{"
+        results = self._results(loop.results, loop.params)
+        self.line(depth, f"{results}while{self._carry(loop.params, inits)} {{")
         self.block(loop.condition, ["bool"], depth + 1)
         self.line(depth, "} do {")
         self.block(loop.body, dtypes, depth + 1)
         self.line(depth, "}")
-        self.lines[at] = "  " * depth + self._results(loop.results, loop.params) + head
 
     def contract(self, contract: Contract, depth: int) -> None:
         operands = [

@@ -327,4 +327,5 @@ def fold(op: str, args: Args, dtype: str) -> Const | None:
         value = float(values[0])
         if not least <= value <= greatest or value >= 2.0 ** greatest.bit_length():
             return None
-    return Const(evaluate(op, values, dtype).item(), dtype)
+    result = evaluate(op, values, dtype).item()
+    return Const(math.nan if result != result else result, dtype)  # one nan on every machine

@@ -23,8 +23,8 @@ class Pass:
     """A function from Program to Program that keeps its meaning.
 
     It answers the same object when it has nothing to do. ``after`` names passes that must stand
-    before it in a pipeline; ``follows`` names one of them without whose changes it has nothing to do,
-    so that it is skipped."""
+    before it in a pipeline; ``follows`` names another such pass, and when that one changed nothing
+    this one is skipped."""
 
     name: str
     run: Callable[[Program], Program]

@@ -31,14 +31,14 @@ program everything(n, m) arena 128 {
   buffer t : f32[16] temp at 64
   buffer w : f32[3] const {0.5, nan, -inf}
   kernel k0 "a \\"note\\", with # and \\n" {
-    %total, %5 = loop i < n vector carry %acc: f64 = 0.0, %count: i64 = 0 {
-      %0 = load x[-2*i + 1]                : f64
-      %1 = reassociate add %acc, %0        : f64
-      %2 = lt %1, inf                      : bool
-      %3 = select %2, %1, 2.0              : f64
-      %4 = cast 3                          : f64
+    %total, %0 = loop i < n vector carry %acc: f64 = 0.0, %count: i64 = 0 {
+      %1 = load x[-2*i + 1]                : f64
+      %2 = reassociate add %acc, %1        : f64
+      %3 = lt %2, inf                      : bool
+      %4 = select %3, %2, 2.0              : f64
+      %5 = cast 3                          : f64
       %narrow = cast f32(3.5)              : i8
-      yield %1, %count
+      yield %2, %count
     }
     loop i < 3 parallel {
       loop j < n unroll {
