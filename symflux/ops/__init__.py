@@ -1,6 +1,8 @@
 """The table of operations: one entry each; importing this package registers them all."""
 
+from .contract import *  # noqa: F403
 from .control import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .index import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403

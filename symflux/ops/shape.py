@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.node import Node
+from ..ir.op import Op
 from ..ir.types import ArrayType
 from .table import index_map, same_dtype
 
@@ -24,7 +25,7 @@ def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
     return ArrayType(shape, x.dtype)
 
 
-reshape = index_map(
+reshape: Op = index_map(
     "reshape",
     infer=_reshape_type,
     transpose=lambda ct, position, x, *, shape: reshape(ct, shape=x.shape),
@@ -54,7 +55,7 @@ def inverse_permutation(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
-transpose = index_map(
+transpose: Op = index_map(
     "transpose",
     infer=_transpose_type,
     transpose=lambda ct, position, x, *, axes: transpose(ct, axes=inverse_permutation(axes)),
@@ -102,7 +103,7 @@ def _lower_broadcast(reader: Any, index: Any, x: ArrayType, *, shape: tuple[int,
     return reader.read(0, tuple(0 if n == 1 else i for i, n in zip(own, x.shape, strict=True)))
 
 
-broadcast_to = index_map(
+broadcast_to: Op = index_map(
     "broadcast_to",
     infer=_broadcast_type,
     transpose=lambda ct, position, x, *, shape: sum_to(ct, x.shape),
@@ -150,7 +151,7 @@ def _oracle_slice(x: Any, *, start: Any, step: Any, shape: Any) -> Any:
     return x[np.ix_(*picks)] if picks else x
 
 
-slice_ = index_map(
+slice_: Op = index_map(
     "slice",
     infer=_slice_type,
     transpose=_slice_transpose,
@@ -206,7 +207,7 @@ def _oracle_pad(x: Any, *, low: Any, high: Any, interior: Any) -> Any:
     return out
 
 
-pad = index_map(
+pad: Op = index_map(
     "pad",
     infer=_pad_type,
     transpose=_pad_transpose,
@@ -263,7 +264,7 @@ def _lower_concatenate(reader: Any, index: Any, *types: ArrayType, axis: int) ->
     raise AssertionError("some operand holds the element")
 
 
-concatenate = index_map(
+concatenate: Op = index_map(
     "concatenate",
     infer=_concatenate_type,
     transpose=_concatenate_transpose,

@@ -2,13 +2,18 @@
 
 What ``Op.lower`` holds, by kind:
 
-    POINTWISE    the name of a scalar of the loop IR, or ``f(b, *values) -> value`` that composes
-                 scalars with ``b.let(name, *operands)``; Python numbers are allowed as operands
+    SOURCE       None where the elements lie in memory (input, constant), else
+                 ``f(emitter, index, node) -> value``: the element at ``index``, where
+                 ``emitter.index_operand(i)`` is an axis's index as an i64 value
+    POINTWISE    the name of a scalar of the loop IR, or ``f(b, *values, **attrs) -> value`` that
+                 composes scalars with ``b.let(name, *operands)``; numbers are allowed as operands
     INDEX_MAP    ``f(reader, index, *input_types, **attrs) -> value``: the element of the result at
                  ``index`` (a tuple of affine expressions, one per axis), obtained by
                  ``reader.read(i, index)`` from input i, or ``reader.fill(value)``;
                  ``reader.inside(expression, low, high)`` is True or False for the whole loop range
-                 (the lowering splits the loop where it would be both)
+                 (the lowering splits the loop where it would be both);
+                 ``reader.index_value(i, index, extent)`` is an element of the integer input i as an
+                 index, clamped to 0 .. extent-1
     REDUCTION    a :class:`Fold`
     CONTRACTION  None: the attribute ``spec`` says it all
     OPAQUE       ``f(lowering, node)``: emits its own loops
@@ -117,6 +122,7 @@ class Fold:
         combine: name of the scalar (``add``, ``maximum`` ...) when the fold is just that; the target
             may then choose the order, always the same way.
         result: which carried value is the result.
+        dtypes: ``dtypes(dtype)`` -> the dtype of each carried value, for folds with a ``step``.
     """
 
     init: Callable[[str], tuple[Any, ...]]
@@ -124,6 +130,7 @@ class Fold:
     step: Callable[..., tuple[Any, ...]] | None = None
     needs_position: bool = False
     result: int = 0
+    dtypes: Callable[[str], tuple[str, ...]] | None = None
 
 
 def reduction(
@@ -134,16 +141,20 @@ def reduction(
     oracle: Callable[..., Any],
     domain: str = "iuf",
     result: str = "same",
+    empty: bool = True,
     doc: str = "",
 ) -> Op:
     """An op that folds ``axes`` (attribute: a sorted tuple of axis numbers) away.
 
-    ``oracle(x, axis=axes)`` is the NumPy function."""
+    ``oracle(x, axis=axes)`` is the NumPy function. ``empty`` says whether it has a value for no
+    elements at all."""
 
     def infer(x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
         _check_domain(name, x.dtype, domain)
         if tuple(sorted(set(axes))) != axes or not all(0 <= a < x.rank for a in axes):
             raise ValueError(f"{name}: axes {axes} are not distinct sorted axes of {x}")
+        if not empty and any(x.shape[a] == 0 for a in axes):
+            raise ValueError(f"{name}: has no value for the empty axes {axes} of {x}")
         shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
         return ArrayType(shape, x.dtype if result == "same" else result)
 
