@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir import BYTES, Buffer, Var
+from ..ir import BYTES, Buffer, Role, Var
 from ..scalars import numpy_dtype
 from . import capi
 from .emit import Emitter
@@ -172,7 +172,8 @@ class Arguments:
     def _captured(self, name: str, array: np.ndarray[Any, Any]) -> None:
         """The array itself cannot change; its dtype, shape and data can (in-place assignments)."""
         buffer = self.buffers[name]
-        self._array_fields(name, buffer.dtype, array.shape, False, object_pointer(array))
+        donated = buffer.role is Role.INOUT
+        self._array_fields(name, buffer.dtype, array.shape, donated, object_pointer(array))
 
     def _array_fields(
         self, name: str, dtype: str, shape: tuple[int | Var, ...], donated: bool, obj: str

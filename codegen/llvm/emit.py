@@ -8,6 +8,8 @@ entry use the same few methods.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..ir import (
     BYTES,
     Block,
@@ -39,10 +41,12 @@ __all__ = ["STACK_ARENA", "Emitter", "buffers_of", "is_written"]
 
 #: arenas up to this many bytes live on the stack
 STACK_ARENA = 64 * 1024
-#: statements for each loop from which on LLVM's passes are not worth their time
-STRAIGHT_LINE = 1500
 #: statements from which on the code generator hurries
 HUGE = 200_000
+#: statements up to which a program becomes one function
+SMALL = 150
+#: statements up to which a loop of mode ``unroll`` is written out
+UNROLLED = 2000
 
 
 class Emitter(Writer):
@@ -58,6 +62,9 @@ class Emitter(Writer):
         super().__init__(fast_math=fast_math)
         self.program = program
         self.machine = machine or host()
+        #: statements of the whole program
+        self.weight = sum(1 for kernel in program.kernels for _ in walk(kernel.body))
+        self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
         self.raw_arena = ""  # the heap block behind the arena of the function being written
 
     # -- values and addresses ----------------------------------------------------------------------
@@ -198,10 +205,13 @@ class Emitter(Writer):
 
         if loop.mode == "vector" and vector.write_loop(self, loop):
             return
+        if loop.mode == "unroll" and self.write_unrolled(loop, self.block):
+            return
         function = self._function
         outer_group = function.access_group
         group = ""
         if loop.mode == "vector":
+            self.needs_vectoriser = True
             group = self.metadata("", distinct=True)
             function.access_group = f", !llvm.access.group {group}"
         elif loop.mode != "unroll":
@@ -224,6 +234,28 @@ class Emitter(Writer):
         function.access_group = outer_group
         for var, value in zip(loop.results, results, strict=True):
             self.bind(var, value)
+
+    def write_unrolled(
+        self,
+        loop: Loop,
+        write: Callable[[Block], list[str]],
+        read: Callable[[Operand], str] | None = None,
+    ) -> bool:
+        """Write a loop's iterations one after the other, if there are not too many."""
+        if not isinstance(loop.extent, int):
+            return False
+        if loop.extent * sum(1 for _ in walk(loop.body)) > UNROLLED:
+            return False
+        carried = [(read or self.operand)(i) for i in loop.inits]
+        for n in range(loop.extent):
+            self.bind(loop.var, str(n))
+            for param, value in zip(loop.params, carried, strict=True):
+                self.bind(param, value)
+            with self.scope():
+                carried = write(loop.body)
+        for var, value in zip(loop.results, carried, strict=True):
+            self.bind(var, value)
+        return True
 
     def extent(self, extent: int | Operand) -> int | str:
         """A loop's trip count as a number or the name of an i64."""
@@ -331,15 +363,8 @@ class Emitter(Writer):
         return ["call", "release"] if self.program.arena > STACK_ARENA else ["call"]
 
     def options(self) -> Options:
-        """How hard LLVM should work on the written module.
-
-        Long straight lines come out of the array compiler without anything left to simplify; the
-        code generator alone makes of them what O1 makes, in half the time."""
-        statements = [s for k in self.program.kernels for s in walk(k.body)]
-        loops = sum(isinstance(s, Loop) and s.mode != "unroll" for s in statements)
-        if len(statements) > STRAIGHT_LINE * (1 + loops):
-            return Options(level=0, code_level=2 if len(statements) < HUGE else 1)
-        return Options()
+        """How hard LLVM should work on the written module."""
+        return Options(vectorise=self.needs_vectoriser, code_level=2 if self.weight < HUGE else 1)
 
     def finish(self) -> str:
         """Everything written so far as module text."""

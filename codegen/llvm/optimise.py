@@ -1,8 +1,11 @@
 """LLVM module text through LLVM's passes, at a level chosen by what the module holds.
 
-The pipeline is LLVM's own for O1, with its vectorisers, and without speculative loop unrolling:
-loops that should be unrolled say so (mode ``unroll``). Higher levels cost compile time and gave
-nothing measurable on code of this shape (no calls to inline, no pointers to chase).
+The emitter writes vector code itself and the array compiler leaves nothing to simplify, so that LLVM's
+optimisation pipelines find nothing to do: on kernels with exp, reductions, stencils and products they
+cost two to three times the compile time for the same run time (the figures are in the benchmarks).
+What is left is putting small functions into their callers, taking the stack values of scalars apart,
+and joining blocks. Only a loop that could not be written in vectors still asks for LLVM's vectoriser,
+and with it for LLVM's own pipeline.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ __all__ = ["Options", "optimise", "parse"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much effort to spend: ``level`` of the passes, of the code generator, and vectorisers."""
+    """How much effort to spend.
 
-    level: int = 1
+    ``vectorise``: run LLVM's pipeline for O2 with its loop vectoriser. ``code_level``: the effort of
+    the code generator, 0 to 3."""
+
+    vectorise: bool = False
     code_level: int = 2
-    vectorise_loops: bool = True
-    vectorise_straight_lines: bool = False
 
 
 def parse(text: str, machine: Machine, context: Any) -> Any:
@@ -37,13 +41,20 @@ def parse(text: str, machine: Machine, context: Any) -> Any:
 
 def optimise(module: Any, target_machine: Any, options: Options) -> None:
     """Run the passes over a module, in place."""
-    tuning = binding.create_pipeline_tuning_options(options.level)
-    tuning.loop_vectorization = options.vectorise_loops
-    tuning.loop_interleaving = options.vectorise_loops
-    tuning.slp_vectorization = options.vectorise_straight_lines
+    tuning = binding.create_pipeline_tuning_options(2 if options.vectorise else 0)
+    tuning.loop_vectorization = options.vectorise
+    tuning.loop_interleaving = options.vectorise
+    tuning.slp_vectorization = False
     tuning.loop_unrolling = False
-    builder = binding.create_pass_builder(target_machine, tuning)
-    passes = builder.getModulePassManager()
+    builder = binding.create_pass_builder(target_machine, tuning)  # serves one run only
+    if options.vectorise:
+        passes = builder.getModulePassManager()
+    else:
+        passes = binding.create_new_module_pass_manager()
+        passes.add_always_inliner_pass()
+        passes.add_global_dead_code_eliminate_pass()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
     try:
         passes.run(module, builder)
     finally:

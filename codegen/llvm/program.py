@@ -8,7 +8,7 @@ afterwards, so that repeated calls allocate nothing and calls from several threa
 from __future__ import annotations
 
 from ..ir import BYTES, Buffer, Kernel, Program, Role
-from .emit import STACK_ARENA, Emitter, buffers_of, is_written
+from .emit import SMALL, STACK_ARENA, Emitter, buffers_of, is_written
 
 __all__ = ["write_program"]
 
@@ -105,7 +105,8 @@ def arguments(buffers: list[Buffer], e: Emitter) -> str:
 def _write_kernel(e: Emitter, kernel: Kernel, name: str, buffers: list[Buffer]) -> None:
     if kernel.note:
         e.add_function("\n".join(f"; {line}" for line in kernel.note.splitlines()))
-    with e.function(f"define internal void {name}({parameters(buffers, e)})"):
+    header = f"define internal void {name}({parameters(buffers, e)})"
+    with e.function(header, attributes="#1" if e.weight <= SMALL else "#0"):
         bind_parameters(buffers, e)
         e.block(kernel.body)
         e.line("ret void")
@@ -163,7 +164,7 @@ def write_program(e: Emitter, *, call: bool = True) -> None:
     items = [f"{_parameter(b, set())} %b{n}" for n, b in enumerate(arguments_)]
     items += [f"i64 %n{n}" for n in range(len(program.sizes))]
     constants = {b: _constant(e, b) for b in program.buffers if b.role is Role.CONST}
-    with e.function(f"define internal i32 @run({', '.join(items)})"):
+    with e.function(f"define internal i32 @run({', '.join(items)})", attributes="#1"):
         bind_parameters(list(arguments_), e)
         arena = _take_arena(e, program)
         for buffer in program.buffers:

@@ -1,8 +1,482 @@
-def write_loop(e, loop):
-    return False
+"""Vector loops written in vectors: several iterations at once, the rest of them under a mask.
+
+The iterations run in steps of ``width`` (several copies of the body where it is short), then singly
+vector by vector, then the last few as one vector of which only some lanes are stored. Each copy of a
+body keeps an accumulator vector of its own for every carried value; at the end the copies are combined
+pairwise, then the halves of the vector, then the start value: one fixed tree for given extents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..ir import (
+    BYTES,
+    Block,
+    Buffer,
+    Const,
+    If,
+    Index,
+    Let,
+    Load,
+    Loop,
+    Operand,
+    Statement,
+    Store,
+    Var,
+    While,
+)
+from .types import memory_type, value_type
+from .vector_plan import IDENTITIES, Lanes, VectorPlan, analyse, plan_loop
+
+if TYPE_CHECKING:
+    from .emit import Emitter
+
+__all__ = ["write_function", "write_loop"]
 
 
-def write_function(e, lanes, params, names, block):
-    for p, n in zip(params, names):
-        e.bind(p, n)
-    return e.block(block)[0]
+def write_loop(e: Emitter, loop: Loop) -> bool:
+    """Write a loop of mode ``vector`` in vectors. False, and nothing written, when that cannot be."""
+    if loop.extent == 0 or loop.extent == 1:
+        return False
+    plan = plan_loop(loop, e.machine)
+    if plan is None:
+        return False
+    results = _VectorLoop(e, loop, plan).write()
+    for var, text in zip(loop.results, results, strict=True):
+        e.bind(var, text)
+    return True
+
+
+def write_function(
+    e: Emitter, lanes: int, params: Sequence[Var], names: Sequence[str], block: Block
+) -> str:
+    """Write a scalar function's block on all lanes of its arguments; the value it yields."""
+    known = Lanes(set(params), {})
+    analyse(block, known)
+    for param, name in zip(params, names, strict=True):
+        e.bind(param, name)
+    with e.with_lanes(lanes):
+        code = LaneCode(e, known)
+        return code.block(block)[0]
+
+
+class LaneCode:
+    """Writes statements for all lanes at once; ``mask`` says which lanes may touch memory."""
+
+    def __init__(self, e: Emitter, lanes: Lanes, mask: str = "") -> None:
+        self.e = e
+        self.lanes = lanes
+        self.mask = mask
+        self._wide: dict[tuple[str, str, int], str] = {}  # splats and ramps already written
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def operand(self, operand: Operand) -> str:
+        """An operand as a vector (as a scalar with one lane)."""
+        e = self.e
+        if isinstance(operand, Const):
+            return e.constant(operand.value, operand.dtype)
+        text = e.operand(operand)
+        stride = self.lanes.affine.get(operand, 0)
+        if e.lanes == 1 or (operand in self.lanes.varying and not stride):
+            return text
+        key = text, operand.dtype, stride
+        if key not in self._wide:
+            vector = e.splat(text, value_type(operand.dtype))
+            if stride:
+                vector = e.value(f"add {e.kind('i64')} {vector}, {self.ramp(stride)}", "x")
+            self._wide[key] = vector
+        return self._wide[key]
+
+    def ramp(self, stride: int) -> str:
+        """The constant vector 0, stride, 2 stride, ..."""
+        return "<" + ", ".join(f"i64 {n * stride}" for n in range(self.e.lanes)) + ">"
+
+    # -- statements --------------------------------------------------------------------------------
+
+    def block(self, block: Block) -> list[str]:
+        """Write a block; what it yields, as vectors."""
+        for statement in block.statements:
+            self.statement(statement)
+        return [self.operand(y) for y in block.yields]
+
+    def statement(self, statement: Statement) -> None:
+        match statement:
+            case Let():
+                self._let(statement)
+            case Load():
+                self._load(statement)
+            case Store():
+                self._store(statement)
+            case If():
+                self._if(statement)
+            case Loop():
+                self._loop(statement)
+            case While():
+                self._while(statement)
+
+    def _let(self, let: Let) -> None:
+        e = self.e
+        if let.result in self.lanes.varying and let.result not in self.lanes.affine:
+            e.bind(let.result, e.operation(let, [self.operand(a) for a in let.args]))
+            return
+        with e.with_lanes(1):  # the same in every lane, or its value in the first
+            e.bind(let.result, e.operation(let, [e.operand(a) for a in let.args]))
+
+    def _load(self, load: Load) -> None:
+        e = self.e
+        buffer, index = load.buffer, load.index
+        if self.lanes.uniform(index) or e.lanes == 1:
+            with e.with_lanes(1):
+                e.statement(load)
+            return
+        align, kind = BYTES[buffer.dtype], e.memory_kind(buffer.dtype)
+        if self._side_by_side(index):
+            address = e.address(buffer, index)
+            if self.mask:
+                callee = self._masked("load", buffer)
+                value = e.value(
+                    f"call {kind} {callee}(ptr {address}, i32 {align}, {self._bits} {self.mask}, "
+                    f"{kind} zeroinitializer)",
+                    "v",
+                )
+            else:
+                value = e.value(f"load {kind}, ptr {address}, align {align}", "v")
+        else:
+            callee = self._masked("gather", buffer)
+            value = e.value(
+                f"call {kind} {callee}(<{e.lanes} x ptr> {self._addresses(buffer, index)}, "
+                f"i32 {align}, {self._bits} {self._lanes_in_use}, {kind} zeroinitializer)",
+                "v",
+            )
+        e.bind(load.result, e.loaded_value(value, buffer.dtype))
+
+    def _store(self, store: Store) -> None:
+        e = self.e
+        buffer, index = store.buffer, store.index
+        if e.lanes == 1:
+            e.statement(store)
+            return
+        align, kind = BYTES[buffer.dtype], e.memory_kind(buffer.dtype)
+        value = e.memory_value(self.operand(store.value), buffer.dtype)
+        if not self._side_by_side(index):
+            callee = self._masked("scatter", buffer)
+            e.line(
+                f"call void {callee}({kind} {value}, <{e.lanes} x ptr> "
+                f"{self._addresses(buffer, index)}, i32 {align}, {self._bits} "
+                f"{self._lanes_in_use})"
+            )
+            return
+        address = e.address(buffer, index)
+        if self.mask:
+            callee = self._masked("store", buffer)
+            e.line(
+                f"call void {callee}({kind} {value}, ptr {address}, i32 {align}, "
+                f"{self._bits} {self.mask})"
+            )
+        else:
+            e.line(f"store {kind} {value}, ptr {address}, align {align}")
+
+    def _side_by_side(self, index: Index) -> bool:
+        return self.lanes.stride(index) == 1 and not self.lanes.arbitrary(index)
+
+    @property
+    def _bits(self) -> str:
+        return f"<{self.e.lanes} x i1>"
+
+    @property
+    def _lanes_in_use(self) -> str:
+        return self.mask or "splat (i1 true)"
+
+    def _addresses(self, buffer: Buffer, index: Index) -> str:
+        """A vector of pointers, for elements that do not lie side by side."""
+        e, lanes = self.e, self.lanes
+        arbitrary = [(v, c) for v, c in index.terms if v in lanes.varying and v not in lanes.affine]
+        rest = tuple(t for t in index.terms if t not in arbitrary)
+        kind, wide = memory_type(buffer.dtype), e.kind("i64")
+        numbers = self.ramp(lanes.stride(index))
+        for var, coefficient in arbitrary:
+            term = e.operand(var)
+            if coefficient != 1:
+                term = e.value(f"mul {wide} {term}, splat (i64 {coefficient})", "x")
+            numbers = e.value(f"add {wide} {term}, {numbers}", "x")
+        base = e.address(buffer, Index(rest, index.offset))
+        return e.value(f"getelementptr {kind}, ptr {base}, {wide} {numbers}", "p")
+
+    def _masked(self, what: str, buffer: Buffer) -> str:
+        """The masked memory intrinsic, declared with the signature that every LLVM upgrades."""
+        e = self.e
+        lanes, kind = e.lanes, e.memory_kind(buffer.dtype)
+        one = e.suffix("i8" if buffer.dtype == "bool" else buffer.dtype)
+        pointers = f"<{lanes} x ptr>" if what in ("gather", "scatter") else "ptr"
+        name = f"@llvm.masked.{what}.{one}." + (f"v{lanes}p0" if pointers != "ptr" else "p0")
+        if what in ("load", "gather"):
+            text = f"declare {kind} {name}({pointers}, i32 immarg, {self._bits}, {kind})"
+        else:
+            text = f"declare void {name}({kind}, {pointers}, i32 immarg, {self._bits})"
+        if text not in e.helpers:
+            e.helpers[text] = name
+            e.add_function(text)
+        return name
+
+    # -- nested blocks -----------------------------------------------------------------------------
+
+    def _if(self, statement: If) -> None:
+        """Both sides (they only compute), then a choice in each lane."""
+        e = self.e
+        condition = self.operand(statement.condition)
+        yes, no = self.block(statement.then), self.block(statement.otherwise)
+        for var, a, b in zip(statement.results, yes, no, strict=True):
+            e.bind(var, self.choose(condition, var.dtype, a, b))
+
+    def choose(self, condition: str, dtype: str, yes: str, no: str) -> str:
+        """In each lane one value or the other."""
+        e = self.e
+        kind = e.kind(dtype)
+        return e.value(f"select {e.kind('bool')} {condition}, {kind} {yes}, {kind} {no}")
+
+    def _loop(self, loop: Loop) -> None:
+        """An inner loop: the same iterations in all lanes."""
+        e = self.e
+        if loop.mode == "unroll" and e.write_unrolled(loop, self._iteration, self.operand):
+            return
+
+        def body(variable: str, carried: list[str]) -> list[str]:
+            e.bind(loop.var, variable)
+            for param, value in zip(loop.params, carried, strict=True):
+                e.bind(param, value)
+            return self._iteration(loop.body)
+
+        pairs = zip(loop.params, loop.inits, strict=True)
+        inits = [(e.kind(p.dtype), self.operand(i)) for p, i in pairs]
+        with e.with_lanes(1):
+            extent = e.extent(loop.extent)
+        results = e.counted_loop(extent, body, inits=inits, hint="k")
+        for var, value in zip(loop.results, results, strict=True):
+            e.bind(var, value)
+
+    def _iteration(self, block: Block) -> list[str]:
+        """A block whose vectors of uniform values are not seen by what follows."""
+        outer, self._wide = self._wide, dict(self._wide)
+        try:
+            return self.block(block)
+        finally:
+            self._wide = outer
+
+    def _while(self, statement: While) -> None:
+        """Run while any lane wants to; lanes that are done keep their values."""
+        e = self.e
+        inits = [self.operand(i) for i in statement.inits]
+        head, body, after = e.label("while"), e.label("do"), e.label("after")
+        before = e.current_label
+        e.line(f"br label %{head}")
+        e.start(head)
+        carried = [e.fresh("c") for _ in inits]
+        place = e.reserve_lines(len(inits))
+        for param, name in zip(statement.params, carried, strict=True):
+            e.bind(param, name)
+        outer, self._wide = self._wide, dict(self._wide)
+        with e.scope():
+            (active,) = self.block(statement.condition)
+            if self.mask:
+                active = e.value(f"and {self._bits} {active}, {self.mask}")
+            any_lane = active
+            if e.lanes > 1:
+                name = f"@llvm.vector.reduce.or.v{e.lanes}i1"
+                any_lane = e.value(f"call i1 {name}({self._bits} {active})")
+            e.line(f"br i1 {any_lane}, label %{body}, label %{after}")
+            e.start(body)
+            following = self.block(statement.body)
+            following = [
+                self.choose(active, p.dtype, new, old)
+                for p, new, old in zip(statement.params, following, carried, strict=True)
+            ]
+        self._wide = outer
+        latch = e.current_label
+        e.line(f"br label %{head}")
+        for n, param in enumerate(statement.params):
+            e.set_line(
+                place + n,
+                f"{carried[n]} = phi {e.kind(param.dtype)} "
+                f"[ {inits[n]}, %{before} ], [ {following[n]}, %{latch} ]",
+            )
+        e.start(after)
+        for var, name in zip(statement.results, carried, strict=True):
+            e.bind(var, name)
+
+
+class _VectorLoop:
+    """Writes one vector loop from its plan."""
+
+    def __init__(self, e: Emitter, loop: Loop, plan: VectorPlan) -> None:
+        self.e = e
+        self.loop = loop
+        self.plan = plan
+
+    def write(self) -> list[str]:
+        """Write the loop; the values that its carried params leave with."""
+        e, loop = self.e, self.loop
+        inits = [e.operand(i) for i in loop.inits]
+        extent = e.extent(loop.extent)
+        width = self.plan.width
+        if isinstance(extent, int) and extent < width:
+            width = _power_of_two(extent)
+        with e.with_lanes(width):
+            start = [[e.constant(v, p.dtype) for p, v in self._identities()]]
+            if isinstance(extent, int):
+                sums = self._static(extent, width, start)
+            else:
+                sums = self._dynamic(extent, width, start)
+            totals = self._combine_copies(sums)
+        totals = [self._combine_lanes(n, t, width) for n, t in enumerate(totals)]
+        return [
+            e.operation(let, [init, total])
+            for let, init, total in zip(self.plan.combines, inits, totals, strict=True)
+        ]
+
+    def _identities(self) -> list[tuple[Var, float]]:
+        lets = zip(self.loop.params, self.plan.combines, strict=True)
+        return [(p, IDENTITIES[let.op](p.dtype)) for p, let in lets]
+
+    # -- the iterations ----------------------------------------------------------------------------
+
+    def _static(self, extent: int, width: int, start: list[list[str]]) -> list[list[str]]:
+        copies = self.plan.copies
+        full = extent // width
+        main = full // copies * copies if full >= 2 * copies else 0
+        sums = self._stretch("0", main * width, width, copies, start * copies if main else start)
+        done = main * width
+        sums[0] = self._stretch(str(done), (full - main) * width, width, 1, [sums[0]])[0]
+        done = full * width
+        rest = extent - done
+        if not rest:
+            return sums
+        if not self.loop.params:
+            width = _power_of_two(rest)
+        mask = ""
+        if rest != width:
+            bits = ", ".join(f"i1 {'true' if n < rest else 'false'}" for n in range(width))
+            mask = f"<{bits}>"
+        with self.e.with_lanes(width):
+            sums[0] = self._copy(str(done), mask, sums[0])
+        return sums
+
+    def _dynamic(self, extent: str, width: int, start: list[list[str]]) -> list[list[str]]:
+        e, copies = self.e, self.plan.copies
+        step = width * copies
+        most = e.value(f"and i64 {extent}, {-step}", "n")
+        sums = self._stretch("0", most, width, copies, start * copies)
+        if copies > 1:
+            full = e.value(f"and i64 {extent}, {-width}", "n")
+            left = e.value(f"sub i64 {full}, {most}", "n")
+            sums[0] = self._stretch(most, left, width, 1, [sums[0]])[0]
+            most = full
+        some, after = e.label("rest"), e.label("after")
+        before = e.current_label
+        e.line(f"br i1 {e.value(f'icmp slt i64 {most}, {extent}')}, label %{some}, label %{after}")
+        e.start(some)
+        mask = e.value(
+            f"call <{width} x i1> @llvm.get.active.lane.mask.v{width}i1.i64"
+            f"(i64 {most}, i64 {extent})",
+            "mask",
+        )
+        last = self._copy(most, mask, sums[0])
+        end = e.current_label
+        e.line(f"br label %{after}")
+        e.start(after)
+        sums[0] = [
+            e.value(f"phi {e.kind(p.dtype)} [ {old}, %{before} ], [ {new}, %{end} ]", "c")
+            for p, old, new in zip(self.loop.params, sums[0], last, strict=True)
+        ]
+        return sums
+
+    def _stretch(
+        self, first: str, count: int | str, width: int, copies: int, sums: list[list[str]]
+    ) -> list[list[str]]:
+        """The iterations from ``first`` on, ``count`` of them: a multiple of width times copies."""
+        e = self.e
+        if count == 0:
+            return sums
+        carried = len(self.loop.params)
+
+        def body(variable: str, values: list[str]) -> list[str]:
+            base = variable if first == "0" else _sum(e, variable, first)
+            following: list[str] = []
+            for n in range(copies):
+                here = _sum(e, base, str(n * width)) if n else base
+                following += self._copy(here, "", values[n * carried : (n + 1) * carried])
+            return following
+
+        inits = [
+            (e.kind(p.dtype), value)
+            for copy in sums
+            for p, value in zip(self.loop.params, copy, strict=True)
+        ]
+        flat = e.counted_loop(count, body, inits=inits, step=width * copies, hint="i")
+        return [flat[n * carried : (n + 1) * carried] for n in range(copies)]
+
+    def _copy(self, base: str, mask: str, carried: list[str]) -> list[str]:
+        """One run of the body on all lanes from iteration ``base`` on."""
+        e, loop = self.e, self.loop
+        with e.scope():
+            e.bind(loop.var, base)
+            for param, value in zip(loop.params, carried, strict=True):
+                e.bind(param, value)
+            code = LaneCode(e, self.plan.lanes, mask)
+            following = code.block(loop.body)
+            if mask:
+                following = [
+                    code.choose(mask, p.dtype, new, old)
+                    for p, new, old in zip(loop.params, following, carried, strict=True)
+                ]
+        return following
+
+    # -- combining ---------------------------------------------------------------------------------
+
+    def _combine_copies(self, sums: list[list[str]]) -> list[str]:
+        while len(sums) > 1:
+            half = len(sums) // 2
+            sums = [
+                [
+                    self.e.operation(let, [a, b])
+                    for let, a, b in zip(self.plan.combines, one, other, strict=True)
+                ]
+                for one, other in zip(sums[:half], sums[half:], strict=True)
+            ]
+        return sums[0]
+
+    def _combine_lanes(self, n: int, value: str, width: int) -> str:
+        """All lanes of a vector in one value, by halves."""
+        e, let = self.e, self.plan.combines[n]
+        kind = value_type(self.loop.params[n].dtype)
+        while width > 1:
+            half = width // 2
+            vector = f"<{width} x {kind}>"
+            if half == 1:
+                halves = [e.value(f"extractelement {vector} {value}, i64 {k}") for k in (0, 1)]
+            else:
+                halves = [
+                    e.value(
+                        f"shufflevector {vector} {value}, {vector} poison, <{half} x i32> <"
+                        + ", ".join(f"i32 {k}" for k in range(first, first + half))
+                        + ">"
+                    )
+                    for first in (0, half)
+                ]
+            with e.with_lanes(half):
+                value = e.operation(let, halves)
+            width = half
+        return value
+
+
+def _power_of_two(number: int) -> int:
+    """The least power of two that is not less."""
+    return 1 << (number - 1).bit_length()
+
+
+def _sum(e: Emitter, left: str, right: str) -> str:
+    if not left.startswith("%") and not right.startswith("%"):
+        return str(int(left) + int(right))
+    return e.value(f"add nuw nsw i64 {left}, {right}", "i")

@@ -53,6 +53,16 @@ class Writer:
         """Append one instruction to the current block."""
         self._function.lines.append("  " + text)
 
+    def reserve_lines(self, count: int) -> int:
+        """Leave lines open, for phis whose values are not known yet; the place of the first."""
+        place = len(self._function.lines)
+        self._function.lines.extend([""] * count)
+        return place
+
+    def set_line(self, place: int, text: str) -> None:
+        """Write a line that ``reserve_lines`` left open."""
+        self._function.lines[place] = "  " + text
+
     def fresh(self, prefix: str = "t") -> str:
         """A new local name, ``%prefixN``."""
         function = self._function

@@ -1,0 +1,244 @@
+"""Which vector loops can be written in vectors, and what differs from lane to lane in them.
+
+A loop of mode ``vector`` promises that its iterations are independent but for reductions, so no
+dependence is analysed here. What is found out is which values differ between iterations
+(``varying``), which of those grow by a constant (``affine``), and what each carried value is combined
+with. A loop whose body cannot run several iterations at once (a store or a load under a branch, a
+contraction, a data-dependent extent) has no plan and is left to LLVM's own vectoriser.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ..ir import (
+    BYTES,
+    Block,
+    Const,
+    Contract,
+    If,
+    Index,
+    Let,
+    Load,
+    Loop,
+    Operand,
+    Store,
+    Var,
+    While,
+    walk,
+)
+from ..scalars import SCALARS
+from .machine import Machine
+
+__all__ = ["IDENTITIES", "Lanes", "VectorPlan", "analyse", "plan_loop"]
+
+_INF = float("inf")
+#: combining op -> dtype -> the value that changes nothing
+IDENTITIES = {
+    "add": lambda dtype: -0.0 if dtype[0] == "f" else 0,
+    "mul": lambda dtype: 1,
+    "minimum": lambda dtype: _bounds(dtype)[1],
+    "maximum": lambda dtype: _bounds(dtype)[0],
+    "and": lambda dtype: True if dtype == "bool" else -1,
+    "or": lambda dtype: 0,
+    "xor": lambda dtype: 0,
+}
+
+
+def _bounds(dtype: str) -> tuple[float, float]:
+    """The least and the greatest value of a dtype."""
+    if dtype[0] == "f":
+        return -_INF, _INF
+    if dtype == "bool":
+        return 0, 1
+    bits = 8 * BYTES[dtype]
+    return (0, 2**bits - 1) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+@dataclass(slots=True)
+class Lanes:
+    """What differs from lane to lane in a body: ``affine`` vars by ``affine[var]`` per lane,
+    other ``varying`` vars arbitrarily, all others not at all."""
+
+    varying: set[Var]
+    affine: dict[Var, int]
+
+    def stride(self, index: Index) -> int:
+        """By how many elements an index grows from lane to lane, its arbitrary part aside."""
+        return sum(c * self.affine.get(v, 0) for v, c in index.terms)
+
+    def arbitrary(self, index: Index) -> bool:
+        """Whether an index holds a var that differs arbitrarily."""
+        return any(v in self.varying and v not in self.affine for v, _ in index.terms)
+
+    def uniform(self, index: Index) -> bool:
+        return not any(v in self.varying for v, _ in index.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPlan:
+    """``width`` lanes; ``copies`` of the body in one iteration; the Let that combines each param."""
+
+    width: int
+    copies: int
+    lanes: Lanes
+    combines: tuple[Let, ...]
+
+
+def analyse(block: Block, lanes: Lanes) -> bool:
+    """Complete ``lanes`` for a body; False when it cannot run in lanes."""
+    return all(_analyse_statement(s, lanes) for s in block.statements)
+
+
+def _varies(operand: Operand, lanes: Lanes) -> bool:
+    return operand in lanes.varying
+
+
+def _analyse_statement(statement: object, lanes: Lanes) -> bool:
+    match statement:
+        case Let():
+            if any(_varies(a, lanes) for a in statement.args):
+                lanes.varying.add(statement.result)
+                stride = _affine_stride(statement, lanes)
+                if stride is not None:
+                    lanes.affine[statement.result] = stride
+        case Load():
+            if not lanes.uniform(statement.index):
+                lanes.varying.add(statement.result)
+        case Store():
+            return lanes.arbitrary(statement.index) or lanes.stride(statement.index) != 0
+        case If():
+            lanes.varying.update(statement.results)
+            sides = (statement.then, statement.otherwise)
+            return all(_is_pure(b, loads=False) and analyse(b, lanes) for b in sides)
+        case While():
+            lanes.varying.update((*statement.params, *statement.results))
+            blocks = (statement.condition, statement.body)
+            return all(_is_pure(b, loads=True) and analyse(b, lanes) for b in blocks) and all(
+                not lanes.arbitrary(s.index) for b in blocks for s in walk(b) if isinstance(s, Load)
+            )
+        case Loop():
+            if _varies(statement.extent, lanes):  # type: ignore[arg-type]
+                return False
+            lanes.varying.update((*statement.params, *statement.results))
+            return analyse(statement.body, lanes)
+        case Contract():
+            return False
+    return True
+
+
+def _is_pure(block: Block, *, loads: bool) -> bool:
+    """Whether every statement may run for lanes that should not: nothing but arithmetic (and loads
+    whose place does not depend on the data)."""
+    return all(isinstance(s, (Let, If)) or (loads and isinstance(s, Load)) for s in walk(block))
+
+
+def _affine_stride(let: Let, lanes: Lanes) -> int | None:
+    """The stride of an i64 sum, difference or multiple of affine values."""
+    if let.result.dtype != "i64" or let.op not in {"add", "sub", "mul"}:
+        return None
+    if any(_varies(a, lanes) and a not in lanes.affine for a in let.args):
+        return None
+    left, right = (lanes.affine.get(a, 0) if isinstance(a, Var) else 0 for a in let.args)
+    if let.op == "mul":
+        for stride, other in ((left, let.args[1]), (right, let.args[0])):
+            if isinstance(other, Const):
+                return stride * int(other.value)
+        return None
+    return left + right if let.op == "add" else left - right
+
+
+def _combining_lets(loop: Loop) -> tuple[Let, ...] | None:
+    """For each param the Let that combines it; None when one is carried in any other way."""
+    uses: Counter[Operand] = Counter()
+    for statement in walk(loop.body):
+        match statement:
+            case Let():
+                uses.update(statement.args)
+            case Store():
+                uses[statement.value] += 1
+            case Loop() | While():
+                uses.update(statement.inits)
+            case If():
+                uses[statement.condition] += 1
+        for block in (getattr(statement, n, None) for n in ("body", "then", "otherwise")):
+            if block is not None:
+                uses.update(block.yields)
+        if isinstance(statement, While):
+            uses.update(statement.condition.yields)
+    uses.update(loop.body.yields)
+    producers = {s.result: s for s in loop.body.statements if isinstance(s, Let)}
+    found = []
+    for param, value in zip(loop.params, loop.body.yields, strict=True):
+        last = producers.get(value) if isinstance(value, Var) else None
+        if last is None or not _is_chain(param, last, producers, uses):
+            return None
+        found.append(last)
+    return tuple(found)
+
+
+def _is_chain(param: Var, let: Let, producers: dict[Var, Let], uses: Counter[Operand]) -> bool:
+    """Whether ``let`` combines ``param`` with values, one after the other, and nothing else sees
+    the intermediate results."""
+    op = let.op
+    while let.reassociate and let.op == op and op in IDENTITIES and uses[let.result] == 1:
+        if param in let.args:
+            return uses[param] == 1
+        chained = [a for a in let.args if isinstance(a, Var) and _leads_to(param, a, producers, op)]
+        if len(chained) != 1:
+            return False
+        let = producers[chained[0]]
+    return False
+
+
+def _leads_to(param: Var, value: Var, producers: dict[Var, Let], op: str) -> bool:
+    seen = producers.get(value)
+    while seen is not None and seen.op == op and seen.reassociate:
+        if param in seen.args:
+            return True
+        following = [producers.get(a) for a in seen.args if isinstance(a, Var)]
+        seen = next((p for p in following if p is not None and p.op == op), None)
+    return False
+
+
+def _widest(loop: Loop, lanes: Lanes) -> int:
+    """Bytes of the widest value that is computed in lanes."""
+    widest = 1
+    for statement in walk(loop.body):
+        match statement:
+            case Load() | Store():
+                if not lanes.uniform(statement.index):
+                    widest = max(widest, BYTES[statement.buffer.dtype])
+                if lanes.arbitrary(statement.index):
+                    widest = 8
+            case Let():
+                values = [v for v in (statement.result, *statement.args) if _varies(v, lanes)]
+                if statement.result not in lanes.affine:
+                    widest = max([widest, *(BYTES[v.dtype] for v in values)])
+    return max([widest, *(BYTES[p.dtype] for p in loop.params)])
+
+
+def _cost(loop: Loop) -> int:
+    """Instructions of one run of the body, roughly."""
+    total = 0
+    for statement in walk(loop.body):
+        total += SCALARS[statement.op].flops if isinstance(statement, Let) else 1
+        if isinstance(statement, (Loop, While)):
+            total += 100
+    return total
+
+
+def plan_loop(loop: Loop, machine: Machine) -> VectorPlan | None:
+    """How to write a vector loop in vectors; None when it has to be left to LLVM."""
+    combines = _combining_lets(loop)
+    lanes = Lanes({loop.var, *loop.params}, {loop.var: 1})
+    if combines is None or not analyse(loop.body, lanes):
+        return None
+    width = max(2, machine.vector_bytes // _widest(loop, lanes))
+    cost = _cost(loop)
+    if loop.params:
+        copies = 4 if cost <= 16 else 2 if cost <= 48 else 1
+    else:
+        copies = 2 if cost <= 12 else 1
+    return VectorPlan(width, copies, lanes, combines)
