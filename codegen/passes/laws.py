@@ -162,7 +162,8 @@ def _twice_undone(op: str, args: Args, dtype: str, lets: Definitions) -> Rewritt
 
 
 def _absolute_of_signed(op: str, args: Args, dtype: str, lets: Definitions) -> Rewritten | None:
-    inner = _defined_by(args[0], "neg", lets) or _defined_by(args[0], "abs", lets)
+    negation = None if dtype in UNSIGNED else _defined_by(args[0], "neg", lets)
+    inner = negation or _defined_by(args[0], "abs", lets)
     return ("abs", inner.args) if inner else None
 
 
@@ -223,6 +224,8 @@ def _select_negated(op: str, args: Args, dtype: str, lets: Definitions) -> Rewri
 def _select_truth(op: str, args: Args, dtype: str, lets: Definitions) -> Rewritten | None:
     if dtype != "bool" or not isinstance(args[1], Const) or not isinstance(args[2], Const):
         return None
+    if bool(args[1].value) == bool(args[2].value):
+        return args[1]
     return args[0] if args[1].value else ("not", args[:1])
 
 

@@ -7,9 +7,9 @@
     ==== simplify, hoist
     program ... { ... }
 
-A file names its level once and has one ``# run:`` line, and after the input one ``====`` section, for
-each thing to try. ``pytest --update-golden`` writes the sections anew; read the difference before it
-is committed.
+A file names its level once. It has one ``# run:`` line, and after the input one ``====`` section,
+for each thing to try. ``pytest --update-golden`` writes the sections anew; read the difference
+before it is committed.
 """
 
 import re

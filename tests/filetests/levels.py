@@ -1,12 +1,12 @@
-"""The levels of IR that file tests can speak about: how each is parsed, run through passes, printed.
+"""The levels of IR that file tests can speak of: how each is parsed, transformed and printed.
 
 To add a level, add a function to ``LEVELS``. A ``Level`` has
 
   - ``parse`` and ``print``: text to IR and back;
   - ``actions``: what a file may ask for after ``# run:``, by name. An action takes IR and gives IR,
     which the next action takes or which is printed, or gives text, and then it is the last;
-  - ``check``: called with the IR before and after the actions of a run (when they gave IR), raises if
-    the two do not mean the same.
+  - ``check``: called with the IR before and after the actions of a run (when they gave IR); raises
+    if the two do not mean the same.
 """
 
 from collections.abc import Callable

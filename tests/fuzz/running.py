@@ -1,7 +1,6 @@
 """Running loop programs on made-up arguments, and comparing what two ways of running them wrote."""
 
 import numpy as np
-
 from symflux.codegen.interp import run
 from symflux.codegen.ir import Role
 from symflux.codegen.scalars import numpy_dtype
