@@ -3,7 +3,7 @@
 Each function is written once, in ordinary operators, for ``f32`` and ``f64`` (``exp.py`` and the
 files beside it; ``arithmetic.py`` says in what words). There are no branches, no tables and no
 calls: a loop around a function is a loop over plain arithmetic, which a vectoriser can widen. The
-largest errors and the speed are measured in ``docs/mathlib.md``. """
+largest errors and the speed are measured in ``docs/mathlib.md``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import functools
 
 from ..ir import Block, Var
 from ..scalars import SCALARS
-from . import exp, inverse_trigonometry, log, trigonometry
+from . import error, exp, gamma, inverse_trigonometry, log, power, trigonometry
 from .arithmetic import Math, Writer
 
 __all__ = ["FUNCTIONS", "function"]
 
-_MODULES = (exp, inverse_trigonometry, log, trigonometry)
+_MODULES = (error, exp, gamma, inverse_trigonometry, log, power, trigonometry)
 
 #: name -> writer(m, *arguments), for every row of ``scalars.SCALARS`` with native="mathlib"
 FUNCTIONS: dict[str, Writer] = {

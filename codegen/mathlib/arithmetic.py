@@ -140,13 +140,11 @@ class Math(ScalarBuilder):
                 power = power * power
         return terms[0] if isinstance(terms[0], Value) else x * 0.0 + terms[0]
 
-    def horner(self, x: Value, coefficients: Sequence[Number]) -> Value:
-        """``sum(c * x**n)``, from the last coefficient inwards: fewest operations and roundings."""
-        result = coefficients[-1]
-        for coefficient in reversed(coefficients[:-1]):
-            result = self.fma(result, x, coefficient)
-        assert isinstance(result, Value)
-        return result
+    def polynomial_pair(self, x: Value, coefficients: Sequence[float]) -> Pair:
+        """``sum(c * x**n)`` with the rounding errors of the last, largest step."""
+        product = self.two_product(x, self.polynomial(x, coefficients[1:]))
+        high, error = self.two_sum(coefficients[0], product.high)
+        return Pair(high, error + product.low)
 
     # -- bits -------------------------------------------------------------------------------------
 

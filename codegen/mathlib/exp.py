@@ -34,6 +34,15 @@ def _reduce(m: Math, x: Value) -> tuple[Value, Value, Pair]:
     return n, whole, Pair(r, (near - r) - rest)
 
 
+def exp_rest(m: Math, x: Pair) -> tuple[Value, Value, Value]:
+    """(the bits with n, r, rest) where exp(x) = 2**n (1 + r + rest), to more than the precision."""
+    ln2_high, ln2_low = LN2[m.dtype]
+    n, whole = m.nearest(x.high, LOG2_E)
+    near = m.fma(n, -ln2_high, x.high)
+    r, error = m.two_sum(near, m.fma(n, -ln2_low, x.low))
+    return whole, r, m.fma(r * r, m.polynomial(r, EXP[m.dtype]), error)
+
+
 def exp(m: Math, x: Value) -> Value:
     x = m.clamp(x, *_EXP_RANGE[m.dtype])
     ln2_high, ln2_low = LN2[m.dtype]

@@ -1,7 +1,7 @@
 """Inverse trigonometric functions: arcsin, arccos, arctan, arctan2.
 
 Arguments are brought into a small interval by the theorems of addition and halving, with the
-rounding error of each step carried along; the rest is one polynomial. """
+rounding error of each step carried along; the rest is one polynomial."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _LARGE = 2.0**60
 _LINEAR = {"f32": 2.0**-26, "f64": 2.0**-55}
 
 
-def _split(m: Math, x: Value) -> tuple[Value, Value, Value]:
+def split(m: Math, x: Value) -> tuple[Value, Value, Value]:
     """(k, the bits of k << fraction, 1 + f) where x = 2**k (1 + f), for x > 0 and normal."""
     shape = m.format
     base = _SQRT_HALF[m.dtype]
@@ -53,7 +53,7 @@ def _domain(m: Math, x: Value, y: Value, pole: float = 0.0) -> Value:
     return m.select(x > pole, m.select(x < INFINITY, y, x), outside)
 
 
-def _normal(m: Math, x: Value) -> tuple[Value, Value]:
+def normal(m: Math, x: Value) -> tuple[Value, Value]:
     """``x`` multiplied into the normal numbers, and minus the exponent of what it was multiplied
     by."""
     subnormal = x < m.format.tiny
@@ -68,17 +68,28 @@ def _k_log2(m: Math, k: Value, f: Value, half_square: Value, rest: Value) -> Val
 
 
 def log(m: Math, x: Value) -> Value:
-    lifted, offset = _normal(m, x)
-    k, _, mantissa = _split(m, lifted)
+    lifted, offset = normal(m, x)
+    k, _, mantissa = split(m, lifted)
     f = mantissa - 1.0
     return _domain(m, x, _k_log2(m, k + offset, f, *_log_rest(m, f)))
 
 
-def _log_pair(m: Math, f: Value) -> Pair:
+def _log1p_pair(m: Math, f: Value) -> Pair:
     """log(1 + f) to a few bits more than the precision."""
     half_square, rest = _log_rest(m, f)
     high = f - half_square
     return Pair(high, ((f - high) - half_square) + rest)
+
+
+def log_pair(m: Math, x: Value) -> Pair:
+    """log(x) to a few bits more than the precision, for 0 < x < inf; finite for 0 and inf."""
+    lifted, offset = normal(m, x)
+    k, _, mantissa = split(m, lifted)
+    k = k + offset
+    part = _log1p_pair(m, mantissa - 1.0)
+    ln2_high, ln2_low = LN2_SHORT[m.dtype]
+    high, error = m.fast_two_sum(k * ln2_high, part.high)
+    return m.fast_two_sum(high, m.fma(k, ln2_low, error + part.low))
 
 
 def _log_to_base(
@@ -86,10 +97,10 @@ def _log_to_base(
 ) -> Value:
     """k log(2) + log(1 + f) in the base in which 2 and e have the logarithms ``of_two``,
     ``of_e``."""
-    lifted, offset = _normal(m, x)
-    k, _, mantissa = _split(m, lifted)
+    lifted, offset = normal(m, x)
+    k, _, mantissa = split(m, lifted)
     k = k + offset
-    natural = _log_pair(m, mantissa - 1.0)
+    natural = _log1p_pair(m, mantissa - 1.0)
     whole = m.two_product(k, of_two[0])
     part = m.two_product(natural.high, of_e[0])
     total, error = m.fast_two_sum(whole.high, part.high)
@@ -109,7 +120,7 @@ def log10(m: Math, x: Value) -> Value:
 def _log1p(m: Math, x: Pair) -> Value:
     """log(1 + x) for -1 < 1 + x < inf: what rounding 1 + x took away is given back to f."""
     total, error = m.two_sum(1.0, x.high)
-    k, field, mantissa = _split(m, total)
+    k, field, mantissa = split(m, total)
     shape = m.format
     # twice 2**-k, which is 0 and not negative for the greatest k
     power = m.from_bits(((2 * shape.bias + 1) << shape.fraction) - (field << shape.fraction))

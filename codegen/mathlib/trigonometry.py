@@ -5,7 +5,7 @@ where sin and cos are short polynomials, and n modulo 4 says which of them is th
 sign. The multiple is removed in three parts (Cody and Waite 1980). With a fused multiply-add the
 first subtraction is exact: x and n times the rounded pi/2 are multiples of the same small power of
 two, and their difference is so small that it fits into one float. So r is right to the last place
-for every n that can be counted, not only for small ones. """
+for every n that can be counted, not only for small ones."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""The error function and its complement: erf, erfc."""
+
+from __future__ import annotations
+
+from ..expression import Value
+from .arithmetic import Math, Pair, in_double
+from .coefficients import ERF, ERF_TAIL, ERFC, ERFC_CENTRE, EXP, LN2, LOG2_E
+from .exp import exp_rest
+
+__all__ = ["erf", "erfc"]
+
+# where erf has become 1, and where erfc has become 0
+_ERF_GREATEST = {"f32": 4.0, "f64": 6.0}
+_ERFC_GREATEST = 27.3
+# below it, erfc is 1 - erf
+_ERFC_LEAST = 0.85
+
+
+def erf(m: Math, x: Value) -> Value:
+    """x + x P(x**2) up to 1; above it 1 - exp(-Q(abs(x) - 1)), as erfc is nearly an exponential of
+    a parabola: its logarithm is a smooth function that needs few digits where erfc is small."""
+    size = m.at_most(abs(x), _ERF_GREATEST[m.dtype])
+    inner = m.fma(x, m.polynomial(x * x, ERF[m.dtype]), x)
+    exponent = -m.polynomial(size - 1.0, ERF_TAIL[m.dtype])
+    ln2_high, ln2_low = LN2[m.dtype]
+    n, whole = m.nearest(exponent, LOG2_E)
+    r = m.fma(n, -ln2_low, m.fma(n, -ln2_high, exponent))
+    power = 1.0 + m.fma(r * r, m.polynomial(r, EXP[m.dtype]), r)
+    outer = m.fma(-power, m.power_of_two(whole), 1.0)
+    return m.select(size < 1.0, inner, m.copysign(outer, x))
+
+
+@in_double
+def erfc(m: Math, x: Value) -> Value:
+    """1 - erf(x) up to 0.85; above it exp(-x**2) C(t) / (1 + 2 x) with t = (x - 4) / (x + 4), which
+    maps the half line to an interval (Shepherd and Laframboise 1981); 2 - erfc(-x) below -0.85.
+
+    The square, the power, C and the quotient are pairs, scaled at the very end."""
+    size = m.at_most(abs(x), _ERFC_GREATEST)
+    high, error = m.two_sum(1.0, -x)
+    inner = high + (error - x * m.polynomial(x * x, ERF[m.dtype]))
+
+    square = m.two_product(-size, size)
+    whole, r, rest = exp_rest(m, square)
+    power = m.fast_two_sum(1.0, r + rest)
+    t = (size - 4.0) / (size + 4.0)
+    centre, centre_rest = ERFC_CENTRE
+    factor = m.fast_two_sum(centre, t * m.polynomial(t, ERFC))
+    factor = Pair(factor.high, factor.low + centre_rest)
+    quotient = m.quotient(m.pair_times_pair(power, factor), m.fast_two_sum(size + size, 1.0))
+    tail = m.scale(quotient.high + quotient.low, whole)
+    outer = m.select(x < 0.0, 2.0 - tail, tail)
+    return m.select(size < _ERFC_LEAST, inner, outer)
