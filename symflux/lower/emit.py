@@ -352,13 +352,21 @@ class BlockEmitter(RegionEmitter):
     def _decide(self, value: Affine, low: int, high: int) -> bool | None:
         return known_inside(value, low, high, self.ranges)
 
-    def _dynamic(self, node: Node, index: Index) -> Any:
+    def _dynamic(self, node: Node, index: Index, extent: int) -> Affine:
+        """An element of an integer node as an index, clamped to 0 .. extent-1."""
         value = self.find((node.id, index))
         if value is None:
             raise Pending(node, index)
         if isinstance(value, Const):
-            return Affine((), int(value.value))
-        return value if value.dtype == "i64" else self.b.cast(value, "i64")
+            return Affine((), min(max(int(value.value), 0), extent - 1))
+        key = ("index", node.id, index, extent)
+        found = self.find(key)
+        if found is None:
+            wide = self._narrow(value, "i64")
+            low = self.b.let("maximum", wide, Const(0, "i64"))
+            near = self.b.let("minimum", low, Const(extent - 1, "i64"))
+            found = self.memo[-1][key] = Affine.of(Dynamic(near, 0, extent - 1))
+        return found  # type: ignore[no-any-return]
 
     def _clamp(self, guard: Guard) -> Affine:
         return self._guard(guard)[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..ir.node import Node
-from .affine import Affine, Axis, Dynamic, as_affine, divide
+from .affine import Affine, Axis, as_affine, divide
 
 __all__ = [
     "Fill", "Guard", "Index", "NeedsRoot", "Pending", "Read", "Reader", "ReadFlat", "aligned_index",
@@ -83,7 +83,7 @@ class Reader:
         ranges: Mapping[Axis, tuple[int, int]],
         decide: Decide,
         is_stored: Callable[[Node], bool],
-        dynamic: Callable[[Node, Index], Any],
+        dynamic: Callable[[Node, Index, int], Affine],
         clamp: Callable[[Guard], Affine],
     ) -> None:
         self.node = node
@@ -137,8 +137,7 @@ class Reader:
     def index_value(self, position: int, index: tuple[Affine | int, ...], extent: int) -> Affine:
         """An element of an integer input as a run-time index, clamped to 0 .. extent-1."""
         elements = tuple([as_affine(i) for i in index])
-        value = self._dynamic(self.node.inputs[position], elements)
-        return Affine.of(Dynamic(value, 0, extent - 1)) if not isinstance(value, Affine) else value
+        return self._dynamic(self.node.inputs[position], elements, extent)
 
     def read_reshaped(self, position: int, index: tuple[Affine | int, ...], shape: tuple[int, ...]) -> Read | ReadFlat:
         """The element of input ``position`` whose row-major number is that of ``index`` in ``shape``."""

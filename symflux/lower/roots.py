@@ -182,7 +182,7 @@ class DryReader:
     def _one(self, node: Node, index: Index, decide: Callable[..., bool | None]) -> list[tuple[Node, Index]]:
         reads: list[tuple[Node, Index]] = []
 
-        def dynamic(source: Node, at: Index) -> Affine:
+        def dynamic(source: Node, at: Index, extent: int) -> Affine:
             reads.append((source, at))
             return Affine.of(_unknown(source))
 

@@ -1,0 +1,484 @@
+"""The public functions: compile, trace, differentiate, batch, branch and loop."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from . import tree
+from .ir.graph import Graph
+from .ir.node import symbol as new_symbol
+from .ir.types import dtype_of
+from .ops.elementwise import stop_gradient as stop_gradient_op
+from .runtime.execute import execute
+from .runtime.function import Call, CompiledFunction, Options
+from .trace import trace as tracing
+from .trace.array import Array, as_node
+from .trace.param import Gradients, Params, bind
+from .trace.scope import is_tracing
+from .transform import control_flow, functions
+
+__all__ = [
+    "compile", "cond", "fori_loop", "function", "grad", "gradient", "hessian", "hvp",
+    "jacobian", "jvp", "map", "scan", "stop_gradient", "switch", "symbol", "trace", "value_and_grad",
+    "vjp", "vmap", "while_loop",
+]  # fmt: skip
+
+
+# --- compiling ------------------------------------------------------------------------------------
+
+
+@overload
+def compile(
+    fn: Callable[..., Any], *, static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (), donate: str | Sequence[str] = (),
+) -> CompiledFunction: ...  # fmt: skip
+@overload
+def compile(
+    fn: None = None, *, static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (), donate: str | Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...  # fmt: skip
+def compile(
+    fn: Callable[..., Any] | None = None, *, static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (), donate: str | Sequence[str] = (),
+) -> Any:  # fmt: skip
+    """Compile a Python function of numbers and arrays to native code.
+
+    The first call with arguments of new types (shapes, dtypes, container structure) traces ``fn`` and
+    compiles the graph; later calls run machine code.
+
+    Args:
+        fn: a function of Python numbers, NumPy arrays and nested containers of them. Without it, a
+            decorator is returned.
+        static_argnums: positions of arguments that are passed to ``fn`` as they are (hashable); each
+            value gets its own compilation.
+        static_argnames: the same by name.
+        donate: names of arguments whose arrays the results may overwrite: a result of the same type
+            is written in place, and the argument's own array is returned for it.
+
+    Returns:
+        A callable with the same arguments. Its attributes ``graph``, ``kernels``, ``llvm_ir`` and
+        ``asm`` show what was generated.
+
+    Raises:
+        TraceError: if ``fn`` does something that cannot be recorded; the message names the line.
+
+    >>> import numpy as np, symflux as sf
+    >>> @sf.compile
+    ... def norm(x):
+    ...     return np.sqrt(np.sum(x**2))
+    >>> float(norm(np.array([3.0, 4.0])))
+    5.0
+    """
+
+    def wrap(fn: Callable[..., Any]) -> CompiledFunction:
+        numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+        names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+        given = (donate,) if isinstance(donate, str) else tuple(donate)
+        return CompiledFunction(fn, Options(numbers, names, given))
+
+    return wrap if fn is None else wrap(fn)
+
+
+def trace(fn: Callable[..., Any]) -> Callable[..., Graph]:
+    """The graph of a function: ``sf.trace(fn)(*args)`` records ``fn`` without running anything.
+
+    >>> import symflux as sf
+    >>> graph = sf.trace(lambda x: 3 * x**2 + 2 * x + 1)(2.0)
+    >>> len(graph.inputs), len(graph.outputs)
+    (1, 1)
+    """
+
+    @functools.wraps(fn)
+    def traced(*args: Any, **kwargs: Any) -> Graph:
+        target = fn.traced if isinstance(fn, Transformed) else fn
+        return tracing.trace(target, args, kwargs).graph
+
+    return traced
+
+
+def symbol(name: str, shape: int | Sequence[int] = (), dtype: Any = "float64") -> Array:
+    """A symbolic array, to write an expression down directly; see :func:`function`."""
+    extents = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    return Array(new_symbol(name, extents, dtype_of(dtype)))
+
+
+def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> CompiledFunction:
+    """Compile expressions of symbols: ``f(*values of inputs) -> values of outputs``.
+
+    Args:
+        inputs: symbols made by :func:`symbol`, in calling order.
+        outputs: an expression or a nested container of expressions.
+
+    >>> import numpy as np, symflux as sf
+    >>> x, y = sf.symbol("x"), sf.symbol("y")
+    >>> f = sf.function([x, y], {"sum": x + y, "product": x * y})
+    >>> float(f(3.0, 4.0)["product"])
+    12.0
+    """
+    leaves, structure = tree.flatten(outputs)
+    graph = Graph(name, tuple(x.node for x in inputs), tuple(as_node(y) for y in leaves))
+
+    def call(*args: Any) -> Any:
+        types = [x.type for x in graph.inputs]
+        if len(args) != len(types):
+            raise TypeError(f"{name}() takes {len(types)} arguments, got {len(args)}")
+        nodes = [functions.conform(as_node(a), t, x["name"]) for a, t, x in zip(args, types, graph.inputs, strict=True)]
+        return structure.unflatten([Array(n) for n in graph.call(nodes)])
+
+    call.__name__ = name
+    return CompiledFunction(call, Options())
+
+
+# --- derivatives ----------------------------------------------------------------------------------
+
+
+class Transformed:
+    """A derived function. Called with plain arrays it runs natively (compiled on its second call with
+    the same types; the first call shares compilations with equal graphs); called inside a trace it
+    becomes part of that graph."""
+
+    __slots__ = ("__name__", "__weakref__", "__wrapped__", "_called", "_compiled", "traced")
+
+    def __init__(self, fn: Callable[..., Any], traced: Callable[..., Any], name: str) -> None:
+        self.__wrapped__ = fn
+        self.__name__ = f"{name}_{getattr(fn, '__name__', 'function')}".replace("<lambda>", "lambda")
+        self.traced = traced
+        self._compiled: CompiledFunction | None = None
+        self._called = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_tracing():
+            return self.traced(*args, **kwargs)
+        if self._compiled is not None:
+            return self._compiled(*args, **kwargs)
+        if not self._called:
+            self._called = True
+            return run_now(self.traced, args, kwargs)
+        self._compiled = CompiledFunction(self.traced, Options())
+        return self._compiled(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}>"
+
+
+def run_now(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Trace a function and run its graph once, through the cache of graphs."""
+    call = Call(fn, tuple(args), kwargs, Options())
+    return call.finish(execute(call.traced.graph, call.values()))
+
+
+def value_and_grad(
+    fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Transformed:
+    """A function that returns ``(fn(...), gradient)``, computed together.
+
+    Args:
+        fn: returns one floating-point scalar (with ``has_aux``: a pair of it and anything else).
+        argnums: which positional arguments to differentiate by; an int, or several.
+        has_aux: whether ``fn`` returns ``(value, aux)``; then the result is ``((value, aux), gradient)``.
+
+    Returns:
+        A function of the same arguments. The gradient has the structure of the argument (a tuple of
+        such for several ``argnums``).
+
+    Raises:
+        ShapeError: if ``fn`` does not return a scalar.
+        DerivativeError: if an argument or an operation on the way has no derivative.
+
+    >>> import symflux as sf
+    >>> value, slope = sf.value_and_grad(lambda x: 3 * x**2 + 2 * x + 1)(2.0)
+    >>> float(value), float(slope)
+    (17.0, 14.0)
+    """
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        return functions.value_and_gradient(fn, args, kwargs, argnums, has_aux)
+
+    return Transformed(fn, traced, "value_and_grad")
+
+
+def grad(
+    fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Transformed:
+    """The gradient of a scalar function, in reverse mode; nests to any order.
+
+    Arguments and errors as for :func:`value_and_grad`; returns the gradient, or ``(gradient, aux)``.
+
+    >>> import symflux as sf
+    >>> f = lambda x: 3 * x**2 + 2 * x + 1
+    >>> float(sf.grad(f)(2.0)), float(sf.grad(sf.grad(f))(2.0))
+    (14.0, 6.0)
+    """
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = functions.value_and_gradient(fn, args, kwargs, argnums, has_aux)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return Transformed(fn, traced, "grad")
+
+
+def gradient(fn: Callable[..., Any], *args: Any) -> Any:
+    """The gradient now: of ``fn`` at ``args``, or with respect to params.
+
+    With one argument, its gradient; with several, a tuple. ``gradient(lambda: loss(x, y), params(W, b))``
+    differentiates a function of no arguments by the params it uses; the result is indexed by param.
+
+    >>> import symflux as sf
+    >>> [float(g) for g in sf.gradient(lambda W, b, x: W * x + b, 2.0, 3.0, 4.0)]
+    [4.0, 1.0, 2.0]
+    >>> W, b = sf.param(2.0), sf.param(3.0)
+    >>> grads = sf.gradient(lambda: W * 4.0 + b, sf.params(W, b))
+    >>> float(grads[W]), float(grads[b])
+    (4.0, 1.0)
+    """
+    if len(args) == 1 and isinstance(args[0], Params):
+        return _gradient_by_params(fn, args[0])
+    argnums: int | Sequence[int] = 0 if len(args) == 1 else tuple(range(len(args)))
+
+    def traced(*args: Any) -> Any:
+        return functions.value_and_gradient(fn, args, {}, argnums, False, "gradient")[1]
+
+    return traced(*args) if is_tracing() else run_now(traced, args, {})
+
+
+def _gradient_by_params(fn: Callable[[], Any], wanted: Params) -> Any:
+    members = list(wanted)
+
+    def with_values(*values: Any) -> Any:
+        with bind({p: as_node(v) for p, v in zip(members, values, strict=True)}):
+            return fn()
+
+    def traced() -> Any:
+        values = [Array(as_node(p)) for p in members]
+        return functions.value_and_gradient(
+            with_values, values, {}, tuple(range(len(members))), False, "gradient"
+        )[1]
+
+    found = traced() if is_tracing() else run_now(traced, (), {})
+    return Gradients(members, found)
+
+
+def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """``(fn(*primals), derivative of fn along tangents)``, in forward mode.
+
+    Args:
+        primals: the arguments.
+        tangents: one for each primal, of the same structure and shapes; None leaves are zero.
+
+    >>> import symflux as sf
+    >>> value, slope = sf.jvp(lambda x: x**3, (2.0,), (1.0,))
+    >>> float(value), float(slope)
+    (8.0, 12.0)
+    """
+
+    def traced(primals: Any, tangents: Any) -> Any:
+        return functions.forward_mode(fn, primals, tangents)
+
+    if is_tracing():
+        return traced(tuple(primals), tuple(tangents))  # type: ignore[no-any-return]
+    return run_now(traced, (tuple(primals), tuple(tangents)), {})  # type: ignore[no-any-return]
+
+
+def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """``(fn(*primals), pullback)``: ``pullback(cotangent)`` gives the cotangents of the primals, in
+    reverse mode.
+
+    >>> import numpy as np, symflux as sf
+    >>> value, pullback = sf.vjp(lambda x: x**2, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (array([ 2., 40.]),)
+    """
+    if is_tracing():
+        return functions.reverse_mode(fn, primals)
+
+    def pulled(primals: Any, cotangent: Any) -> Any:
+        return functions.reverse_mode(fn, primals)[1](cotangent)
+
+    value = run_now(lambda *xs: fn(*xs), primals, {})
+    compiled = CompiledFunction(pulled, Options())
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        """The cotangents of the primals, one entry each."""
+        return compiled(tuple(primals), cotangent)  # type: ignore[no-any-return]
+
+    return value, pullback
+
+
+def jacobian(
+    fn: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto"
+) -> Transformed:
+    """All first derivatives: for a result of shape r and an argument of shape a, an array of shape r + a.
+
+    Args:
+        mode: ``"forward"`` (one sweep per argument element), ``"reverse"`` (one per result element), or
+            ``"auto"``, whichever needs fewer. The sweeps run batched.
+
+    >>> import numpy as np, symflux as sf
+    >>> sf.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    if mode not in ("auto", "forward", "reverse"):
+        raise ValueError(f"jacobian: mode must be 'auto', 'forward' or 'reverse', got {mode!r}")
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        return functions.jacobian_of(fn, args, kwargs, argnums, mode)
+
+    return Transformed(fn, traced, "jacobian")
+
+
+def hessian(fn: Callable[..., Any], argnums: int = 0) -> Transformed:
+    """All second derivatives of a scalar function: shape a + a, forward over reverse mode.
+
+    >>> import numpy as np, symflux as sf
+    >>> sf.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+    array([[4., 2.],
+           [2., 0.]])
+    """
+    inner = grad(fn, argnums).traced
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        return functions.jacobian_of(inner, args, kwargs, argnums, "forward")
+
+    return Transformed(fn, traced, "hessian")
+
+
+def hvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """Hessian times vector without the Hessian: the derivative of the gradient along ``tangents``.
+
+    >>> import numpy as np, symflux as sf
+    >>> sf.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
+    array([6., 0.])
+    """
+    numbers = 0 if len(primals) == 1 else tuple(range(len(primals)))
+    return jvp(grad(fn, numbers).traced, primals, tangents)[1]
+
+
+def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Transformed:
+    """Map a function over an axis of its arguments, as one graph.
+
+    Args:
+        in_axes: the axis of each positional argument (None: the same for all); an int for all of them,
+            or a sequence with one entry per argument, nested like the argument where it is a container.
+        out_axes: where the mapped axis goes in the results.
+
+    >>> import numpy as np, symflux as sf
+    >>> sf.vmap(np.dot, in_axes=(0, None))(np.eye(2), np.array([3.0, 4.0]))
+    array([3., 4.])
+    """
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        return functions.batched(fn, args, kwargs, in_axes, out_axes)
+
+    return Transformed(fn, traced, "vmap")
+
+
+def stop_gradient(x: Any) -> Any:
+    """``x``, treated as a constant by derivatives (containers leaf by leaf).
+
+    >>> import symflux as sf
+    >>> float(sf.grad(lambda x: x * sf.stop_gradient(x))(3.0))
+    3.0
+    """
+    leaves, structure = tree.flatten(x)
+    return structure.unflatten(
+        [Array(stop_gradient_op(v.node), v.weak) if isinstance(v, Array) else v for v in leaves]
+    )
+
+
+# --- control flow ---------------------------------------------------------------------------------
+
+
+def _now_or_traced(fn: Callable[..., Any], *args: Any) -> Any:
+    return fn(*args) if is_tracing() else run_now(fn, args, {})
+
+
+def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], *operands: Any) -> Any:
+    """``then(*operands)`` where the scalar ``predicate`` holds, else ``otherwise(*operands)``.
+
+    Only the branch taken runs. Both return the same structure and types.
+
+    >>> import symflux as sf
+    >>> f = sf.compile(lambda x: sf.cond(x > 0, lambda v: v * 2, lambda v: -v, x))
+    >>> float(f(3.0)), float(f(-3.0))
+    (6.0, 3.0)
+    """
+    return _now_or_traced(
+        lambda p, *xs: control_flow.cond(p, then, otherwise, xs), predicate, *operands
+    )
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """``branches[index](*operands)``; the index is clamped to the branches there are.
+
+    >>> import symflux as sf
+    >>> float(sf.switch(1, [lambda v: v, lambda v: v * 10], 4.0))
+    40.0
+    """
+    return _now_or_traced(lambda i, *xs: control_flow.switch(i, branches, xs), index, *operands)
+
+
+def scan(
+    body: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    """A loop that carries values and stacks results: ``carry, y = body(carry, x)`` for each x in xs.
+
+    Args:
+        body: returns the carry with the types it came in, and a result for this element (or None).
+        init: the first carry.
+        xs: a container of arrays, looped over along their first axis (None: ``length`` iterations).
+        reverse: run from the last element to the first; results keep the place of their element.
+
+    Returns:
+        ``(last carry, stacked results)``.
+
+    >>> import numpy as np, symflux as sf
+    >>> total, running = sf.scan(lambda c, x: (c + x, c + x), 0.0, np.array([1.0, 2.0, 3.0]))
+    >>> float(total), running
+    (6.0, array([1., 3., 6.]))
+    """
+    return _now_or_traced(  # type: ignore[no-any-return]
+        lambda c, x: control_flow.scan(body, c, x, length, reverse), init, xs
+    )
+
+
+def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
+    """``for i in range(lower, upper): carry = body(i, carry)``; returns the last carry.
+
+    With plain integer bounds it differentiates in both modes; with traced bounds, in forward mode.
+
+    >>> import symflux as sf
+    >>> float(sf.fori_loop(0, 5, lambda i, c: c * 2, 1.0))
+    32.0
+    """
+    if isinstance(lower, (int, np.integer)) and isinstance(upper, (int, np.integer)):
+        low, high = int(lower), int(upper)
+        return _now_or_traced(lambda c: control_flow.fori_loop(low, high, body, c), init)
+    return _now_or_traced(
+        lambda a, b, c: control_flow.fori_loop(a, b, body, c), lower, upper, init
+    )
+
+
+def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+    """``while test(carry): carry = body(carry)``; returns the last carry. Forward mode only.
+
+    >>> import symflux as sf
+    >>> float(sf.while_loop(lambda x: x < 100.0, lambda x: x * 2, 1.0))
+    128.0
+    """
+    return _now_or_traced(lambda c: control_flow.while_loop(test, body, c), init)
+
+
+def map(fn: Callable[[Any], Any], xs: Any) -> Any:
+    """``fn`` of each element along the first axis, one after the other; see :func:`vmap` for all at once.
+
+    >>> import numpy as np, symflux as sf
+    >>> sf.map(lambda x: x * 2, np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+    return _now_or_traced(lambda x: control_flow.map_(fn, x), xs)

@@ -1,0 +1,86 @@
+"""Run a graph now: compiled on first sight, cached by its structure."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, Node as TupleNode, build_entry
+from ..ir.graph import Graph
+from ..ir.types import ArrayType, numpy_dtype
+from .stages import Stages, make_stages
+
+__all__ = ["execute", "flat_entry", "plain"]
+
+#: How many graphs that ran through :func:`execute` are kept compiled.
+CAPACITY = 512
+
+_cache: OrderedDict[str, Entry] = OrderedDict()
+_lock = threading.Lock()
+
+
+def plain(value: Any, type_: ArrayType) -> Any:
+    """``value`` as what a flat entry takes: a NumPy scalar, or a C-contiguous aligned native array."""
+    dtype = numpy_dtype(type_.dtype)
+    if type_.shape == ():
+        return dtype.type(value)
+    if (
+        type(value) is np.ndarray
+        and value.dtype == dtype
+        and value.dtype.isnative
+        and value.flags.c_contiguous
+        and value.flags.aligned
+    ):
+        return value
+    return np.require(np.asarray(value, dtype), requirements=["C", "A"])
+
+
+def _leaf(type_: ArrayType, buffer: str, donated: bool = False) -> Leaf:
+    kind = "array" if type_.shape or donated else "numpy_scalar"
+    return Leaf(kind, type_.dtype, buffer, type_.shape, donated)  # type: ignore[arg-type]
+
+
+def flat_entry(stages: Stages) -> Entry:
+    """A native function of all inputs in order, returning a tuple of all outputs not written in place."""
+    graph, lowered = stages.optimized, stages.lowered
+    donated = set(stages.donate.values())
+    params = [
+        _leaf(x.type, name, i in donated)
+        for i, (x, name) in enumerate(zip(graph.inputs, lowered.inputs, strict=True))
+    ]
+    results = [
+        _leaf(y.type, name)
+        for i, (y, name) in enumerate(zip(graph.outputs, lowered.outputs, strict=True))
+        if i not in stages.donate
+    ]
+    spec = CallSpec(graph.name, tuple(params), TupleNode("tuple", tuple(results)), _refuse)
+    return build_entry(stages.program, spec)
+
+
+def _refuse(*arguments: Any, **keywords: Any) -> Any:
+    described = ", ".join(f"{type(a).__name__}{getattr(a, 'shape', '')}" for a in arguments)
+    raise AssertionError(f"a compiled graph was called with arguments it is not made for: {described}")
+
+
+def execute(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
+    """The outputs of a graph for plain arguments (numbers and arrays), computed natively.
+
+    Structurally equal graphs share one compilation. Scalar outputs are NumPy scalars.
+    """
+    key = graph.canonical
+    with _lock:
+        entry = _cache.get(key)
+        if entry is not None:
+            _cache.move_to_end(key)
+    if entry is None:
+        entry = flat_entry(make_stages(graph))
+        with _lock:
+            _cache[key] = entry
+            while len(_cache) > CAPACITY:
+                _cache.popitem(last=False)
+    values = [plain(a, x.type) for a, x in zip(arguments, graph.inputs, strict=True)]
+    return list(entry.call(*values))

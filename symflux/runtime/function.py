@@ -1,0 +1,261 @@
+"""The compiled function: a native call for the signature that ran last, a Python path for the rest."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..codegen.llvm.pycall import CallSpec, Entry, build_entry
+from ..ir.types import ArrayType
+from ..trace.param import Param
+from ..trace.trace import Traced, leaf_type, mark_static, trace
+from .execute import flat_entry, plain
+from .signature import direct_spec
+from .stages import Stages, make_stages
+
+__all__ = ["Call", "CompiledFunction", "Options", "Specialization"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a function is compiled.
+
+    ``static_argnums`` and ``static_argnames`` are arguments passed to Python as they are;
+    ``donate`` names arguments whose memory the results may overwrite."""
+
+    static_argnums: tuple[int, ...] = ()
+    static_argnames: tuple[str, ...] = ()
+    donate: tuple[str, ...] = ()
+
+
+def _value(leaf: Any) -> Any:
+    """A leaf as a number or ndarray."""
+    return leaf.value if type(leaf) is Param else leaf
+
+
+class Call:
+    """One call: its arguments taken apart, and the trace that fits them."""
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options,
+        traced: Traced | None = None,
+    ) -> None:  # fmt: skip
+        marked = mark_static(fn, args, dict(kwargs), options.static_argnums, options.static_argnames)
+        self.leaves, self.structure = tree.flatten(marked)
+        self.traced = traced or trace(
+            fn, args, dict(kwargs), static_argnums=options.static_argnums,
+            static_argnames=options.static_argnames,
+        )  # fmt: skip
+
+    def values(self) -> list[Any]:
+        """All inputs of the graph: the leaves, then the captured arrays."""
+        return [_value(v) for v in (*self.leaves, *self.traced.captures)]
+
+    def finish(self, outputs: Sequence[Any]) -> Any:
+        """The function's result from the graph's outputs; updated params are written."""
+        return finish(self.traced, self.values(), outputs)
+
+
+def finish(traced: Traced, values: Sequence[Any], outputs: Sequence[Any]) -> Any:
+    """Write updated params (unless that was done in place) and rebuild the result's containers."""
+    first = len(traced.arguments.types)
+    pairs = [(i, o) for i, o in traced.argument_updates.items()]
+    pairs += [(first + i, o) for i, o in traced.updates.items()]
+    for i, o in pairs:
+        if outputs[o] is not values[i]:
+            values[i][...] = outputs[o]
+    count = len(traced.out_tree)
+    return traced.out_tree.unflatten(
+        [_as_python(v) if w else v for v, w in zip(outputs[:count], traced.weak, strict=True)]
+    )
+
+
+def _as_python(value: Any) -> Any:
+    """A Python number for a result that is one by Python's own rules."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def signature(leaves: Sequence[Any], structure: tree.TreeDef) -> Any:
+    """What a specialization is found by: structure, types, and which leaves are Python numbers."""
+    kinds: list[Any] = []
+    for leaf in leaves:
+        if type(leaf) is np.ndarray:
+            kinds.append((leaf.dtype, leaf.shape))
+        elif type(leaf) is Param:  # params are told apart: the function may use them by identity
+            kinds.append((id(leaf), leaf.value.dtype, leaf.value.shape))
+        else:
+            kinds.append((leaf_type(leaf), type(leaf)))
+    return structure, tuple(kinds)
+
+
+class Specialization:
+    """One signature of a function: its graph at every level and its native entry.
+
+    ``direct`` says that the entry takes the user's arguments as they are; otherwise it takes all leaves
+    and captures flat."""
+
+    def __init__(self, call: Call, options: Options, fallback: Callable[..., Any]) -> None:
+        self.traced = call.traced
+        self.stages: Stages = make_stages(self.traced.graph, _donations(self.traced, options))
+        captured = [_value(c) for c in self.traced.captures]
+        spec: CallSpec | None = direct_spec(self.traced, self.stages, call.leaves, captured, fallback)
+        self.direct = spec is not None
+        self.entry: Entry = (
+            build_entry(self.stages.program, spec) if spec is not None else flat_entry(self.stages)
+        )
+        self._flat: Entry | None = None if self.direct else self.entry
+
+    def call(self, call: Call) -> Any:
+        """The result for arguments of this signature, whatever their layout."""
+        donate = self.stages.donate
+        given = call.values()
+        donated = set(donate.values())
+        values = [
+            _own(v, x.type) if i in donated else plain(v, x.type)
+            for i, (v, x) in enumerate(zip(given, self.stages.optimized.inputs, strict=True))
+        ]
+        _separate(values, donated)
+        if self._flat is None:
+            self._flat = flat_entry(self.stages)
+        results = iter(self._flat.call(*values))
+        for i in donated:  # where the memory could not be used as it is, the values are copied back
+            if isinstance(given[i], np.ndarray) and values[i] is not given[i] and given[i].flags.writeable:
+                given[i][...] = values[i]
+                values[i] = given[i]
+        outputs = [
+            values[donate[o]] if o in donate else next(results)
+            for o in range(len(self.stages.optimized.outputs))
+        ]
+        return finish(self.traced, values, outputs)
+
+
+def _own(value: Any, type_: ArrayType) -> Any:
+    """An array that may be overwritten."""
+    made = plain(value, type_)
+    return made if isinstance(made, np.ndarray) and made.flags.writeable else np.array(made)
+
+
+def _separate(values: list[Any], donated: set[int]) -> None:
+    """Copy donated arrays that share memory with another argument."""
+    for i in donated:
+        others = (v for j, v in enumerate(values) if j != i and isinstance(v, np.ndarray))
+        if any(np.may_share_memory(values[i], v) for v in others):
+            values[i] = np.array(values[i])
+
+
+def _donations(traced: Traced, options: Options) -> dict[int, int]:
+    """Output position -> input position: updated params, then results in donated arguments."""
+    first = len(traced.arguments.types)
+    pairs = {output: i for i, output in traced.argument_updates.items()}
+    pairs |= {output: first + i for i, output in traced.updates.items()}
+    graph = traced.graph
+    taken = set(pairs.values())
+    roots = [name.split(".")[0].split("[")[0] for name in traced.arguments.names]
+    free = [
+        i
+        for i, root in enumerate(roots)
+        if root in options.donate and i not in taken and not traced.arguments.weak[i]
+        and graph.inputs[i].shape != ()
+    ]
+    for position, y in enumerate(graph.outputs):
+        if position not in pairs:
+            match = next((i for i in free if graph.inputs[i].type == y.type), None)
+            if match is not None:
+                free.remove(match)
+                pairs[position] = match
+    return pairs
+
+
+class _State:
+    """What a compiled function owns. The native entry refers back to it weakly, so that dropping the
+    function frees everything at once."""
+
+    def __init__(self, fn: Callable[..., Any], options: Options, owner: CompiledFunction) -> None:
+        self.fn = fn
+        self.options = options
+        self.owner = weakref.ref(owner)
+        self.made: dict[Any, Specialization] = {}
+        self.last: Specialization | None = None
+        self.lock = threading.RLock()
+
+    def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
+        """The specialization for these arguments, compiled where it is new."""
+        options = self.options
+        marked = mark_static(self.fn, args, dict(kwargs), options.static_argnums, options.static_argnames)
+        leaves, structure = tree.flatten(marked)
+        key = signature(leaves, structure)
+        found = self.made.get(key)
+        if found is None:
+            with self.lock:
+                found = self.made.get(key)
+                if found is None:
+                    call = Call(self.fn, args, kwargs, options)
+                    found = Specialization(call, options, _fallback(weakref.ref(self)))
+                    self.made[key] = found
+        self.last = found
+        return found, Call(self.fn, args, kwargs, options, found.traced)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The slow path: any arguments."""
+        found, call = self.find(args, kwargs)
+        owner = self.owner()
+        if owner is not None and found.direct:
+            owner.__call__ = found.entry.call  # type: ignore[method-assign]
+        return found.call(call)
+
+
+def _fallback(state: weakref.ref[_State]) -> Callable[..., Any]:
+    def fallback(*args: Any, **kwargs: Any) -> Any:
+        alive = state()
+        if alive is None:
+            raise ReferenceError("the compiled function that this native code belonged to is gone")
+        return alive.call(*args, **kwargs)
+
+    return fallback
+
+
+
+
+class CompiledFunction:
+    """A function compiled to native code, one specialization per signature.
+
+    Calling it with arguments of the signature that ran last costs some tens of nanoseconds beside the
+    work itself; other signatures are found (or traced and compiled) in Python first.
+
+    Made by :func:`symflux.compile`. ``graph``, ``kernels``, ``llvm_ir`` and ``asm`` show the generated
+    code of the last signature; ``lower(*args)`` shows it for given arguments without running.
+    """
+
+    __slots__ = ("__call__", "__weakref__", "_state")
+
+    def __init__(self, fn: Callable[..., Any], options: Options) -> None:
+        self._state = _State(fn, options, self)
+        self.__call__ = _fallback(weakref.ref(self._state))  # type: ignore[method-assign]
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self._state.fn
+
+    @property
+    def __name__(self) -> str:
+        return getattr(self._state.fn, "__name__", "function")
+
+    def __repr__(self) -> str:
+        count = len(self._state.made)
+        return f"<compiled {self.__name__}, {count} signature{'' if count == 1 else 's'}>"
+
+    def specialization(self) -> Specialization:
+        """What ran last.
+
+        Raises:
+            ValueError: if nothing has run yet.
+        """
+        if self._state.last is None:
+            raise ValueError(f"{self.__name__} has not run yet: call it, or use .lower(*args)")
+        return self._state.last

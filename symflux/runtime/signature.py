@@ -1,0 +1,100 @@
+"""How a user's arguments and results map to a native call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..codegen.llvm.pycall import CallSpec, Leaf, Node, Static
+from ..trace.trace import Traced
+from .stages import Stages
+
+__all__ = ["direct_spec"]
+
+
+def direct_spec(
+    traced: Traced, stages: Stages, leaves: Sequence[Any], captured: Sequence[np.ndarray[Any, Any]],
+    fallback: Callable[..., Any],
+) -> CallSpec | None:  # fmt: skip
+    """The native call for the user's own argument structure; None where only Python can take the
+    arguments apart (keywords, params, dataclasses, layers, other layouts of captured arrays)."""
+    graph, lowered, donate = stages.optimized, stages.lowered, stages.donate
+    first = len(traced.arguments.types)
+    of_args, of_kwargs = traced.arguments.in_tree.children
+    if len(of_kwargs.children):
+        return None
+    for array, x in zip(captured, graph.inputs[first:], strict=True):
+        usual = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
+        if not usual or array.shape != x.shape:
+            return None
+    donated = set(donate.values())
+    numbers = iter(range(first))
+
+    def argument() -> Leaf | None:
+        i = next(numbers)
+        x, leaf = graph.inputs[i], leaves[i]
+        kind = _kind(leaf)
+        if kind is None or (i in donated and kind != "array"):
+            return None
+        return Leaf(kind, x.dtype, lowered.inputs[i], x.shape, i in donated)  # type: ignore[arg-type]
+
+    params = [_native(child, argument) for child in of_args.children]
+    if any(p is None for p in params):
+        return None
+    result = _native(traced.out_tree, _results(traced, stages, first))
+    if result is None:
+        return None
+    names = lowered.inputs[first:]
+    return CallSpec(
+        graph.name, tuple(params), result, fallback, tuple(zip(names, captured, strict=True))
+    )
+
+
+def _results(traced: Traced, stages: Stages, first: int) -> Callable[[], Leaf | None]:
+    graph, lowered, donate = stages.optimized, stages.lowered, stages.donate
+    positions: Iterator[int] = iter(range(len(graph.outputs)))
+
+    def result() -> Leaf | None:
+        o = next(positions)
+        y, name = graph.outputs[o], lowered.outputs[o]
+        if o in donate:
+            return Leaf("argument", y.dtype, name, y.shape) if donate[o] < first else None
+        if y.shape:
+            return Leaf("array", y.dtype, name, y.shape)
+        weak = {"f64": "float", "i64": "int", "bool": "bool"}.get(y.dtype)
+        kind = weak if traced.weak[o] and weak else "numpy_scalar"
+        return Leaf(kind, y.dtype, name)  # type: ignore[arg-type]
+
+    return result
+
+
+def _kind(leaf: Any) -> str | None:
+    """How a leaf is read natively; None where it is not."""
+    cls = type(leaf)
+    if cls is float or cls is int or cls is bool:
+        return cls.__name__
+    if cls is np.ndarray:
+        return "array"
+    return "numpy_scalar" if isinstance(leaf, np.generic) else None
+
+
+def _native(structure: tree.TreeDef, leaf: Callable[[], Any]) -> Any:
+    """The native form of a container (tuple, list, dict of leaves); None where there is none."""
+    kind = structure.kind
+    if kind is tree.LEAF_KIND:
+        return leaf()
+    if kind is tree.NONE:
+        return Static(None)
+    if kind.name == "Static":  # matched by identity; equal but other objects take the slow path
+        return Static(structure.static.value)
+    plain_dict = kind is tree.DICT and structure.static[0] is dict
+    if kind is tree.TUPLE or kind is tree.LIST or plain_dict:
+        children = [_native(child, leaf) for child in structure.children]
+        if any(child is None for child in children):
+            return None
+        keys = tuple(structure.static[1]) if plain_dict else ()
+        return Node(kind.name, tuple(children), keys)  # type: ignore[arg-type]
+    return None

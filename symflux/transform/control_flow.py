@@ -1,0 +1,258 @@
+"""Branches and loops on traced values: cond, switch, scan, fori_loop, while_loop, map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import tree
+from ..errors import ArgumentError, ShapeError
+from ..ir.graph import Graph
+from ..ir.node import Node, constant, item, symbol
+from ..ir.op import lookup
+from ..ir.origin import user_frame
+from ..ir.types import ArrayType
+from ..ops.control import cond as cond_op
+from ..ops.control import scan as scan_op
+from ..ops.control import while_ as while_op
+from ..trace.array import Array, as_node
+from ..trace.trace import trace_body
+
+__all__ = ["cond", "fori_loop", "map_", "scan", "switch", "while_loop"]
+
+
+class _Body:
+    """A user function recorded as a closed graph; trailing inputs are what it needs from outside."""
+
+    def __init__(
+        self, fn: Callable[..., Any], structures: Sequence[tree.TreeDef], types: Sequence[ArrayType],
+        weak: Sequence[bool], what: str, *, hoist: bool = True,
+    ) -> None:  # fmt: skip
+        examples = [Array(symbol("x", t.shape, t.dtype), w) for t, w in zip(types, weak, strict=True)]
+        args = []
+        start = 0
+        for structure in structures:
+            args.append(structure.unflatten(examples[start : start + len(structure)]))
+            start += len(structure)
+        name = getattr(fn, "__name__", what)
+        recorded = trace_body(fn, args, name if name.isidentifier() else what, hoist=hoist)
+        self.name = recorded.graph.name
+        self.inputs = recorded.graph.inputs
+        self.outputs = list(recorded.graph.outputs)
+        self.consts = recorded.consts
+        self.structure = recorded.out_tree
+        self.weak = recorded.weak
+
+    def graph(self, inputs: Sequence[Node]) -> Graph:
+        """The graph with its inputs in another order, or with more of them."""
+        return Graph(self.name, tuple(inputs), tuple(self.outputs))
+
+    def unused(self) -> list[Node]:
+        """Inputs that stand for this body's consts in the graph of another body."""
+        return [symbol("unused", c.shape, c.dtype) for c in self.consts]
+
+
+def _flatten(value: Any) -> tuple[list[Node], tree.TreeDef, list[bool]]:
+    leaves, structure = tree.flatten(value)
+    weak = [leaf.weak if isinstance(leaf, Array) else isinstance(leaf, (int, float)) for leaf in leaves]
+    return [as_node(leaf) for leaf in leaves], structure, weak
+
+
+def _pack(node: Node, structure: tree.TreeDef, start: int = 0) -> Any:
+    return structure.unflatten([Array(item(node, start + i)) for i in range(len(structure))])
+
+
+def _match(nodes: Sequence[Node], types: Sequence[ArrayType]) -> list[Node]:
+    """Nodes converted to the dtypes of ``types`` (shapes must be equal)."""
+    cast = lookup("cast")
+    return [n if n.dtype == t.dtype else cast(n, dtype=t.dtype) for n, t in zip(nodes, types, strict=True)]
+
+
+def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    """``then(*operands)`` or ``otherwise(*operands)``, as a graph."""
+    test = as_node(predicate)
+    if test.shape != ():
+        raise ShapeError(
+            f"cond: the predicate must be a scalar, got {test.type}", place=user_frame(),
+            right="np.where(mask, a, b) for a choice per element",
+        )  # fmt: skip
+    if test.dtype != "bool":
+        test = lookup("ne")(test, constant(0, test.dtype))
+    nodes, structure, weak = _flatten(tuple(operands))
+    types = [n.type for n in nodes]
+    first = _Body(then, structure.children, types, weak, "then", hoist=False)
+    second = _Body(otherwise, structure.children, types, weak, "otherwise", hoist=False)
+    if first.structure != second.structure:
+        raise ArgumentError(
+            f"cond: both branches must return the same structure, got {first.structure} and {second.structure}",
+            place=user_frame(),
+        )
+    _unify(first, second)
+    count = len(nodes)
+    made = cond_op(
+        test, *nodes, *first.consts, *second.consts,
+        then=first.graph([*first.inputs, *second.unused()]),
+        otherwise=second.graph([*second.inputs[:count], *first.unused(), *second.inputs[count:]]),
+    )  # fmt: skip
+    return _pack(made, first.structure)
+
+
+def _unify(first: _Body, second: _Body) -> None:
+    """Give weak results (Python numbers) the dtype of the other branch."""
+    cast = lookup("cast")
+    for i, (a, b) in enumerate(zip(first.outputs, second.outputs, strict=True)):
+        if a.dtype != b.dtype:
+            if first.weak[i]:
+                first.outputs[i] = cast(a, dtype=b.dtype)
+            elif second.weak[i]:
+                second.outputs[i] = cast(b, dtype=a.dtype)
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequence[Any]) -> Any:
+    """Branch number ``index`` (clamped to the branches there are), as nested conds."""
+    if not branches:
+        raise ArgumentError("switch needs at least one branch", place=user_frame())
+    if len(branches) == 1:
+        return branches[0](*operands)
+    middle = len(branches) // 2
+    number = as_node(index)
+    below = Array(lookup("lt")(number, constant(middle, number.dtype)))
+    rest = Array(lookup("sub")(number, constant(middle, number.dtype)))
+    return cond(
+        below,
+        lambda *xs: switch(index, branches[:middle], xs),
+        lambda *xs: switch(rest, branches[middle:], xs),
+        operands,
+    )
+
+
+def scan(
+    body: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None,
+    reverse: bool = False, what: str = "scan", indexed: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    """``carry, y = body(carry, x)`` for each element; returns the last carry and the stacked ys."""
+    nodes, structure, weak = _flatten(init)
+    sequences, sequence_structure, _ = _flatten(xs)
+    lengths = {n.shape[0] if n.shape else None for n in sequences}
+    if None in lengths or len(lengths) > 1:
+        raise ShapeError(
+            f"{what}: the sequences must share the extent of their first axis, got "
+            + ", ".join(str(n.type) for n in sequences),
+            place=user_frame(),
+        )
+    if length is None:
+        if not lengths:
+            raise ArgumentError(f"{what} needs xs or a length", place=user_frame())
+        length = lengths.pop()
+    elif lengths and lengths != {length}:
+        raise ShapeError(f"{what}: length is {length}, xs have {lengths.pop()}", place=user_frame())
+    assert length is not None
+    elements = [ArrayType(n.shape[1:], n.dtype) for n in sequences]
+
+    def traced(number: Any, carry: Any, x: Any) -> Any:
+        result = body(number, carry) if indexed else body(carry, x)
+        if indexed:
+            return result, None
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ArgumentError(f"{what}: the body must return (carry, y)", place=user_frame())
+        return result
+
+    traced.__name__ = getattr(body, "__name__", what)
+    types = [n.type for n in nodes]
+    while True:
+        recorded = _Body(
+            traced, [tree.flatten(0)[1], structure, sequence_structure],
+            [ArrayType((), "i64"), *types, *elements], [False, *weak, *[False] * len(elements)], what,
+        )  # fmt: skip
+        carry_structure, y_structure = recorded.structure.children
+        _check_carry(what, structure, carry_structure, types, recorded.outputs)
+        grown = _grown(types, recorded.outputs, weak)
+        if grown == types:
+            break
+        types = grown
+    count = len(nodes)
+    recorded.outputs[:count] = _match(recorded.outputs[:count], types)
+    made = scan_op(
+        *_match(nodes, types), *sequences, *recorded.consts, body=recorded.graph(recorded.inputs),
+        length=length, carry=count, consts=len(recorded.consts), reverse=reverse,
+    )  # fmt: skip
+    return _pack(made, structure), _pack(made, y_structure, count)
+
+
+def _grown(types: Sequence[ArrayType], outputs: Sequence[Node], weak: Sequence[bool]) -> list[ArrayType]:
+    """Carries that came in as Python numbers take the dtype that the body gives them."""
+    return [
+        ArrayType(t.shape, y.dtype) if w and t.dtype != y.dtype else t
+        for t, y, w in zip(types, outputs, weak, strict=False)
+    ]
+
+
+def _check_carry(
+    what: str, structure: tree.TreeDef, found: tree.TreeDef, types: Sequence[ArrayType], outputs: Sequence[Node]
+) -> None:
+    if found != structure:
+        raise ArgumentError(
+            f"{what}: the body must return a carry of the structure it came in: {structure}, got {found}",
+            place=user_frame(),
+        )
+    for t, y in zip(types, outputs, strict=False):
+        if t.shape != y.shape:
+            raise ShapeError(
+                f"{what}: the carry came in as {t} and is returned as {y.type}", place=user_frame(),
+                right="an initial carry of the shape that the body returns",
+            )  # fmt: skip
+
+
+def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
+    """``for i in range(lower, upper): carry = body(i, carry)``; returns the last carry."""
+    if isinstance(lower, int) and isinstance(upper, int):
+        shifted = (lambda i, carry: body(i + lower, carry)) if lower else body
+        carry, _ = scan(
+            shifted, init, None, max(upper - lower, 0), what="fori_loop", indexed=True
+        )
+        return carry
+    start, end = as_node(lower), as_node(upper)
+    start, end = _match([start, end], [ArrayType((), "i64")] * 2)
+
+    def step(state: Any) -> Any:
+        i, carry = state
+        return i + 1, body(i, carry)
+
+    state = while_loop(lambda s: s[0] < Array(end), step, (Array(start), init))
+    return state[1]
+
+
+def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
+    """``while test(carry): carry = body(carry)``; returns the last carry."""
+    nodes, structure, weak = _flatten(init)
+    types = [n.type for n in nodes]
+    while True:
+        recorded = _Body(body, [structure], types, weak, "while_loop")
+        _check_carry("while_loop", structure, recorded.structure, types, recorded.outputs)
+        grown = _grown(types, recorded.outputs, weak)
+        if grown == types:
+            break
+        types = grown
+    recorded.outputs[:] = _match(recorded.outputs, types)
+    tested = _Body(test, [structure], types, weak, "while_test")
+    if len(tested.outputs) != 1 or tested.outputs[0].shape != ():
+        raise ShapeError(
+            "while_loop: the condition must return one scalar bool, got "
+            + ", ".join(str(y.type) for y in tested.outputs),
+            place=user_frame(),
+        )
+    if tested.outputs[0].dtype != "bool":
+        tested.outputs[0] = lookup("ne")(tested.outputs[0], constant(0, tested.outputs[0].dtype))
+    count = len(nodes)
+    made = while_op(
+        *_match(nodes, types), *recorded.consts, *tested.consts,
+        test=tested.graph([*tested.inputs[:count], *recorded.unused(), *tested.inputs[count:]]),
+        body=recorded.graph([*recorded.inputs, *tested.unused()]),
+        consts=len(recorded.consts) + len(tested.consts),
+    )  # fmt: skip
+    return _pack(made, structure)
+
+
+def map_(fn: Callable[..., Any], xs: Any) -> Any:
+    """``fn`` of each element along the first axis, one after the other; results stacked."""
+    return scan(lambda carry, x: (carry, fn(x)), (), xs, what="map")[1]
