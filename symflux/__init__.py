@@ -1,0 +1,73 @@
+"""SymFlux: trace NumPy code into an expression graph, differentiate it, compile it, look inside.
+
+>>> import numpy as np, symflux as sf
+>>> f = sf.compile(sf.grad(lambda x: np.sum(np.sin(x) * x)))
+>>> f(np.array([0.0, np.pi]))
+array([ 0.        , -3.14159265])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from . import numpy
+from .api import (
+    compile,
+    cond,
+    fori_loop,
+    function,
+    grad,
+    gradient,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    map,
+    scan,
+    stop_gradient,
+    switch,
+    symbol,
+    trace,
+    value_and_grad,
+    vjp,
+    vmap,
+    while_loop,
+)
+from .errors import SymFluxError
+from .trace.param import Gradients, Param, Params, param, params, update
+
+__version__ = "0.1.0"
+
+#: Loaded when first used, so that ``import symflux`` stays quick.
+_SUBMODULES = ("nn", "optim", "data", "testing", "interop", "inspect", "config", "errors", "tree")
+_ELSEWHERE = {
+    "train": "symflux.train",
+    "from_sympy": "symflux.interop.sympy",
+    "set_threads": "symflux.codegen.threads",
+}
+#: Functions that NumPy lacks, offered at the top as well.
+_FUNCTIONS = (
+    "sigmoid", "relu", "softplus", "softmax", "log_softmax", "logsumexp", "erf", "erfc", "tanh",
+)  # fmt: skip
+
+__all__ = [
+    "Gradients", "Param", "Params", "SymFluxError", "compile", "cond", "fori_loop", "function",
+    "grad", "gradient", "hessian", "hvp", "jacobian", "jvp", "map", "numpy", "param", "params", "scan",
+    "stop_gradient", "switch", "symbol", "trace", "update", "value_and_grad", "vjp", "vmap",
+    "while_loop", *_ELSEWHERE, *_FUNCTIONS, *_SUBMODULES,
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(numpy, name)
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(_ELSEWHERE[name]), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"symflux.{name}")
+    raise AttributeError(f"module 'symflux' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
