@@ -9,12 +9,31 @@ on the stack, on which the epilogue then runs as an ordinary vector loop.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..ir import BYTES, Block, Buffer, Const, Contract, Dim, Index, Let, Load, Loop, Mode, Role, Var
+from ..ir import (
+    BYTES,
+    Block,
+    Buffer,
+    Const,
+    Contract,
+    Dim,
+    Index,
+    Let,
+    Load,
+    Loop,
+    Mode,
+    Program,
+    Role,
+    Var,
+    walk,
+)
 from .contract_kernels import (
     DotKernel,
+    PackKernel,
     TileKernel,
+    copy_kernel,
     dot_kernel,
     offset,
     pack_kernel,
@@ -24,11 +43,32 @@ from .contract_plan import Dots, Tiling, direct_store, plan, wide_dtype
 from .contract_shape import Product, normalise
 from .contract_small import emit_loops, emit_unrolled
 from .instructions import memory_type
+from .machine import Machine
 
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["emit_contract"]
+__all__ = ["emit_contract", "with_scratch"]
+
+#: scratch memory of one contraction up to this many bytes is on the stack
+STACK_SCRATCH = 48 * 1024
+
+
+def with_scratch(program: Program, machine: Machine) -> tuple[Program, Buffer | None]:
+    """The program with a buffer added that is large enough for the scratch of any contraction."""
+    most = 0
+    for kernel in program.kernels:
+        for statement in walk(kernel.body):
+            if isinstance(statement, Contract):
+                way = plan(normalise(statement), machine)
+                if isinstance(way, Tiling):
+                    most = max(most, sum(way.areas))
+    if most <= STACK_SCRATCH:
+        return program, None
+    start = -(-program.arena // 64) * 64
+    scratch = Buffer("contraction scratch", "u8", most, Role.TEMP, start)
+    buffers = (*program.buffers, scratch)
+    return replace(program, buffers=buffers, arena=start + most), scratch
 
 
 def emit_contract(e: Emitter, contract: Contract) -> None:
@@ -85,6 +125,15 @@ def least(e: Emitter, limit: int, total: int, start: str, step: int) -> str:
     return e.value(f"call i64 @llvm.smin.i64(i64 {left}, i64 {limit})", "x")
 
 
+def _scratch_memory(e: Emitter, count: int) -> str:
+    """The pointer to so many bytes: on the stack when they are few."""
+    if not count:
+        return "null"
+    if e.scratch is not None and count > STACK_SCRATCH:
+        return e.pointer(e.scratch)
+    return e.entry_alloca(f"[{count} x i8]", align=64)
+
+
 class _Panels:
     """What tiles and dot products share: operands' pointers, scratch, the loops over sums."""
 
@@ -102,17 +151,12 @@ class _Panels:
         self.b = e.address(product.b, Index(ob.terms + b_terms, ob.offset))
         self.direct = direct_store(product)
         self.adds = len(product.sums) > 1
-        if self.direct is None:
-            self.scratch = Buffer("sums", self.acc, block * columns, Role.TEMP, 0)
-            kind = f"[{block * columns} x {memory_type(self.acc)}]"
-            self.scratch_pointer = e.entry_alloca(kind, align=64)
-            e.bind_pointer(self.scratch, self.scratch_pointer)
+        self.scratch = Buffer("sums", self.acc, block * columns, Role.TEMP, 0)
 
-    def target(self, m0: str, n0: str) -> tuple[str, int]:
-        """Where the sums of the panel at (m0, n0) go, and the bytes from row to row."""
-        if self.direct is None:
-            return self.scratch_pointer, self.columns * self.size
+    def direct_target(self, m0: str, n0: str) -> tuple[str, int]:
+        """Where the results at (m0, n0) are stored, and the bytes from row to row."""
         product, store = self.product, self.direct
+        assert store is not None
         row, column = Var("i64"), Var("i64")
         self.e.bind(row, m0)
         self.e.bind(column, n0)
@@ -122,11 +166,10 @@ class _Panels:
         step = sum(c for v, c in store.index.terms if v is product.m.var)
         return pointer, step * self.size
 
-    def finish(self, m0: str, n0: str, rows: str, columns: str) -> None:
-        """The epilogue on the scratch panel."""
-        if self.direct is not None:
-            return
+    def finish(self, sums: str, m0: str, n0: str, rows: str, columns: str) -> None:
+        """The epilogue on a scratch panel of sums."""
         e, product = self.e, self.product
+        e.bind_pointer(self.scratch, sums)
         acc = product.acc
         loaded = acc if acc.dtype == self.acc else Var(self.acc)
         i, m_lets = self._position(product.m, m0)
@@ -224,46 +267,57 @@ class _Panels:
 
 
 class _Tiles(_Panels):
-    """Blocks of rows, panels of columns, blocks of the sum, tiles of rows."""
+    """Blocks of rows, blocks of terms, panels of columns, tiles of rows."""
 
     def __init__(self, e: Emitter, product: Product, way: Tiling) -> None:
         super().__init__(e, product, way.m_block, way.columns)
         self.way = way
         self.adds = self.adds or way.k_block < product.k.extent
-        self.packed = ""
-        if way.packs:
-            rows = -(-way.k_block // 8) * 8
-            kind = f"[{rows * way.columns} x {memory_type(self.acc)}]"
-            self.packed = e.entry_alloca(kind, align=64)
+        bytes_a, bytes_b, bytes_sums = way.areas
+        memory = _scratch_memory(e, bytes_a + bytes_b + bytes_sums)
+        self.packed_a = memory
+        self.packed_b = offset(e, memory, bytes_a)
+        self.sums_pointer = offset(e, memory, bytes_a + bytes_b)
 
     def emit(self) -> None:
-        self.over_rows(self._block)
+        e, product, way = self.e, self.product, self.way
 
-    def _block(self, m0: str, rows: str) -> None:
+        def block(m0: str, rows: str) -> None:
+            a = offset(e, self.a, times(e, m0, product.m.stride_a * self.size_a))
+
+            def terms(a: str, b: str, more: str) -> None:
+                self._blocks_of_terms(a, b, more, m0, rows)
+
+            self.over_sums(a, self.b, terms)
+            if way.sums == "block":
+                self._over_panels(lambda n0, columns: self._finish(m0, n0, rows, columns))
+
+        self.over_rows(block)
+
+    def _over_panels(self, body: Callable[[str, str], None]) -> None:
         e, n, columns = self.e, self.product.n.extent, self.way.columns
 
         def panel(j: str, _: list[str]) -> list[str]:
             n0 = times(e, j, columns)
-            self._panel(m0, rows, n0, least(e, columns, n, n0, columns))
+            body(n0, least(e, columns, n, n0, columns))
             return []
 
         e.counted_loop(-(-n // columns), panel, hint="panel")
 
-    def _panel(self, m0: str, rows: str, n0: str, columns: str) -> None:
-        e, product = self.e, self.product
-        a = offset(e, self.a, times(e, m0, product.m.stride_a * self.size_a))
-        b = offset(e, self.b, times(e, n0, product.n.stride_b * self.size_b))
-        target, step = self.target(m0, n0)
+    def _target(self, m0: str, n0: str) -> tuple[str, int]:
+        """Where the sums of the panel at (m0, n0) go, and the bytes from row to row."""
+        if self.direct is not None:
+            return self.direct_target(m0, n0)
+        way = self.way
+        pointer = self.sums_pointer
+        if way.sums == "block":
+            pointer = offset(self.e, pointer, times(self.e, n0, way.m_block * self.size))
+        return pointer, way.columns * self.size
 
-        def sums(a: str, b: str, more: str) -> None:
-            self._blocks_of_sum(a, b, more, rows, columns, target, step)
+    def _finish(self, m0: str, n0: str, rows: str, columns: str) -> None:
+        self.finish(self._target(m0, n0)[0], m0, n0, rows, columns)
 
-        self.over_sums(a, b, sums)
-        self.finish(m0, n0, rows, columns)
-
-    def _blocks_of_sum(
-        self, a: str, b: str, more: str, rows: str, columns: str, target: str, step: int
-    ) -> None:
+    def _blocks_of_terms(self, a: str, b: str, more: str, m0: str, rows: str) -> None:
         e, way, k = self.e, self.way, self.product.k
 
         def block(i: str, _: list[str]) -> list[str]:
@@ -275,41 +329,94 @@ class _Tiles(_Panels):
                 again = later if more == "false" else e.value(f"or i1 {more}, {later}", "more")
             here_a = offset(e, a, times(e, k0, k.stride_a * self.size_a))
             here_b = offset(e, b, times(e, k0, k.stride_b * self.size_b))
-            self._rows(here_a, here_b, again, rows, columns, terms, target, step)
+            self._block(_Block(here_a, here_b, again, terms, m0, rows))
             return []
 
         e.counted_loop(-(-k.extent // way.k_block), block, hint="kblock")
 
-    def _rows(
-        self, a: str, b: str, more: str, rows: str, columns: str, terms: str, target: str, step: int
-    ) -> None:
-        e, way, product = self.e, self.way, self.product
-        b_step, b_dtype = product.k.stride_b * self.size_b, product.b.dtype
-        if way.packs:
-            pack = pack_kernel(
-                e, b_dtype, self.acc, way.lanes, way.vectors, transposes=way.packs == "transpose"
-            )
-            n_step = product.n.stride_b * self.size_b
-            e.line(
-                f"call void {pack}(ptr {b}, i64 {b_step}, i64 {n_step}, ptr {self.packed}, "
-                f"i64 {terms}, i64 {columns})"
-            )
-            b, b_step, b_dtype = self.packed, way.columns * self.size, self.acc
+    def _block(self, block: _Block) -> None:
+        e, product, way = self.e, self.product, self.way
         a_row, a_step = product.m.stride_a * self.size_a, product.k.stride_a * self.size_a
+        a = block.a
+        if way.packs_a:
+            self._pack_a(block)
+            a, a_row = self.packed_a, way.row_bytes
+            a_step = self.size if way.packs_a == "rows" else way.rows * self.size
+
+        def panel(n0: str, columns: str) -> None:
+            b, b_step, b_dtype = self._panel_of_b(block, n0, columns)
+            target, step = self._target(block.m0, n0)
+
+            def call(row: str, tile: int) -> None:
+                kernel = TileKernel(
+                    product.a.dtype, b_dtype, self.acc, tile, way.vectors, way.lanes, self.adds
+                )
+                name = tile_kernel(e, kernel)
+                here = offset(e, a, times(e, row, a_row))
+                goal = offset(e, target, times(e, row, step))
+                between = self.size if way.packs_a == "panels" else a_row
+                e.line(
+                    f"call void {name}(ptr {here}, i64 {between}, i64 {a_step}, ptr {b}, "
+                    f"i64 {b_step}, ptr {goal}, i64 {step}, i64 {block.terms}, i64 {columns}, "
+                    f"i1 {block.more})"
+                )
+
+            self.row_tiles(block.rows, way.rows, call)
+            if way.sums == "panel":
+                self.finish(target, block.m0, n0, block.rows, columns)
+
+        self._over_panels(panel)
+
+    def _panel_of_b(self, block: _Block, n0: str, columns: str) -> tuple[str, int, str]:
+        """The panel of b at column n0, packed if it should be: pointer, bytes per term, dtype."""
+        e, product, way = self.e, self.product, self.way
+        b_step, n_step = product.k.stride_b * self.size_b, product.n.stride_b * self.size_b
+        b = offset(e, block.b, times(e, n0, n_step))
+        if not way.packs_b:
+            return b, b_step, product.b.dtype
+        kernel = PackKernel(way.packs_b, product.b.dtype, self.acc, way.columns, way.lanes)
+        e.line(
+            f"call void {pack_kernel(e, kernel)}(ptr {b}, i64 {b_step}, i64 {n_step}, "
+            f"ptr {self.packed_b}, i64 {block.terms}, i64 {columns})"
+        )
+        return self.packed_b, way.columns * self.size, self.acc
+
+    def _pack_a(self, block: _Block) -> None:
+        """Copy a block of a: "rows" as rows of k, "panels" as tiles of rows with k outside."""
+        e, product, way = self.e, self.product, self.way
+        a_row, a_step = product.m.stride_a * self.size_a, product.k.stride_a * self.size_a
+        if way.packs_a == "rows":
+            name = copy_kernel(e, product.a.dtype, e.machine.vector_bytes // self.size_a)
+            e.line(
+                f"call void {name}(ptr {block.a}, i64 {a_row}, ptr {self.packed_a}, "
+                f"i64 {way.row_bytes}, i64 {block.rows}, i64 {block.terms})"
+            )
+            return
+        lanes = min(e.machine.vector_bytes // self.size_a, 1 << (way.rows - 1).bit_length())
+        kernel = PackKernel("rows", product.a.dtype, self.acc, way.rows, lanes)
+        name = pack_kernel(e, kernel)
 
         def call(row: str, tile: int) -> None:
-            kernel = TileKernel(
-                product.a.dtype, b_dtype, self.acc, tile, way.vectors, way.lanes, self.adds
-            )
-            name = tile_kernel(e, kernel)
-            here = offset(e, a, times(e, row, a_row))
-            goal = offset(e, target, times(e, row, step))
+            here = offset(e, block.a, times(e, row, a_row))
+            goal = offset(e, self.packed_a, times(e, row, way.row_bytes))
             e.line(
-                f"call void {name}(ptr {here}, i64 {a_row}, i64 {a_step}, ptr {b}, i64 {b_step}, "
-                f"ptr {goal}, i64 {step}, i64 {terms}, i64 {columns}, i1 {more})"
+                f"call void {name}(ptr {here}, i64 {a_step}, i64 {a_row}, ptr {goal}, "
+                f"i64 {block.terms}, i64 {tile})"
             )
 
-        self.row_tiles(rows, way.rows, call)
+        self.row_tiles(block.rows, way.rows, call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """One block of rows and terms: where a and b start, whether sums go on, its extents."""
+
+    a: str
+    b: str
+    more: str
+    terms: str
+    m0: str
+    rows: str
 
 
 class _DotRows(_Panels):
@@ -318,6 +425,10 @@ class _DotRows(_Panels):
     def __init__(self, e: Emitter, product: Product, way: Dots) -> None:
         super().__init__(e, product, way.m_block, product.n.extent)
         self.way = way
+        if self.direct is None:
+            count = way.m_block * product.n.extent
+            kind = f"[{count} x {memory_type(self.acc)}]"
+            self.sums_pointer = e.entry_alloca(kind, align=64)
 
     def emit(self) -> None:
         self.over_rows(self._block)
@@ -325,7 +436,7 @@ class _DotRows(_Panels):
     def _block(self, m0: str, rows: str) -> None:
         e, product, way = self.e, self.product, self.way
         a = offset(e, self.a, times(e, m0, product.m.stride_a * self.size_a))
-        target, step = self.target(m0, "0")
+        target, step = self._target(m0)
         n, tile = product.n.extent, way.columns
 
         def sums(a: str, b: str, more: str) -> None:
@@ -339,7 +450,13 @@ class _DotRows(_Panels):
                 self._tile_rows(a, b, more, rows, str(n // tile * tile), n % tile, target, step)
 
         self.over_sums(a, self.b, sums)
-        self.finish(m0, "0", rows, str(n))
+        if self.direct is None:
+            self.finish(target, m0, "0", rows, str(n))
+
+    def _target(self, m0: str) -> tuple[str, int]:
+        if self.direct is not None:
+            return self.direct_target(m0, "0")
+        return self.sums_pointer, self.product.n.extent * self.size
 
     def _tile_rows(
         self, a: str, b: str, more: str, rows: str, n0: str, columns: int, target: str, step: int

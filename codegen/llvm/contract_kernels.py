@@ -21,7 +21,15 @@ from .instructions import constant_text, memory_type
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["DotKernel", "TileKernel", "dot_kernel", "pack_kernel", "tile_kernel"]
+__all__ = [
+    "DotKernel",
+    "PackKernel",
+    "TileKernel",
+    "copy_kernel",
+    "dot_kernel",
+    "pack_kernel",
+    "tile_kernel",
+]
 
 #: rows addressed from one pointer: x86 reaches p, p + s and p + 2s without extra instructions
 _GROUP = 3
@@ -337,30 +345,77 @@ def _total(e: Emitter, sums: list[str], lanes: int, acc: str) -> str:
     return e.value(f"call {flags}{kind} {name}({start}{vector} {sums[0]})", "total")
 
 
-def pack_kernel(
-    e: Emitter, source: str, target: str, lanes: int, vectors: int, *, transposes: bool
-) -> str:
-    """The name of a function that copies a panel so that its columns lie side by side:
+def copy_kernel(e: Emitter, dtype: str, lanes: int) -> str:
+    """The name of a function that copies ``rows`` rows of ``count`` elements:
 
-    ``void (ptr from, i64 fk, i64 fn, ptr to, i64 k, i64 columns)`` sets ``to[k, n]`` (rows of
-    ``vectors * lanes`` elements) to ``from[k, n]`` for n < columns. With ``transposes``, ``fk`` is
-    the size of an element and the copy goes through registers in square blocks of ``_SQUARE``; it
-    may write up to ``_SQUARE - 1`` rows more than k."""
-    key = ("pack", source, target, lanes, vectors, transposes)
+    ``void (ptr from, i64 from_step, ptr to, i64 to_step, i64 rows, i64 count)``. It may write up to
+    ``lanes - 1`` elements past each row of ``to``."""
+    key = ("copy", dtype, lanes)
     if key in e.helpers:
         return e.helpers[key]
-    name = e.global_name(f"{'transpose' if transposes else 'pack'}_{source}_{vectors * lanes}")
+    name = e.global_name(f"copy_rows_{dtype}")
     e.helpers[key] = name
+    pointer = "ptr noalias nocapture noundef"
+    header = (
+        f"define internal void {name}({pointer} readonly %from, i64 %from_step, "
+        f"{pointer} %to, i64 %to_step, i64 %rows, i64 %count)"
+    )
+    size, vector = BYTES[dtype], _vector(lanes, dtype)
+    with e.function(header, attributes="#2"):
+        whole = e.value(f"udiv i64 %count, {lanes}", "n")
+        (mask,) = masks(e, e.value(f"urem i64 %count, {lanes}", "n"), 1, lanes)
+
+        def row(r: str, carried: list[str]) -> list[str]:
+            start, end = carried
+
+            def step(i: str, _: list[str]) -> list[str]:
+                here = e.value(f"mul i64 {i}, {lanes * size}", "x")
+                loaded = e.value(f"load {vector}, ptr {offset(e, start, here)}, align {size}", "v")
+                e.line(f"store {vector} {loaded}, ptr {offset(e, end, here)}, align {size}")
+                return []
+
+            e.counted_loop(whole, step)
+            here = e.value(f"mul i64 {whole}, {lanes * size}", "x")
+            loaded = masked_load(e, offset(e, start, here), mask, lanes, dtype)
+            masked_store(e, loaded, offset(e, end, here), mask, lanes, dtype)
+            return [offset(e, start, "%from_step"), offset(e, end, "%to_step")]
+
+        e.counted_loop("%rows", row, inits=[("ptr", "%from"), ("ptr", "%to")], hint="row")
+        e.line("ret void")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class PackKernel:
+    """``to[k, n] = from[k, n]`` for n < columns, with rows of ``width`` elements in ``to``.
+
+    """Square blocks in registers. Columns past the last repeat it: nothing reads them."""
+    past a row, in order of rows), "transpose" when k does (through registers, in squares; may
+    write up to ``_SQUARE - 1`` rows past k), "elements" for anything else."""
+
+    way: str
+    source: str
+    target: str
+    width: int
+    lanes: int
+
+
+def pack_kernel(e: Emitter, kernel: PackKernel) -> str:
+    """The name of the function
+
+    ``void (ptr from, i64 fk, i64 fn, ptr to, i64 k, i64 columns)``."""
+    if kernel in e.helpers:
+        return e.helpers[kernel]
+    name = e.global_name(f"pack_{kernel.way}_{kernel.target}_{kernel.width}")
+    e.helpers[kernel] = name
     pointer = "ptr noalias nocapture noundef"
     header = (
         f"define internal void {name}({pointer} readonly %from, i64 %fk, i64 %fn, "
         f"{pointer} %to, i64 %k, i64 %columns)"
     )
+    bodies = {"rows": _pack_rows, "transpose": _pack_transposed, "elements": _pack_elements}
     with e.function(header, attributes="#2"):
-        if transposes:
-            _transpose_body(e, source, vectors * lanes)
-        else:
-            _pack_body(e, source, target, vectors * lanes)
+        bodies[kernel.way](e, kernel)
         e.line("ret void")
     return name
 
@@ -369,13 +424,30 @@ def pack_kernel(
 _SQUARE = 8
 
 
-def _pack_body(e: Emitter, source: str, target: str, width: int) -> None:
-    """Element by element, any strides."""
+def _pack_rows(e: Emitter, kernel: PackKernel) -> None:
+    dtype, lanes = kernel.source, kernel.lanes
+    size = BYTES[dtype]
+    vectors = -(-kernel.width // lanes)
+    mask = masks(e, "%columns", vectors, lanes)
+
+    def row(k: str, carried: list[str]) -> list[str]:
+        start, end = carried
+        for v in range(vectors):
+            loaded = masked_load(e, offset(e, start, v * lanes * size), mask[v], lanes, dtype)
+            place = offset(e, end, v * lanes * size)
+            e.line(f"store {_vector(lanes, dtype)} {loaded}, ptr {place}, align {size}")
+        return [offset(e, start, "%fk"), offset(e, end, kernel.width * size)]
+
+    e.counted_loop("%k", row, inits=[("ptr", "%from"), ("ptr", "%to")], hint="k")
+
+
+def _pack_elements(e: Emitter, kernel: PackKernel) -> None:
+    source, target = kernel.source, kernel.target
     have, want = memory_type(source), memory_type(target)
 
     def row(k: str, _: list[str]) -> list[str]:
         start = offset(e, "%from", e.value(f"mul i64 {k}, %fk", "x"))
-        end = offset(e, "%to", e.value(f"mul i64 {k}, {width * BYTES[target]}", "x"))
+        end = offset(e, "%to", e.value(f"mul i64 {k}, {kernel.width * BYTES[target]}", "x"))
 
         def element(n: str, _: list[str]) -> list[str]:
             place = offset(e, start, e.value(f"mul i64 {n}, %fn", "x"))
@@ -391,8 +463,9 @@ def _pack_body(e: Emitter, source: str, target: str, width: int) -> None:
     e.counted_loop("%k", row, hint="k")
 
 
-def _transpose_body(e: Emitter, dtype: str, width: int) -> None:
+def _pack_transposed(e: Emitter, kernel: PackKernel) -> None:
     """Square blocks through registers. Columns past the last repeat it: nothing reads them."""
+    dtype, width = kernel.source, kernel.width
     size = BYTES[dtype]
     blocks = e.value(f"udiv i64 {e.value(f'add i64 %k, {_SQUARE - 1}', 'n')}, {_SQUARE}", "n")
     groups = e.value(f"udiv i64 {e.value(f'add i64 %columns, {_SQUARE - 1}', 'n')}, {_SQUARE}", "n")

@@ -17,14 +17,20 @@ from .machine import Machine
 
 __all__ = ["Dots", "Plan", "Tiling", "plan", "wide_dtype"]
 
-#: bytes of the block of b that is read again for every row tile (should stay in the first cache)
-_PANEL = 32 * 1024
-#: bytes of the scratch block that holds finished sums until their epilogue runs
-_SCRATCH = 32 * 1024
-#: summed terms of one block; more rows of b than this would push the panel out of the first cache
-_K_BLOCK = 384
-#: rows from which a panel of b is copied side by side when its rows are far apart
-_PACK_ROWS = 48
+#: bytes of the panel of b that is read again for every row tile (should stay in the first cache)
+_PANEL = 40 * 1024
+#: bytes of the packed block of a, read again for every panel of b (should stay in the second cache)
+_BLOCK = 320 * 1024
+#: bytes of the scratch panel that holds finished sums until their epilogue runs
+_SUMS = 32 * 1024
+#: rows from which a panel of b is copied: it is then aligned, and its rows fill all sets of a cache
+_PACK_B_ROWS = 32
+#: columns from which a block of a is copied
+_PACK_A_COLUMNS = 64
+#: bytes between neighbours along the summed dimension, or rows, from which a is copied
+_FAR = 512
+#: bytes of a below which everything stays in the first cache anyway
+_SMALL_A = 24 * 1024
 #: fused multiply-adds written out instead of a loop
 _UNROLLED = 96
 
@@ -33,19 +39,47 @@ _UNROLLED = 96
 class Tiling:
     """Register tiles of ``rows`` by ``vectors * lanes``; see ``contract_kernels.TileKernel``.
 
-    ``packs``: whether panels of b are first copied so that their columns lie side by side ("copy"
-    element by element, "transpose" in registers), or read in place ("")."""
+    The loops, outermost first: blocks of ``m_block`` rows, blocks of ``k_block`` terms, panels of
+    columns, tiles of rows. ``packs_a`` and ``packs_b`` say how a block of a (a panel of b) is
+    copied first, ``""`` that it is read where it is. ``sums`` is where tiles go: ``direct`` to the
+    results, to one scratch ``panel`` that the epilogue reads before the next, or to a scratch
+    ``block`` of all panels because there are several blocks of terms."""
 
     rows: int
     vectors: int
     lanes: int
     m_block: int
     k_block: int
-    packs: Literal["", "copy", "transpose"]
+    packs_a: Literal["", "rows", "panels"]
+    packs_b: Literal["", "elements", "rows", "transpose"]
+    sums: Literal["direct", "panel", "block"]
+    size: int
+    columns_in_all: int
 
     @property
     def columns(self) -> int:
         return self.vectors * self.lanes
+
+    @property
+    def panel_bytes(self) -> int:
+        """Bytes of the sums of one block of rows in one panel."""
+        return self.m_block * self.columns * self.size
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that a packed block of a takes for each row."""
+        gap = 64 if self.packs_a == "rows" else 0
+        return _aligned(self.k_block * self.size) + gap
+
+    @property
+    def areas(self) -> tuple[int, int, int]:
+        """Bytes of scratch memory for packed a, packed b and sums."""
+        rows = -(-self.m_block // self.rows) * self.rows
+        a = rows * self.row_bytes + 64 if self.packs_a else 0
+        b = -(-self.k_block // 8) * 8 * self.columns * self.size if self.packs_b else 0
+        panels = -(-self.columns_in_all // self.columns)
+        count = {"direct": 0, "panel": 1, "block": panels}[self.sums]
+        return a, _aligned(b), _aligned(count * self.panel_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +156,7 @@ def _dots(product: Product, most: int) -> Dots:
     rows = _divisor(m, 8 if columns == 1 else 4)
     depth = max(1, min(8 // (rows * columns), math.ceil(k / lanes)))
     size = BYTES[wide_dtype(product.acc.dtype)]
-    block = max(1, _SCRATCH // (size * n) // rows) * rows
+    block = max(1, _SUMS // (size * n) // rows) * rows
     return Dots(rows, columns, depth, lanes, min(m, block))
 
 
@@ -140,25 +174,60 @@ def _power_of_two(number: int) -> int:
 
 def _tiling(product: Product, acc: str, machine: Machine, most: int) -> Tiling:
     m, n, k = product.m.extent, product.n.extent, product.k
+    size = BYTES[acc]
     lanes = min(most, max(2, _power_of_two(n)))
     registers = 32 if machine.vector_bytes == 64 else 16
     rows, vectors = _tile(m, n, lanes, registers)
     columns = vectors * lanes
-    size = BYTES[acc]
-    k_block = k.extent
-    if k_block > _K_BLOCK:
-        k_block = -(-math.ceil(k_block / math.ceil(k_block / _K_BLOCK)) // 8) * 8
-    packs: Literal["", "copy", "transpose"] = ""
-    if product.n.stride_b != 1:
-        packs = "copy"
-        if k.stride_b == 1 and product.b.dtype == acc and BYTES[acc] >= 4:
-            packs = "transpose"
-    elif m >= _PACK_ROWS and abs(k.stride_b) * size >= 2048:
-        packs = "copy"
-    block = m
-    if direct_store(product) is None:
-        block = min(m, max(1, _SCRATCH // (columns * size) // rows) * rows)
-    return Tiling(rows, vectors, lanes, block, k_block, packs)
+    k_block = _even_blocks(k.extent, _PANEL // (columns * size), 8)
+    packs_a = _packs_a(product, acc)
+    several = k_block < k.extent or len(product.sums) > 1
+    sums: Literal["direct", "panel", "block"] = "block" if several else "panel"
+    if direct_store(product) is not None:
+        sums = "direct"
+    m_block = m
+    if packs_a or sums == "block":
+        m_block = _even_blocks(m, _BLOCK // (k_block * size), rows)
+    elif sums == "panel":
+        m_block = _even_blocks(m, _SUMS // (columns * size), rows)
+    packs_b = _packs_b(product, acc)
+    return Tiling(rows, vectors, lanes, m_block, k_block, packs_a, packs_b, sums, size, n)
+
+
+def _even_blocks(extent: int, most: int, multiple: int) -> int:
+    """The size of blocks of about equal size up to ``most``, a multiple of ``multiple``."""
+    if extent <= most:
+        return extent
+    count = math.ceil(extent / max(multiple, most))
+    return -(-math.ceil(extent / count) // multiple) * multiple
+
+
+def _aligned(number: int) -> int:
+    return -(-number // 64) * 64
+
+
+def _packs_a(product: Product, acc: str) -> Literal["", "rows", "panels"]:
+    """A block of a is copied when it is read several times from places far apart."""
+    m, k, size = product.m, product.k, BYTES[acc]
+    if product.a.dtype != acc or product.n.extent < _PACK_A_COLUMNS:
+        return ""
+    if m.extent * k.extent * size <= _SMALL_A or m.extent < 8:
+        return ""
+    if k.stride_a == 1 and abs(m.stride_a) * size >= _FAR:
+        return "rows"
+    if m.stride_a == 1 and abs(k.stride_a) * size >= _FAR:
+        return "panels"
+    return ""
+
+
+def _packs_b(product: Product, acc: str) -> Literal["", "elements", "rows", "transpose"]:
+    """A panel of b is copied when its columns do not lie side by side, or for many rows."""
+    n, k = product.n, product.k
+    if n.stride_b == 1 or n.extent == 1:
+        return "rows" if product.m.extent >= _PACK_B_ROWS and product.b.dtype == acc else ""
+    if k.stride_b == 1 and product.b.dtype == acc and BYTES[acc] >= 4:
+        return "transpose"
+    return "elements"
 
 
 def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:

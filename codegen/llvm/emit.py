@@ -31,6 +31,7 @@ from ..ir import (
     walk,
 )
 from ..scalars import SCALARS
+from .contract import emit_contract, with_scratch
 from .instructions import cast_text, instruction
 from .machine import Machine, host
 from .optimise import Options
@@ -60,12 +61,20 @@ class Emitter(Writer):
         self, program: Program, *, fast_math: bool = False, machine: Machine | None = None
     ) -> None:
         super().__init__(fast_math=fast_math)
-        self.program = program
         self.machine = machine or host()
+        #: ``scratch`` is the buffer that contractions work in, if one of them needs it
+        self.program, self.scratch = with_scratch(program, self.machine)
         #: statements of the whole program
         self.weight = sum(1 for kernel in program.kernels for _ in walk(kernel.body))
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
         self.raw_arena = ""  # the heap block behind the arena of the function being written
+
+    def buffers_of(self, block: Block) -> list[Buffer]:
+        """The buffers that a function holding the block needs, in order of first use."""
+        found = buffers_of(block)
+        if self.scratch is not None and any(isinstance(s, Contract) for s in walk(block)):
+            found.append(self.scratch)
+        return found
 
     # -- values and addresses ----------------------------------------------------------------------
 
@@ -312,8 +321,6 @@ class Emitter(Writer):
             self.bind(var, name)
 
     def _contract(self, contract: Contract) -> None:
-        from .contract import emit_contract  # writes loops through this class
-
         emit_contract(self, contract)
 
     # -- mathematical functions --------------------------------------------------------------------

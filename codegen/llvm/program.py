@@ -8,7 +8,7 @@ afterwards, so that repeated calls allocate nothing and calls from several threa
 from __future__ import annotations
 
 from ..ir import BYTES, Buffer, Kernel, Program, Role
-from .emit import SMALL, STACK_ARENA, Emitter, buffers_of, is_written
+from .emit import SMALL, STACK_ARENA, Emitter, is_written
 
 __all__ = ["write_program"]
 
@@ -156,7 +156,7 @@ def write_program(e: Emitter, *, call: bool = True) -> None:
     kernels = []
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
-        buffers = buffers_of(kernel.body)
+        buffers = e.buffers_of(kernel.body)
         _write_kernel(e, kernel, name, buffers)
         kernels.append((name, buffers))
 

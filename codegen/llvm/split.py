@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..ir import Block, Contract, If, Let, Load, Loop, Statement, Store, Var, While, blocks_of, walk
-from .emit import Emitter, buffers_of
+from .emit import Emitter
 from .instructions import memory_type
 from .program import arguments, bind_parameters, parameters
 
@@ -153,7 +153,7 @@ def write_in_pieces(e: Emitter, block: Block) -> list[str]:
 def _write_piece(
     e: Emitter, n: int, piece: _Piece, last: dict[Var, int], slots: _Slots, area: str
 ) -> None:
-    buffers = buffers_of(Block(tuple(piece.statements)))
+    buffers = e.buffers_of(Block(tuple(piece.statements)))
     name = e.global_name(f"{e.function_name}_part{n}")
     listed = parameters(buffers, e)
     passed = arguments(buffers, e)
