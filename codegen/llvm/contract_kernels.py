@@ -389,9 +389,9 @@ def copy_kernel(e: Emitter, dtype: str, lanes: int) -> str:
 class PackKernel:
     """``to[k, n] = from[k, n]`` for n < columns, with rows of ``width`` elements in ``to``.
 
-    """Square blocks in registers. Columns past the last repeat it: nothing reads them."""
-    past a row, in order of rows), "transpose" when k does (through registers, in squares; may
-    write up to ``_SQUARE - 1`` rows past k), "elements" for anything else."""
+    ``way``: "rows" when columns lie side by side in ``from`` (may write up to ``lanes - 1`` more
+    elements than a row, in order of rows), "transpose" when k does (through registers, in squares;
+    may write up to ``_SQUARE - 1`` rows past k), "elements" for anything else."""
 
     way: str
     source: str
