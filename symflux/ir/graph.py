@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from .node import Node
 from .walk import substitute, topological
@@ -57,3 +59,19 @@ class Graph:
             raise ValueError(f"{self.name} takes {len(self.inputs)} arguments, not {len(arguments)}")
         mapping: Mapping[Node, Node] = dict(zip(self.inputs, arguments, strict=True))
         return substitute(self.outputs, mapping)
+
+    def to_sympy(self) -> Any:
+        """The outputs as SymPy expressions (a list for several); for scalars and small arrays.
+
+        Arrays become SymPy arrays; inputs become symbols ``x`` or ``x[i, j]``.
+        """
+        return _interop("sympy").to_sympy(self)
+
+    def latex(self) -> str:
+        """The outputs as LaTeX, by way of :meth:`to_sympy`."""
+        return _interop("sympy").latex(self)  # type: ignore[no-any-return]
+
+
+def _interop(name: str) -> Any:
+    """A bridge to another library: a layer above this one, loaded by name and only when asked for."""
+    return importlib.import_module(f"symflux.interop.{name}")

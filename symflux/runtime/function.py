@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from .. import tree
+from ..codegen.cost import ProgramCost
 from ..codegen.llvm.pycall import CallSpec, Entry, build_entry
+from ..ir.graph import Graph
 from ..ir.types import ArrayType
 from ..trace.param import Param
 from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, plain
+from .lowered import Lowered, Text
 from .signature import direct_spec
 from .stages import Stages, make_stages
 
@@ -249,6 +252,45 @@ class CompiledFunction:
     def __repr__(self) -> str:
         count = len(self._state.made)
         return f"<compiled {self.__name__}, {count} signature{'' if count == 1 else 's'}>"
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Every level of the generated code for these arguments, without running it."""
+        found, _ = self._state.find(args, kwargs)
+        return Lowered(found.stages, found.entry)
+
+    def _shown(self) -> Lowered:
+        found = self.specialization()
+        return Lowered(found.stages, found.entry)
+
+    @property
+    def graph(self) -> Graph:
+        """The optimised graph of the signature that ran last."""
+        return self._shown().optimized
+
+    @property
+    def kernels(self) -> Text:
+        """The loops of the signature that ran last."""
+        return self._shown().kernels
+
+    @property
+    def llvm_ir(self) -> Text:
+        """LLVM IR of the signature that ran last, as generated."""
+        return self._shown().llvm_ir
+
+    @property
+    def llvm_optimized(self) -> Text:
+        """LLVM IR of the signature that ran last, after LLVM's passes."""
+        return self._shown().llvm_optimized
+
+    @property
+    def asm(self) -> Text:
+        """Assembly of the signature that ran last."""
+        return self._shown().asm
+
+    @property
+    def cost(self) -> ProgramCost:
+        """Cost of the signature that ran last."""
+        return self._shown().cost
 
     def specialization(self) -> Specialization:
         """What ran last.
