@@ -1,1 +1,1 @@
-"""See docs/folders.md."""
+"""Recording Python functions as graphs: traced arrays, params, and what they mean to NumPy."""

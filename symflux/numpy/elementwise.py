@@ -1,0 +1,292 @@
+"""Elementwise functions on traced arrays: NumPy's ufuncs, ``where``, ``clip``, activations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedOperation
+from ..ir.node import Node
+from ..ir.op import lookup
+from ..ir.origin import user_frame
+from ..trace.array import Array, as_array, as_node, operand
+from ..trace.dispatch import TABLE, implements
+from ..trace.promote import FLOAT, INT, STORED, build, cast, literal, promoted, resolve
+from ..trace.scope import short_dtype
+from ..trace.ufuncs import BUILDERS, record, truth
+
+__all__ = ["common", "no_keywords"]
+
+
+def no_keywords(function: str, **given: Any) -> None:
+    """Refuse keywords that a graph has no meaning for, unless they have their default (None).
+
+    Raises:
+        UnsupportedOperation: naming the user's line.
+    """
+    cures = {
+        "out": (f"np.{function}(x, out=y)", f"y[...] = np.{function}(x)"),
+        "where": (f"np.{function}(x, where=mask)", f"np.where(mask, np.{function}(x), y)"),
+    }
+    for keyword, value in given.items():
+        if value is None or value is np._NoValue:
+            continue
+        wrong, right = cures.get(keyword, ("", f"np.{function} without {keyword}="))
+        raise UnsupportedOperation(
+            f"np.{function}: {keyword}= cannot be recorded",
+            place=user_frame(),
+            why="a plain array cannot be filled with traced values" if keyword == "out" else "",
+            wrong=wrong,
+            right=right,
+        )
+
+
+def common(*values: Any) -> list[Node]:
+    """Nodes of the dtype to which the operands promote together (``where``, ``concatenate``)."""
+    pairs = [operand(v) for v in values]
+    dtype = promoted([key for key, _ in pairs])
+    return [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in pairs]
+
+
+def _enter_ufunc(ufunc: Any) -> None:
+    def implementation(
+        *args: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: str = "same_kind",
+        order: str = "K", subok: bool = True,
+    ) -> Array:  # fmt: skip
+        if out is not None or where is not True:
+            no_keywords(ufunc.__name__, out=out, where=None if where is True else where)
+        if len(args) != ufunc.nin:
+            raise TypeError(f"np.{ufunc.__name__} takes {ufunc.nin} arguments, got {len(args)}")
+        pairs = [operand(arg) for arg in args]
+        wanted = None if dtype is None else short_dtype(dtype)
+        keys = tuple([key for key, _ in pairs])
+        return Array(record(ufunc, keys, [value for _, value in pairs], wanted))
+
+    implementation.__name__ = ufunc.__name__
+    implements(ufunc)(implementation)
+
+
+for _ufunc in BUILDERS:
+    _enter_ufunc(_ufunc)
+
+
+@implements(np.divmod)
+def divmod_(x: Any, y: Any) -> tuple[Array, Array]:
+    """``(x // y, x % y)``."""
+    pairs = [operand(x), operand(y)]
+    keys, values = tuple([k for k, _ in pairs]), [v for _, v in pairs]
+    return Array(record(np.floor_divide, keys, values)), Array(record(np.remainder, keys, values))
+
+
+@implements(np.modf)
+def modf(x: Any) -> tuple[Array, Array]:
+    """The fractional and the whole part, both with the sign of ``x``."""
+    node = _as_float(x)
+    whole = build("trunc", node)
+    infinite = build("eq", build("abs", node), literal(math.inf, node.dtype))
+    rest = build("where", infinite, literal(0.0, node.dtype), build("sub", node, whole))
+    return Array(build("copysign", rest, node)), Array(whole)
+
+
+@implements(np.where)
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Array:
+    """``x`` where the condition holds, ``y`` elsewhere."""
+    if x is None or y is None:
+        raise UnsupportedOperation(
+            "np.where with a condition alone cannot be recorded",
+            place=user_frame(),
+            why="the shape of the result would depend on the values",
+            wrong="x[np.where(mask)]",
+            right="np.where(mask, x, 0)",
+        )
+    first, second = common(x, y)
+    return Array(build("where", truth(as_node(condition)), first, second))
+
+
+@implements(np.select)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
+    """The first choice whose condition holds."""
+    *choices, result = common(*choicelist, default)
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
+        result = build("where", truth(as_node(condition)), choice, result)
+    return Array(result)
+
+
+@implements(np.clip)
+def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None,
+         max: Any = None, **kwargs: Any) -> Array:  # fmt: skip
+    """``a`` limited to ``a_min`` ... ``a_max``; None for no limit."""
+    no_keywords("clip", out=out, **kwargs)
+    low = min if a_min is None or a_min is np._NoValue else a_min
+    high = max if a_max is None or a_max is np._NoValue else a_max
+    given = [v for v in (low, high) if v is not None]
+    node, *limits = [operand(v) for v in (a, *given)]
+    dtypes = [node, *limits]
+    keys = [key for key, _ in dtypes]
+    dtype = resolve(np.maximum, (keys[0], keys[0]))[0] if not given else _clip_dtype(keys)
+    nodes = [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in dtypes]
+    result = nodes[0]
+    position = 1
+    if low is not None:
+        result = build("maximum", result, nodes[position])
+        position += 1
+    if high is not None:
+        result = build("minimum", result, nodes[position])
+    return Array(result)
+
+
+def _clip_dtype(keys: list[str]) -> str:
+    if all(key in STORED for key in keys):
+        return STORED[FLOAT] if FLOAT in keys else STORED[INT]
+    return promoted(keys)
+
+
+@implements(np.round, np.around)
+def round_(a: Any, decimals: int = 0, out: Any = None) -> Array:
+    """``a`` to that many decimals, half to even."""
+    no_keywords("round", out=out)
+    node = as_node(a)
+    if node.dtype == "bool":
+        return Array(cast(node, "f16"))
+    if node.dtype[0] != "f":
+        if decimals >= 0:
+            return Array(node)
+        unit = literal(10**-decimals, node.dtype)
+        as_float = build("div", cast(node, "f64"), cast(unit, "f64"))
+        return Array(build("mul", cast(build("round", as_float), node.dtype), unit))
+    if decimals == 0:
+        return Array(build("round", node))
+    unit = literal(10.0 ** abs(decimals), node.dtype)
+    forward, back = ("mul", "div") if decimals > 0 else ("div", "mul")
+    return Array(build(back, build("round", build(forward, node, unit)), unit))
+
+
+@implements(np.fix)
+def fix(x: Any, out: Any = None) -> Array:
+    """Rounded towards zero."""
+    no_keywords("fix", out=out)
+    return Array(record(np.trunc, *_split(x)))
+
+
+def _split(*values: Any) -> tuple[tuple[str, ...], list[Any]]:
+    pairs = [operand(v) for v in values]
+    return tuple([k for k, _ in pairs]), [v for _, v in pairs]
+
+
+@implements(np.nan_to_num)
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None,
+               neginf: float | None = None) -> Array:  # fmt: skip
+    """``x`` with nan and infinities replaced by numbers."""
+    node = as_node(x)
+    if node.dtype[0] != "f":
+        return Array(node)
+    limits = np.finfo(as_array(x).dtype)
+    high = literal(float(limits.max) if posinf is None else posinf, node.dtype)
+    low = literal(float(limits.min) if neginf is None else neginf, node.dtype)
+    infinity = literal(math.inf, node.dtype)
+    result = build("where", build("isnan", node), literal(nan, node.dtype), node)
+    result = build("where", build("eq", node, infinity), high, result)
+    return Array(build("where", build("eq", node, literal(-math.inf, node.dtype)), low, result))
+
+
+@implements(np.isclose)
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8,
+            equal_nan: bool = False) -> Array:  # fmt: skip
+    """Whether ``|a - b| <= atol + rtol |b|``; infinities are close to themselves only."""
+    x, y = as_array(a), as_array(b)
+    near = (abs(x - y) <= atol + rtol * abs(y)) & np.isfinite(y)
+    close = near | (x == y)
+    return close | (np.isnan(x) & np.isnan(y)) if equal_nan else close  # type: ignore[no-any-return]
+
+
+@implements(np.real)
+def real(val: Any) -> Array:
+    """The array itself: graphs hold real numbers."""
+    return Array(as_node(val))
+
+
+@implements(np.angle)
+def angle(z: Any, deg: bool = False) -> Array:
+    """0 for positive numbers, pi for negative ones."""
+    node = _as_float(z)
+    zero = literal(0.0, node.dtype)
+    turned = build("where", build("lt", node, zero), literal(180.0 if deg else math.pi, node.dtype),
+                   zero)  # fmt: skip
+    return Array(turned)
+
+
+@implements(np.sinc)
+def sinc(x: Any) -> Array:
+    """sin(pi x) / (pi x)."""
+    node = _as_float(x)
+    zero = build("eq", node, literal(0.0, node.dtype))
+    scaled = build("mul", literal(math.pi, node.dtype),
+                   build("where", zero, literal(1.0, node.dtype), node))  # fmt: skip
+    ratio = build("div", build("sin", scaled), scaled)
+    return Array(build("where", zero, literal(1.0, node.dtype), ratio))
+
+
+# --- functions that NumPy does not have -----------------------------------------------------------
+
+
+def _as_float(x: Any) -> Node:
+    """The node in the dtype in which NumPy's own float functions would run."""
+    key, value = operand(x)
+    dtype = resolve(np.sin, (key,))[0]
+    return cast(value, dtype) if type(value) is Node else literal(value, dtype)
+
+
+def _enter_float_function(name: str, *other_names: str) -> None:
+    def implementation(x: Any) -> Array:
+        return Array(build(name, _as_float(x)))
+
+    def plain(x: Any) -> Any:
+        array = np.asarray(x)
+        dtype = np.sin.resolve_dtypes((array.dtype, None))[0]
+        with np.errstate(all="ignore"):
+            return lookup(name).oracle(array.astype(dtype))[()]
+
+    implementation.__name__ = name
+    for each in (name, *other_names):
+        implements(name=each, plain=plain)(implementation)
+
+
+for _name, *_others in (
+    ("sigmoid", "expit"), ("erf",), ("erfc",), ("lgamma", "gammaln"), ("rsqrt",), ("softplus",),
+):  # fmt: skip
+    _enter_float_function(_name, *_others)
+
+
+def _plain_relu(x: Any) -> Any:
+    return np.maximum(x, 0)
+
+
+@implements(name="relu", plain=_plain_relu)
+def relu(x: Any) -> Array:
+    """``max(x, 0)``; its derivative at 0 is 0."""
+    node = as_node(x)
+    if node.dtype[0] == "f":
+        return Array(build("relu", node))
+    return Array(record(np.maximum, *_split(x, 0)))
+
+
+def _outer(ufunc: Any, x: Any, y: Any, **kwargs: Any) -> Any:
+    """``ufunc.outer``: every pair."""
+    first, second = as_array(x), as_array(y)
+    return ufunc(first.reshape(*first.shape, *(1,) * second.ndim), second, **kwargs)
+
+
+def _at(ufunc: Any, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+    raise UnsupportedOperation(
+        f"np.{ufunc.__name__}.at cannot be recorded",
+        place=user_frame(),
+        why="it changes a plain array in place",
+        right="x[i] += v             # one i at a time, i a Python number",
+    )
+
+
+TABLE["outer"] = _outer
+TABLE["at"] = _at

@@ -1,0 +1,467 @@
+"""Reductions of traced arrays: sums, extremes, averages, and their relatives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import AxisOutOfRange, DTypeError, ShapeError
+from ..ir.node import Node
+from ..ir.op import lookup
+from ..ir.origin import user_frame
+from ..ir.types import is_floating
+from ..trace.array import Array, as_array, as_node
+from ..trace.dispatch import TABLE, implements
+from ..trace.promote import build, cast, literal, reduced_dtype
+from ..trace.scope import short_dtype
+from ..trace.ufuncs import truth
+from ..trace.views import reshape
+from .elementwise import no_keywords
+
+__all__ = ["axes_of", "reduced"]
+
+NO = np._NoValue
+
+
+def axes_of(x: Node, axis: Any) -> tuple[int, ...]:
+    """The sorted axis numbers that ``axis`` (None, a number or a tuple of them) means for ``x``.
+
+    Raises:
+        ShapeError: for axes that ``x`` does not have, and repeated ones.
+    """
+    rank = len(x.shape)
+    if axis is None:
+        return tuple(range(rank))
+    given = axis if isinstance(axis, tuple | list) else (axis,)
+    numbers = []
+    for each in given:
+        number = each.__index__()
+        if not -rank <= number < rank:
+            raise AxisOutOfRange(
+                f"axis {number} is out of bounds for {x.type}, of {rank} axes", place=user_frame()
+            )
+        numbers.append(number % rank)
+    if len(set(numbers)) != len(numbers):
+        raise ShapeError(f"axis {axis} names an axis twice", place=user_frame())
+    return tuple(sorted(numbers))
+
+
+def _kept(x: Node, axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+
+
+def reduced(name: str, x: Node, axis: Any, keepdims: Any = False) -> Node:
+    """The reduction op of that name along ``axis``."""
+    axes = axes_of(x, axis)
+    result = build(name, x, axes=axes) if axes else x
+    return reshape(result, _kept(x, axes)) if keepdims is True else result
+
+
+def _absent(value: Any) -> Any:
+    return None if value is NO else value
+
+
+def _accumulated(
+    name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any, keepdims: Any, initial: Any,
+    where: Any,
+) -> Array:  # fmt: skip
+    no_keywords(ufunc.__name__ if name not in ("sum", "prod") else name, out=out)
+    x = as_node(a)
+    wanted = reduced_dtype(ufunc, x.dtype) if _absent(dtype) is None else short_dtype(dtype)
+    x = cast(x, wanted)
+    x = _selected(x, where, 0 if name == "sum" else 1)
+    result = reduced(name, x, axis, keepdims)
+    if _absent(initial) is not None:
+        result = build("add" if name == "sum" else "mul", result, cast(as_node(initial), wanted))
+    return Array(result)
+
+
+def _selected(x: Node, where: Any, neutral: Any) -> Node:
+    """``x`` with ``neutral`` where the mask of the reduction is false."""
+    if _absent(where) is None or where is True:
+        return x
+    return build("where", truth(as_node(where)), x, literal(neutral, x.dtype))
+
+
+@implements(np.sum)
+def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
+         initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
+    """The sum along ``axis``; small integers are summed as int64, as in NumPy."""
+    return _accumulated("sum", np.add, a, axis, dtype, out, keepdims, initial, where)
+
+
+@implements(np.prod)
+def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
+         initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
+    """The product along ``axis``."""
+    return _accumulated("prod", np.multiply, a, axis, dtype, out, keepdims, initial, where)
+
+
+@implements(np.nansum)
+def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None,
+           keepdims: Any = NO) -> Array:  # fmt: skip
+    """The sum of what is not nan."""
+    x = as_node(a)
+    if is_floating(x.dtype):
+        x = build("where", build("isnan", x), literal(0, x.dtype), x)
+    return sum_(Array(x), axis, dtype, out, keepdims)
+
+
+def _extreme(name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Array:
+    no_keywords(name, out=out)
+    x = as_node(a)
+    start = _absent(initial)
+    if start is None:
+        axes = axes_of(x, axis)
+        if any(x.shape[i] == 0 for i in axes):
+            raise ShapeError(
+                f"np.{name} of no elements ({x.type} along axis {axis})", place=user_frame(),
+                right=f"np.{name}(x, initial=...)",
+            )  # fmt: skip
+        return Array(reduced(name, x, axis, keepdims))
+    first = cast(as_node(start), x.dtype)
+    if _absent(where) is not None:
+        x = build("where", truth(as_node(where)), x, first)
+    if any(x.shape[i] == 0 for i in axes_of(x, axis)):
+        shape = _kept(x, axes_of(x, axis))
+        filled = lookup("broadcast_to")(first, shape=shape)
+        squeezed = tuple(n for i, n in enumerate(shape) if i not in axes_of(x, axis))
+        return Array(filled if keepdims is True else reshape(filled, squeezed))
+    pair = "maximum" if name == "max" else "minimum"
+    return Array(build(pair, reduced(name, x, axis, keepdims), first))
+
+
+@implements(np.max, np.amax)
+def max_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
+         where: Any = NO) -> Array:  # fmt: skip
+    """The largest element along ``axis``; nan if there is one. Ties share the derivative equally."""
+    return _extreme("max", a, axis, out, keepdims, initial, where)
+
+
+@implements(np.min, np.amin)
+def min_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
+         where: Any = NO) -> Array:  # fmt: skip
+    """The smallest element along ``axis``; nan if there is one."""
+    return _extreme("min", a, axis, out, keepdims, initial, where)
+
+
+@implements(np.ptp)
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO) -> Array:
+    """The largest minus the smallest element."""
+    no_keywords("ptp", out=out)
+    return max_(a, axis, None, keepdims) - min_(a, axis, None, keepdims)  # type: ignore[no-any-return]
+
+
+@implements(np.any)
+def any_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO) -> Array:
+    """Whether any element is not zero."""
+    no_keywords("any", out=out)
+    return Array(reduced("any", _selected(truth(as_node(a)), where, False), axis, keepdims))
+
+
+@implements(np.all)
+def all_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO) -> Array:
+    """Whether all elements are not zero."""
+    no_keywords("all", out=out)
+    return Array(reduced("all", _selected(truth(as_node(a)), where, True), axis, keepdims))
+
+
+@implements(np.count_nonzero)
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Array:
+    """How many elements are not zero."""
+    return sum_(Array(truth(as_node(a))), axis, np.int64, None, keepdims)
+
+
+def _position(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Array:
+    no_keywords(name, out=out)
+    x = as_node(a)
+    if axis is not None and isinstance(axis, tuple):
+        raise DTypeError(f"np.{name}: axis must be one number, got {axis}", place=user_frame())
+    axes = axes_of(x, axis)
+    if math.prod(x.shape[i] for i in axes) == 0:
+        raise ShapeError(f"np.{name} of no elements ({x.type})", place=user_frame())
+    found = build(name, x, axes=axes) if axes else _zero_like(x)
+    return Array(reshape(found, _kept(x, axes)) if keepdims is True else found)
+
+
+def _zero_like(x: Node) -> Node:
+    return lookup("broadcast_to")(literal(0, "i64"), shape=x.shape)
+
+
+@implements(np.argmax)
+def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NO) -> Array:
+    """Where the largest element is (the first of equals; the first nan)."""
+    return _position("argmax", a, axis, out, keepdims)
+
+
+@implements(np.argmin)
+def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NO) -> Array:
+    """Where the smallest element is (the first of equals; the first nan)."""
+    return _position("argmin", a, axis, out, keepdims)
+
+
+# --- averages -------------------------------------------------------------------------------------
+
+
+def _count(x: Node, axis: Any) -> int:
+    return math.prod(x.shape[i] for i in axes_of(x, axis))
+
+
+def _mean(x: Node, axis: Any, keepdims: Any, dtype: Any, where: Any = NO) -> tuple[Node, str]:
+    """The mean in the dtype that NumPy computes in, and the dtype of its result."""
+    wanted = short_dtype(dtype) if _absent(dtype) is not None else x.dtype
+    if not is_floating(wanted):
+        wanted = "f64"
+    # NumPy accumulates half precision in single precision.
+    inner = "f32" if wanted == "f16" and _absent(dtype) is None else wanted
+    total = _selected(cast(x, inner), where, 0)
+    summed = reduced("sum", total, axis, keepdims)
+    if _absent(where) is None or where is True:
+        count = literal(float(_count(x, axis)), inner)
+    else:
+        mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
+        count = reduced("sum", cast(mask, inner), axis, keepdims)
+    return build("div", summed, count), wanted
+
+
+@implements(np.mean)
+def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, *,
+         where: Any = NO) -> Array:  # fmt: skip
+    """The average along ``axis``, float64 for integers."""
+    no_keywords("mean", out=out)
+    node, wanted = _mean(as_node(a), axis, keepdims, dtype, where)
+    return Array(cast(node, wanted))
+
+
+@implements(np.average)
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
+            keepdims: Any = NO) -> Any:  # fmt: skip
+    """The weighted average along ``axis``."""
+    x = as_array(a)
+    if weights is None:
+        result = mean(x, axis, keepdims=keepdims)
+        total = as_array(np.full(result.shape, float(_count(x.node, axis)), result.dtype))
+        return (result, total) if returned else result
+    w = as_array(weights)
+    if w.shape != x.shape:
+        if axis is None or isinstance(axis, tuple) or w.ndim != 1:
+            raise ShapeError(
+                f"np.average: weights {w.type} do not fit {x.type} along axis {axis}",
+                place=user_frame(),
+            )
+        w = w.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    if x.dtype.kind in "bui":
+        x, w = x.astype(np.result_type(x.dtype, w.dtype, np.float64)), w
+    w = as_array(np.broadcast_to(w, x.shape))
+    total = sum_(w, axis, x.dtype if w.dtype.kind == "f" else None, keepdims=keepdims)
+    result = sum_(x * w, axis, keepdims=keepdims) / total
+    return (result, total) if returned else result
+
+
+@implements(np.var)
+def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
+    """The mean squared distance from the mean."""
+    no_keywords("var", out=out)
+    node, wanted = _variance(as_node(a), axis, dtype, ddof, keepdims, where, mean, correction)
+    return Array(cast(node, wanted))
+
+
+@implements(np.std)
+def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
+    """The square root of the variance."""
+    no_keywords("std", out=out)
+    node, wanted = _variance(as_node(a), axis, dtype, ddof, keepdims, where, mean, correction)
+    return Array(cast(build("sqrt", node), wanted))
+
+
+def _variance(
+    x: Node, axis: Any, dtype: Any, ddof: float, keepdims: Any, where: Any, mean: Any,
+    correction: Any,
+) -> tuple[Node, str]:  # fmt: skip
+    no_keywords("var", where=None if where is True else _absent(where))
+    given = _absent(mean)
+    average, wanted = _mean(x, axis, True, dtype)
+    if given is not None:
+        average = cast(as_node(given), average.dtype)
+    inner = average.dtype
+    distance = build("sub", cast(x, inner), average)
+    squares = reduced("sum", build("mul", distance, distance), axis, keepdims)
+    taken = ddof if _absent(correction) is None else correction
+    count = max(_count(x, axis) - taken, 0)
+    return build("div", squares, literal(float(count), inner)), wanted
+
+
+# --- running sums, differences --------------------------------------------------------------------
+
+
+@implements(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NO, append: Any = NO) -> Array:
+    """Differences of neighbours along ``axis``, ``n`` times."""
+    x = as_array(a)
+    number = axes_of(x.node, axis)[0]
+    parts = [p for p in (_absent(prepend), x, _absent(append)) if p is not None]
+    if len(parts) > 1:
+        shape = tuple(1 if i == number else m for i, m in enumerate(x.shape))
+        parts = [np.broadcast_to(p, shape) if np.ndim(p) == 0 else p for p in parts]
+        x = TABLE[np.concatenate](parts, axis=number)
+    before = (slice(None),) * number
+    for _ in range(n):
+        x = (x[(*before, slice(1, None))] != x[(*before, slice(None, -1))]) if x.dtype == bool else (
+            x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
+        )  # fmt: skip
+    return x
+
+
+def _running(name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any) -> Array:
+    no_keywords(f"cum{name}", out=out)
+    x = as_node(a)
+    wanted = reduced_dtype(ufunc, x.dtype) if _absent(dtype) is None else short_dtype(dtype)
+    x = cast(x, wanted)
+    if axis is None:
+        x = reshape(x, (math.prod(x.shape),))
+        axis = 0
+    number = axes_of(x, axis)[0]
+    return Array(build(f"cum{name}", x, axis=number))
+
+
+@implements(np.cumsum)
+def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
+    """The sums of the first 1, 2, ... elements along ``axis``."""
+    return _running("sum", np.add, a, axis, dtype, out)
+
+
+@implements(np.cumprod)
+def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
+    """The products of the first 1, 2, ... elements along ``axis``."""
+    return _running("prod", np.multiply, a, axis, dtype, out)
+
+
+# --- logarithms of sums of exponentials -----------------------------------------------------------
+
+
+def _floating(a: Any) -> Node:
+    x = as_node(a)
+    return x if is_floating(x.dtype) else cast(x, "f64")
+
+
+def _centred(x: Node, axis: Any) -> tuple[Node, Node]:
+    """``x`` minus its largest element along ``axis`` (0 where that is infinite), and that element."""
+    largest = lookup("stop_gradient")(reduced("max", x, axis, True))
+    finite = build("where", build("isfinite", largest), largest, literal(0.0, x.dtype))
+    return build("sub", x, finite), finite
+
+
+def _plain(function: Any) -> Any:
+    """The same formula on plain arrays."""
+
+    def centred(x: Any, axis: Any) -> tuple[Any, Any]:
+        array = np.asarray(x)
+        array = array if array.dtype.kind == "f" else array.astype(np.float64)
+        largest = np.max(array, axis=axis, keepdims=True)
+        finite = np.where(np.isfinite(largest), largest, 0).astype(array.dtype)
+        return array - finite, finite
+
+    def call(x: Any, axis: Any = None, **kwargs: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*centred(x, axis), axis, **kwargs)
+
+    return call
+
+
+def _plain_logsumexp(shifted: Any, largest: Any, axis: Any, keepdims: bool = False) -> Any:
+    result = np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)) + largest
+    return result if keepdims else np.squeeze(result, axis=axis)[()]
+
+
+def _plain_softmax(shifted: Any, largest: Any, axis: Any) -> Any:
+    weights = np.exp(shifted)
+    return weights / np.sum(weights, axis=axis, keepdims=True)
+
+
+def _plain_log_softmax(shifted: Any, largest: Any, axis: Any) -> Any:
+    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+
+
+@implements(name="logsumexp", plain=_plain(_plain_logsumexp))
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Array:
+    """``log(sum(exp(x)))`` without overflow."""
+    node = _floating(x)
+    shifted, largest = _centred(node, axis)
+    total = build("log", reduced("sum", build("exp", shifted), axis, True))
+    result = build("add", total, largest)
+    axes = axes_of(node, axis)
+    dropped = tuple(n for i, n in enumerate(node.shape) if i not in axes)
+    return Array(result if keepdims else reshape(result, dropped))
+
+
+def _last(function: Any) -> Any:
+    return lambda x, axis=-1: function(x, axis)
+
+
+@implements(name="softmax", plain=_last(_plain(_plain_softmax)))
+def softmax(x: Any, axis: Any = -1) -> Array:
+    """``exp(x) / sum(exp(x))`` along ``axis``, without overflow."""
+    weights = build("exp", _centred(_floating(x), axis)[0])
+    return Array(build("div", weights, reduced("sum", weights, axis, True)))
+
+
+@implements(name="log_softmax", plain=_last(_plain(_plain_log_softmax)))
+def log_softmax(x: Any, axis: Any = -1) -> Array:
+    """``log(softmax(x))``, exact where softmax rounds to 0 or 1."""
+    shifted, _ = _centred(_floating(x), axis)
+    return Array(build("sub", shifted, build("log", reduced("sum", build("exp", shifted), axis, True))))
+
+
+# --- ufunc.reduce: along the first axis by default ------------------------------------------------
+
+
+def _enter_reduce(ufunc: Any, implementation: Any) -> None:
+    def call(a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False,
+             initial: Any = NO, where: Any = True) -> Any:  # fmt: skip
+        extra: dict[str, Any] = {"dtype": dtype} if dtype is not None else {}
+        if initial is not NO and initial is not None:
+            extra["initial"] = initial
+        if where is not True:
+            extra["where"] = where
+        return implementation(a, axis=axis, out=out, keepdims=keepdims, **extra)
+
+    TABLE[ufunc, "reduce"] = call
+
+
+for _ufunc, _implementation in (
+    (np.add, sum_), (np.multiply, prod), (np.maximum, max_), (np.minimum, min_),
+    (np.logical_and, all_), (np.logical_or, any_),
+):  # fmt: skip
+    _enter_reduce(_ufunc, _implementation)
+
+
+@implements(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
+    """The Euclidean (Frobenius) norm, and the vector norms 1, 2, inf, -inf, 0 and p."""
+    node = _floating(x)
+    whole = axis is None and ord is None
+    if axis is None and not whole and len(node.shape) != 1 or (isinstance(axis, tuple) and ord not in (
+        None, "fro"
+    )):  # fmt: skip
+        raise ShapeError(
+            f"np.linalg.norm of a matrix with ord={ord!r} cannot be recorded", place=user_frame(),
+            right="np.linalg.norm(x)          # Frobenius\nnp.linalg.norm(x, ord, axis=1)",
+        )  # fmt: skip
+    size = build("abs", node)
+    if ord in (None, "fro", 2):
+        return Array(build("sqrt", reduced("sum", build("mul", node, node), axis, keepdims)))
+    if ord == math.inf:
+        return Array(reduced("max", size, axis, keepdims))
+    if ord == -math.inf:
+        return Array(reduced("min", size, axis, keepdims))
+    if ord == 0:
+        nonzero = cast(build("ne", node, literal(0.0, node.dtype)), node.dtype)
+        return Array(reduced("sum", nonzero, axis, keepdims))
+    if ord == 1:
+        return Array(reduced("sum", size, axis, keepdims))
+    powered = reduced("sum", build("pow", size, literal(float(ord), node.dtype)), axis, keepdims)
+    return Array(build("pow", powered, literal(1.0 / ord, node.dtype)))

@@ -1,0 +1,189 @@
+"""Where Python asks a traced array for a value that it does not have: the errors, with their cures."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from ..errors import BranchOnTracedValue, ConversionError, MissingAttribute
+from ..ir.node import constant_value
+from ..ir.origin import user_frame
+
+if TYPE_CHECKING:
+    from .array import Array
+
+__all__ = ["array", "contains", "formatted", "index", "missing", "number", "truth"]
+
+
+def _known(x: Array) -> np.ndarray[Any, Any] | None:
+    """The value, for a literal."""
+    return constant_value(x.node)
+
+
+#: what stands in the user's line -> the cure; the first that is found decides
+_BRANCHES: tuple[tuple[str, str, str], ...] = (
+    (r"\bwhile\b", "while x > tolerance: x = step(x)",
+     "x = sf.while_loop(lambda x: x > tolerance, step, x)"),
+    (r"\bassert\b", "assert x > 0", "assert on the result, outside of the traced function"),
+    (r"[\w\])]\s*[<>]=?[^<>=]+[<>]=?", "a < x < b", "(a < x) & (x < b)"),
+    (r"\band\b", "a > 0 and b > 0", "(a > 0) & (b > 0)"),
+    (r"\bor\b", "a > 0 or b > 0", "(a > 0) | (b > 0)"),
+    (r"\bnot\b", "not a", "~a"),
+    (r"\bmax\(", "max(a, b)", "np.maximum(a, b)\nnp.max(x)            # of all elements"),
+    (r"\bmin\(", "min(a, b)", "np.minimum(a, b)\nnp.min(x)            # of all elements"),
+    (r"\bsorted\(|\.sort\(", "sorted(x)", "np.sort(x), outside of the traced function"),
+    (r"(?<!\.)\ball\(", "all(x > 0)", "np.all(x > 0)"),
+    (r"(?<!\.)\bany\(", "any(x > 0)", "np.any(x > 0)"),
+    (r"\bbool\(", "bool(x)", "x != 0"),
+)  # fmt: skip
+_IF = (
+    "if x > 0: y = a\nelse:     y = b",
+    "y = np.where(x > 0, a, b)                      # element by element\n"
+    "y = sf.cond(x > 0, lambda: a, lambda: b)       # runs only one side",
+)
+
+
+def truth(x: Array) -> bool:
+    """``bool(x)``: known for literals only."""
+    value = _known(x)
+    if value is not None:
+        return bool(value)
+    place = user_frame()
+    source = place.source if place is not None else ""
+    for pattern, wrong, right in _BRANCHES:
+        if re.search(pattern, source):
+            break
+    else:
+        wrong, right = _IF
+    raise BranchOnTracedValue(
+        f"a traced value ({x.type}) is neither true nor false while tracing",
+        place=place,
+        why="its value is known only when the compiled function runs; if the argument is a setting, "
+        "name it in static_argnames",
+        wrong=wrong,
+        right=right,
+    )
+
+
+def contains(x: Array, value: Any) -> bool:
+    """``value in x``."""
+    known = _known(x)
+    if known is not None:
+        return value in known
+    raise BranchOnTracedValue(
+        f"whether a value is in a traced array ({x.type}) is not known while tracing",
+        place=user_frame(),
+        wrong="v in x",
+        right="np.any(x == v)",
+    )
+
+
+def number(x: Array, kind: str) -> Any:
+    """``float(x)``, ``int(x)``, ``x.item()`` ...: known for literals only."""
+    value = _known(x)
+    if value is not None:
+        if kind == "tolist":
+            return value.tolist()
+        return value.item()
+    place = user_frame()
+    source = place.source if place is not None else ""
+    if kind == "float":
+        found = re.search(r"\bmath\.(\w+)", source)
+        if found is not None:
+            name = {"pow": "power", "fabs": "abs", "atan2": "arctan2", "atan": "arctan",
+                    "asin": "arcsin", "acos": "arccos"}.get(found[1], found[1])  # fmt: skip
+            wrong, right = f"math.{found[1]}(x)", f"np.{name}(x)"
+        else:
+            wrong, right = "float(x)", "x                    # a traced number is used as it is"
+    elif kind == "int":
+        wrong = "int(x)"
+        right = "np.floor(x)\nx.astype(np.int64)"
+    elif kind == "complex":
+        wrong, right = "complex(x)", "real and imaginary parts as two arrays"
+    else:
+        wrong, right = f"x.{kind}()", "x, and convert the result outside of the traced function"
+    what = {"item": "x.item()", "tolist": "x.tolist()"}.get(kind, f"{kind}(x)")
+    raise ConversionError(
+        f"cannot convert a traced value ({x.type}) to a Python number: {what}",
+        place=place,
+        why="its value is known only when the compiled function runs; if the argument is a setting, "
+        "name it in static_argnames",
+        wrong=wrong,
+        right=right,
+    )
+
+
+def index(x: Array) -> int:
+    """``range(x)``, ``items[x]``, ``np.zeros(x)``: known for literals only."""
+    value = _known(x)
+    if value is not None and value.ndim == 0 and value.dtype.kind in "iu":
+        return int(value)
+    place = user_frame()
+    source = place.source if place is not None else ""
+    if "range(" in source:
+        wrong = "for i in range(n): x = step(i, x)"
+        right = "x = sf.fori_loop(0, n, step, x)\nsf.compile(f, static_argnames='n')"
+    else:
+        wrong = "items[i]             # a Python list\nnp.zeros(n)"
+        right = "np.stack(items)[i]\nsf.compile(f, static_argnames='n')"
+    raise ConversionError(
+        f"a traced value ({x.type}) cannot be a Python index, count or size",
+        place=place,
+        why="its value is known only when the compiled function runs",
+        wrong=wrong,
+        right=right,
+    )
+
+
+def array(x: Array, dtype: Any) -> np.ndarray[Any, Any]:
+    """``np.asarray(x)``: known for literals only."""
+    value = _known(x)
+    if value is not None:
+        return value.astype(dtype) if dtype is not None else value.copy()
+    place = user_frame()
+    source = place.source if place is not None else ""
+    if re.search(r"\b(np|numpy)\.array\(", source):
+        wrong = "np.array([x, y])"
+        right = "np.stack([x, y])\nsymflux.numpy.array([x, y])"
+    elif re.search(r"\]\s*[-+*/]?=[^=]", source):
+        wrong = "out = np.zeros(3)\nout[0] = x"
+        right = "out = symflux.numpy.zeros(3)\nout[0] = x"
+    else:
+        wrong = "np.asarray(x)"
+        right = "x                    # NumPy's functions take it as it is"
+    raise ConversionError(
+        f"cannot convert a traced value ({x.type}) to a plain NumPy array",
+        place=place,
+        why="its elements are known only when the compiled function runs",
+        wrong=wrong,
+        right=right,
+    )
+
+
+def formatted(x: Array, spec: str) -> str:
+    """``f"{x}"`` shows the type; ``f"{x:.3f}"`` needs digits."""
+    if not spec:
+        return repr(x)
+    value = _known(x)
+    if value is not None and value.ndim == 0:
+        return format(value.item(), spec)
+    raise ConversionError(
+        f"a traced value ({x.type}) has no digits to format as {spec!r}",
+        place=user_frame(),
+        wrong='print(f"{x:.3f}")',
+        right='print(f"{x}")           # shows its type\nprint the result outside of the traced function',
+    )
+
+
+def missing(x: Array, name: str) -> NoReturn:
+    """An attribute that traced arrays do not have."""
+    if name.startswith("__") or not hasattr(np.ndarray, name):
+        raise AttributeError(f"'Array' object has no attribute {name!r}")
+    raise MissingAttribute(
+        f"x.{name} of a traced array ({x.type}) cannot be recorded",
+        place=user_frame(),
+        why="it needs the elements, or the memory that holds them",
+        right=f"x.{name} of the result, outside of the traced function",
+    )

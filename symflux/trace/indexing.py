@@ -1,0 +1,255 @@
+"""Index expressions: what ``x[...]`` means, by NumPy's rules, before any node is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConversionError, IndexOutOfRange, UnsupportedOperation
+from ..ir.node import Node, constant, constant_value
+from ..ir.op import lookup
+from ..ir.origin import user_frame
+from ..ir.types import is_integer
+from .promote import build, cast, literal
+from .views import read_slice, reshape, transpose
+
+__all__ = ["Selection", "parse", "read_advanced", "take_along"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A parsed index: a strided block of the array, then arrays that pick along some of its axes.
+
+    Attributes:
+        start, step, extent: of the block, for each axis of the array.
+        kept: the axes of the block that stay (the others were given an integer).
+        shape: of the block with dropped and new axes, before any ``picks``.
+        picks: axis of ``shape`` -> what picks along it: a node of integers or an integer array.
+        scattered: whether other axes stand between the picking ones, so that NumPy puts the axes of
+            the picked elements first.
+        strides: of the elements of a view of this block, given the array's.
+        is_scalar: every axis was given an integer, and no ellipsis was written: the result is a number.
+    """
+
+    start: tuple[int, ...]
+    step: tuple[int, ...]
+    extent: tuple[int, ...]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    picks: tuple[tuple[int, Any], ...]
+    scattered: bool
+    is_scalar: bool
+
+
+def _out_of_range(index: int, axis: int, shape: Sequence[int]) -> IndexOutOfRange:
+    return IndexOutOfRange(
+        f"index {index} is out of bounds for axis {axis} of size {shape[axis]}, shape {tuple(shape)}",
+        place=user_frame(),
+    )
+
+
+def _axes_of(item: Any) -> int:
+    """How many axes of the array an item of the index consumes."""
+    if item is None or item is Ellipsis:
+        return 0
+    if isinstance(item, np.ndarray) and item.dtype == bool:
+        return item.ndim
+    return 1
+
+
+def _expand(items: tuple[Any, ...], shape: tuple[int, ...]) -> list[Any]:
+    """The items with the ellipsis (or a missing one at the end) written out."""
+    used = sum(_axes_of(item) for item in items)
+    if used > len(shape):
+        raise IndexOutOfRange(
+            f"too many indices: {used} for an array of shape {shape}", place=user_frame()
+        )
+    dots = [i for i, item in enumerate(items) if item is Ellipsis]
+    if len(dots) > 1:
+        raise IndexOutOfRange("an index can have only a single ellipsis ('...')", place=user_frame())
+    place = dots[0] if dots else len(items)
+    rest = [slice(None)] * (len(shape) - used)
+    return [*items[:place], *rest, *items[place + 1 :]]
+
+
+def _bound(value: Any) -> Any:
+    """A bound of a slice as Python's ``slice.indices`` takes it."""
+    if value is None or isinstance(value, int | np.integer):
+        return value
+    if isinstance(value, Node):
+        found = constant_value(value)
+        if found is not None and found.shape == () and found.dtype.kind in "iu":
+            return int(found)
+        raise ConversionError(
+            f"a slice cannot begin or end at a traced value ({value.type})",
+            place=user_frame(),
+            why="the shape of the result would depend on it; shapes are known while tracing",
+            wrong="x[i : i + 3]",
+            right="np.take(x, i + np.arange(3))",
+        )
+    return value
+
+
+def parse(
+    index: Any, shape: tuple[int, ...], strides: tuple[int, ...], as_pick: Callable[[Any], Any]
+) -> Selection:
+    """What ``index`` means for an array of ``shape``.
+
+    Args:
+        as_pick: turns an item that is neither integer, slice, None nor Ellipsis into a node of
+            integers, a NumPy array of integers or bools, or a Python integer.
+
+    Raises:
+        IndexOutOfRange, UnsupportedOperation, ConversionError: naming the user's line.
+    """
+    given = index if isinstance(index, tuple) else (index,)
+    items: list[Any] = []
+    for item in given:
+        if type(item) is int or item is None or item is Ellipsis:
+            items.append(item)
+        elif isinstance(item, slice):
+            bounds = [as_pick(b) if b is not None else b for b in (item.start, item.stop, item.step)]
+            items.append(slice(*[_bound(b) for b in bounds]))
+        else:
+            items.append(as_pick(item))
+    has_picks = any(isinstance(item, Node | np.ndarray) for item in items)
+    is_scalar = not has_picks and all(type(item) is int for item in items)
+    start: list[int] = []
+    step: list[int] = []
+    extent: list[int] = []
+    out_shape: list[int] = []
+    out_strides: list[int] = []
+    picks: list[tuple[int, Any]] = []
+    positions: list[int] = []  # of the picking items, among all items that keep or pick an axis
+    axis = 0
+    for position, item in enumerate(_expand(tuple(items), shape)):
+        if item is None:
+            out_shape.append(1)
+            out_strides.append(0)
+            continue
+        if isinstance(item, slice):
+            first, _, by = item.indices(shape[axis])
+            count = len(range(*item.indices(shape[axis])))
+            start.append(first if count else 0)
+            step.append(by)
+            extent.append(count)
+            out_shape.append(count)
+            out_strides.append(by * strides[axis])
+            axis += 1
+        elif type(item) is int and not has_picks:
+            n = shape[axis]
+            if not -n <= item < n:
+                raise _out_of_range(item, axis, shape)
+            start.append(item % n)
+            step.append(1)
+            extent.append(1)
+            axis += 1
+        else:
+            positions.append(position)
+            for pick in _picks(item, axis, shape):
+                picks.append((len(out_shape), pick))
+                start.append(0)
+                step.append(1)
+                extent.append(shape[axis])
+                out_shape.append(shape[axis])
+                out_strides.append(strides[axis])
+                axis += 1
+    scattered = positions != list(range(positions[0], positions[0] + len(positions))) if positions else False
+    return Selection(
+        tuple(start), tuple(step), tuple(extent), tuple(out_shape), tuple(out_strides), tuple(picks),
+        scattered, is_scalar and len(items) == len(shape),
+    )  # fmt: skip
+
+
+def _picks(item: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:
+    """Integers for each axis that ``item`` picks along, none of them negative."""
+    if isinstance(item, Node):
+        if item.dtype == "bool":
+            raise UnsupportedOperation(
+                f"a traced mask ({item.type}) cannot select elements",
+                place=user_frame(),
+                why="the shape of the result would depend on the mask's values",
+                wrong="np.sum(x[x > 0])",
+                right="np.sum(np.where(x > 0, x, 0))",
+            )
+        if not is_integer(item.dtype):
+            raise IndexOutOfRange(
+                f"an index must be an integer, not {item.type}", place=user_frame(),
+                right="x[i.astype(int)]",
+            )  # fmt: skip
+        wide = cast(item, "i64")
+        below = build("lt", wide, literal(0, "i64"))
+        return [build("where", below, build("add", wide, literal(shape[axis], "i64")), wide)]
+    array = np.asarray(item)
+    if array.dtype == bool:
+        covered = shape[axis : axis + array.ndim]
+        if array.shape != covered:
+            raise IndexOutOfRange(
+                f"a mask of shape {array.shape} does not fit axes of shape {covered}",
+                place=user_frame(),
+            )
+        return list(np.nonzero(array))
+    if array.dtype.kind not in "iu":
+        raise IndexOutOfRange(
+            f"an index must be an integer, a slice, None, an ellipsis or an array of integers or "
+            f"bools, not {type(item).__name__} of {array.dtype}",
+            place=user_frame(),
+        )
+    n = shape[axis]
+    array = array.astype(np.int64)
+    if array.size and not (-n <= array.min() and array.max() < n):
+        worst = int(array.min() if array.min() < -n else array.max())
+        raise _out_of_range(worst, axis, shape)
+    return [np.where(array < 0, array + n, array)]
+
+
+def as_indices(pick: Any) -> Node:
+    """An index array as a node of i64."""
+    return pick if isinstance(pick, Node) else constant(pick, "i64")
+
+
+def take_along(x: Node, indices: Node, axis: int) -> Node:
+    """Elements of ``x`` along ``axis`` at ``indices``, whose axes take that axis's place."""
+    return lookup("take")(x, indices, axis=axis)
+
+
+def read_advanced(block: Node, selection: Selection) -> Node:
+    """The elements that ``selection.picks`` picks from the block (of ``selection.shape``)."""
+    axes = [axis for axis, _ in selection.picks]
+    picks = [pick for _, pick in selection.picks]
+    if len(axes) == 1:
+        taken = take_along(block, as_indices(picks[0]), axes[0])
+        return taken
+    # Several arrays pick together: their axes side by side, read as one, at one flat index.
+    rest = [i for i in range(len(block.shape)) if i not in axes]
+    place = 0 if selection.scattered else axes[0]
+    order = [*rest[:place], *axes, *rest[place:]]
+    extents = [block.shape[axis] for axis in axes]
+    moved = transpose(block, order)
+    total = int(np.prod(extents, dtype=np.int64))
+    shape = (*moved.shape[:place], total, *moved.shape[place + len(axes) :])
+    if all(isinstance(pick, np.ndarray) for pick in picks):
+        try:
+            together = np.broadcast_arrays(*picks)
+        except ValueError:
+            shapes = " and ".join(str(pick.shape) for pick in picks)
+            raise IndexOutOfRange(
+                f"index arrays of shapes {shapes} do not broadcast", place=user_frame()
+            ) from None
+        flat: Any = np.ravel_multi_index(tuple(together), tuple(extents)) if total else together[0]
+    else:
+        nodes = [as_indices(pick) for pick in picks]
+        flat = nodes[0]
+        for node, n in zip(nodes[1:], extents[1:], strict=True):
+            flat = build("add", build("mul", flat, literal(n, "i64")), node)
+    return take_along(reshape(moved, shape), as_indices(flat), place)
+
+
+def block_of(x: Node, selection: Selection) -> Node:
+    """The strided block of ``x``, with axes dropped and added."""
+    return reshape(
+        read_slice(x, selection.start, selection.step, selection.extent), selection.shape
+    )

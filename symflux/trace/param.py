@@ -1,0 +1,442 @@
+"""Params: arrays that functions use without being given them, that can be differentiated and updated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..errors import ArgumentError, DTypeError, ShapeError, StructureError, UnsupportedOperation
+from ..ir.node import Node, symbol
+from ..ir.origin import user_frame
+from .array import Array
+from .scope import Scope, is_tracing, outermost, pushed, scopes, short_dtype
+
+__all__ = ["Gradients", "Param", "Params", "bind", "param", "params", "update"]
+
+
+class Param:
+    """An array that is learned.
+
+    Outside of a traced function it behaves like the NumPy array ``value`` in every operator, function
+    and index. Inside it behaves like a traced argument: the compiled function reads the array anew at
+    each call. :func:`update` changes it in place.
+    """
+
+    __slots__ = ("__weakref__", "name", "value")
+
+    __array_priority__ = 2000
+
+    def __init__(self, value: Any, name: str = "") -> None:
+        array = np.array(value)
+        short_dtype(array.dtype)
+        self.value = array
+        self.name = name
+
+    def _symflux_value(self) -> Any:
+        """What the param stands for now: its array, or a traced one."""
+        found = current(self) if scopes() else None
+        return self.value if found is None else found
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        return self.value.size
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.value, threshold=20, separator=", ")
+        return f"param({text})"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._symflux_value(), name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        now = self._symflux_value()
+        if type(now) is Array:
+            return now.__array__(dtype)
+        return np.array(now, dtype) if copy or dtype is not None else now
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return func(*_plain(args), **_plain(kwargs))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._symflux_value()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        now = self._symflux_value()
+        if type(now) is not Array:
+            now[index] = _plain(value)
+            return
+        handle = Array(now.node)
+        handle[index] = value
+        _rebind(self, handle.node)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._symflux_value())
+
+    def __bool__(self) -> bool:
+        return bool(self._symflux_value())
+
+    def __float__(self) -> float:
+        return float(self._symflux_value())
+
+    def __int__(self) -> int:
+        return int(self._symflux_value())
+
+    def __index__(self) -> int:
+        return self._symflux_value().__index__()  # type: ignore[no-any-return]
+
+    def __format__(self, spec: str) -> str:
+        return format(self._symflux_value(), spec)
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self._symflux_value()
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with each param replaced by what it stands for."""
+    cls = type(value)
+    if cls is Param:
+        return value._symflux_value()
+    if cls is tuple or cls is list:
+        return cls([_plain(v) for v in value])
+    if cls is dict:
+        return {k: _plain(v) for k, v in value.items()}
+    return value
+
+
+def _define_operators() -> None:
+    names = (
+        "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor",
+        "lshift", "rshift", "divmod",
+    )  # fmt: skip
+    for name in names:
+        for prefix in ("", "r"):
+            setattr(Param, f"__{prefix}{name}__", _operator(f"__{prefix}{name}__"))
+        if name != "divmod":
+            setattr(Param, f"__i{name}__", _in_place(f"__{name}__"))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(Param, f"__{name}__", _operator(f"__{name}__"))
+    for name in ("neg", "pos", "abs", "invert", "round"):
+        setattr(Param, f"__{name}__", _operator(f"__{name}__"))
+    # Compared element by element, yet a key: a param is itself, as a variable is.
+    Param.__hash__ = lambda self: id(self)  # type: ignore[method-assign,assignment]
+
+
+def _operator(name: str) -> Any:
+    def apply(self: Param, *others: Any) -> Any:
+        now = self._symflux_value()
+        if name == "__round__":
+            return round(now, *others)
+        return getattr(now, name)(*_plain(others))
+
+    return apply
+
+
+def _in_place(name: str) -> Any:
+    def apply(self: Param, other: Any) -> Param:
+        set_value(self, getattr(self._symflux_value(), name)(_plain(other)))
+        return self
+
+    return apply
+
+
+_define_operators()
+
+
+# --- what a param stands for in the functions being traced ----------------------------------------
+
+
+def current(param: Param) -> Array | None:
+    """The traced array for ``param`` in the innermost scope that gives it a meaning.
+
+    The outermost traced function captures it; None where there is no such function."""
+    key = id(param)
+    for scope in reversed(scopes()):
+        found = scope.params.get(key)
+        if found is not None:
+            return found[1]  # type: ignore[no-any-return]
+    outer = outermost()
+    if outer is None:
+        return None
+    number = len(outer.captures)
+    node = symbol(param.name or f"param{number}", param.shape, short_dtype(param.dtype))
+    outer.captures[key] = (param, node)
+    outer.symbols.add(node.id)
+    handle = Array(node)
+    outer.params[key] = (param, handle, node)
+    return handle
+
+
+def _rebind(param: Param, node: Node) -> None:
+    """Let ``param`` stand for ``node`` from now on in the innermost scope."""
+    before = current(param)
+    assert before is not None
+    scope = scopes()[-1]
+    if scope.kind == "body":
+        raise UnsupportedOperation(
+            f"a param ({before.type}) cannot be updated inside the body of a loop or branch",
+            place=user_frame(),
+            why="the body is a function of its own: what it computes leaves it as a result",
+            right="return the new value from the body, and sf.update the param after the loop",
+        )
+    known = scope.params.get(id(param))
+    first = known[2] if known is not None else before.node
+    scope.params[id(param)] = (param, Array(node), first)
+
+
+def updated(scope: Scope) -> list[tuple[Param, Node]]:
+    """The params that were updated in ``scope``, with their new values."""
+    return [
+        (param, handle.node)
+        for param, handle, first in scope.params.values()
+        if handle.node is not first
+    ]
+
+
+@contextmanager
+def bind(values: Mapping[Param, Node]) -> Iterator[None]:
+    """Inside, each param of ``values`` stands for the node given for it.
+
+    Updates made inside last as long as the binding for these params, and go to the enclosing trace
+    for all others.
+    """
+    scope = Scope("bind", "binding")
+    for param, node in values.items():
+        scope.params[id(param)] = (param, Array(node), node)
+    with pushed(scope):
+        yield
+    if is_tracing():
+        for param, node in updated(scope):
+            if param not in values:
+                _rebind(param, node)
+
+
+# --- the public functions -------------------------------------------------------------------------
+
+
+def param(value: Any, name: str = "") -> Param:
+    """A param that starts as a copy of ``value``.
+
+    Args:
+        value: an array, number or nested list, of any dtype that graphs hold. Python numbers become
+            arrays of shape () of float64 or int64.
+        name: shown in graphs.
+
+    >>> W = param([1.0, 2.0])
+    >>> W * 2
+    array([2., 4.])
+    """
+    return Param(value, name)
+
+
+def set_value(target: Param, value: Any) -> None:
+    """Replace the elements of ``target``, in place; dtype and shape stay.
+
+    Raises:
+        ShapeError, DTypeError: if the new value does not fit into the param's array.
+    """
+    plain = _plain(value)
+    shape = np.shape(plain) if not isinstance(plain, Array) else plain.shape
+    if shape != target.shape:
+        try:
+            fits = np.broadcast_shapes(shape, target.shape) == target.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(
+                f"a param of shape {target.shape} cannot take a value of shape {shape}",
+                place=user_frame(),
+            )
+    given = plain.dtype if isinstance(plain, Array) else np.asarray(plain).dtype
+    if not np.can_cast(given, target.dtype, "same_kind"):
+        raise DTypeError(
+            f"a param of {target.dtype} cannot take a value of {given}",
+            place=user_frame(),
+            right=f"value.astype(np.{target.dtype})",
+        )
+    now = target._symflux_value()
+    if type(now) is not Array:
+        if isinstance(plain, Array):
+            raise ArgumentError(
+                "a param cannot take a symbolic value outside of a traced function",
+                place=user_frame(),
+            )
+        now[...] = plain
+        return
+    handle = Array(now.node)
+    handle[...] = plain
+    _rebind(target, handle.node)
+
+
+def update(target: Any, delta: Any) -> Any:
+    """Add ``delta`` to a param in place, and return the param: ``W += delta``.
+
+    Inside a traced function the new value is recorded: reads that follow see it, and each call of the
+    compiled function changes the param's array. A container of params takes a container of deltas.
+
+    Args:
+        target: a param, a :class:`Params`, or a container whose leaves are params.
+        delta: an array or number that broadcasts to the param; a :class:`Gradients`, or a container of
+            the same structure.
+
+    Raises:
+        ShapeError, DTypeError: if the sum does not fit into the param's array.
+        ArgumentError: if ``target`` holds something else than params.
+
+    >>> W = param([1.0, 2.0])
+    >>> update(W, -0.5)
+    param([0.5, 1.5])
+    """
+    if isinstance(target, Param):
+        now = target._symflux_value()
+        set_value(target, now + _plain(delta))
+        return target
+    if isinstance(target, Params) and isinstance(delta, Gradients):
+        for each in target:
+            update(each, delta[each])
+        return target
+    targets, structure = tree.flatten(target)
+    for each, part in zip(targets, structure.flatten_up_to(delta), strict=True):
+        if not isinstance(each, Param):
+            raise ArgumentError(
+                f"only params can be updated, not {type(each).__name__}",
+                place=user_frame(),
+                wrong="W = np.zeros(3); sf.update(W, g)",
+                right="W = sf.param(np.zeros(3)); sf.update(W, g)\nW = W + g",
+            )
+        update(each, part)
+    return target
+
+
+class Params:
+    """Some params, in order, each once. Made by :func:`params`."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: tuple[Param, ...]) -> None:
+        self.items = items
+
+    def __iter__(self) -> Iterator[Param]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Param:
+        return self.items[index]
+
+    def __contains__(self, item: Any) -> bool:
+        return any(item is p for p in self.items)
+
+    def __repr__(self) -> str:
+        return f"params({', '.join(map(repr, self.items))})"
+
+
+def params(*holders: Any) -> Params:
+    """The params among ``holders``: params, and layers and containers that hold some.
+
+    A param that appears twice is listed once.
+
+    Raises:
+        ArgumentError: for an argument without any params.
+
+    >>> W, b = param(2.0), param(3.0)
+    >>> len(params([W, {"b": b}], W))
+    2
+    """
+    found: dict[int, Param] = {}
+    for holder in holders:
+        own = [leaf for leaf in tree.leaves(holder) if isinstance(leaf, Param)]
+        if not own:
+            raise ArgumentError(
+                f"params: a {type(holder).__name__} holds no params",
+                place=user_frame(),
+                wrong="W = np.zeros(3); sf.params(W)",
+                right="W = sf.param(np.zeros(3)); sf.params(W)",
+            )
+        found.update({id(p): p for p in own})
+    return Params(tuple(found.values()))
+
+
+class Gradients(Mapping[Param, Any]):
+    """Gradients by param: ``grads[W]``; by position: ``grads[0]``; ``for W, g in grads.items()``."""
+
+    __slots__ = ("_by_id", "params", "values_")
+
+    def __init__(self, params: Iterable[Param], values: Iterable[Any]) -> None:
+        self.params = tuple(params)
+        self.values_ = tuple(values)
+        if len(self.params) != len(self.values_):
+            raise StructureError(f"{len(self.params)} params, {len(self.values_)} gradients")
+        self._by_id = dict(zip(map(id, self.params), self.values_, strict=True))
+
+    def __getitem__(self, key: Param | int) -> Any:
+        if isinstance(key, Param):
+            try:
+                return self._by_id[id(key)]
+            except KeyError:
+                raise KeyError("no gradient with respect to this param was asked for") from None
+        return self.values_[key]
+
+    def __iter__(self) -> Iterator[Param]:
+        return iter(self.params)
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def __contains__(self, key: object) -> bool:
+        return id(key) in self._by_id
+
+    def __repr__(self) -> str:
+        return f"Gradients({', '.join(map(repr, self.values_))})"
+
+
+tree.register(Params, lambda p: (p.items, None), lambda _, items: Params(tuple(items)))
+
+
+class _Identities:
+    """Params compared by identity: the static part of a container of gradients."""
+
+    __slots__ = ("params",)
+
+    def __init__(self, params: tuple[Param, ...]) -> None:
+        self.params = params
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identities) and self._ids() == other._ids()
+
+    def __hash__(self) -> int:
+        return hash(self._ids())
+
+    def _ids(self) -> tuple[int, ...]:
+        return tuple(map(id, self.params))
+
+
+tree.register(
+    Gradients,
+    lambda g: (g.values_, _Identities(g.params)),
+    lambda static, values: Gradients(static.params, values),
+)

@@ -1,0 +1,135 @@
+"""Dtypes by NumPy's own rules (NEP 50), and operands as nodes of the dtype that they resolve to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, RangeError, ShapeError, SymFluxError
+from ..ir.node import Node, constant
+from ..ir.op import Op, lookup
+from ..ir.origin import user_frame
+from ..ir.types import dtype_of, numpy_dtype
+
+__all__ = [
+    "BOOL", "FLOAT", "INT", "build", "cast", "literal", "promoted", "reduced_dtype", "resolve",
+]  # fmt: skip
+
+# Keys stand for dtypes where promotion is decided: the short name of a dtype, or one of these for
+# Python's own numbers, which adapt to the arrays that they meet.
+BOOL, INT, FLOAT = "python bool", "python int", "python float"
+_PYTHON: dict[str, Any] = {INT: int, FLOAT: float, BOOL: np.dtype(bool)}
+#: the dtype in which a Python number is stored where nothing adapts it
+STORED = {BOOL: "bool", INT: "i64", FLOAT: "f64"}
+WEAK_KEYS = {"bool": BOOL, "i64": INT, "f64": FLOAT}
+
+_resolved: dict[Any, tuple[str, ...]] = {}
+
+
+def resolve(ufunc: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The dtypes in which NumPy would run ``ufunc`` for operands of these keys: inputs, then outputs.
+
+    Raises:
+        DTypeError: naming the user's line, where NumPy has no such loop.
+    """
+    try:
+        return _resolved[ufunc, keys]
+    except KeyError:
+        pass
+    given = tuple([_PYTHON.get(key) or numpy_dtype(key) for key in keys])
+    try:
+        dtypes = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+        found = tuple([dtype_of(dtype) for dtype in dtypes])
+    except TypeError as error:
+        names = " and ".join(keys)
+        raise DTypeError(
+            f"np.{ufunc.__name__} is not defined for {names}",
+            place=user_frame(),
+            why=str(error).split("\n")[0][:200],
+            right="x.astype(float)" if "f64" not in names else "",
+        ) from None
+    _resolved[ufunc, keys] = found
+    return found
+
+
+def promoted(keys: list[str]) -> str:
+    """The common dtype of operands of these keys, as for ``where`` or ``concatenate``."""
+    key = ("result_type", *keys)
+    try:
+        return _resolved[key][0]
+    except KeyError:
+        pass
+    examples = {INT: 0, FLOAT: 0.0, BOOL: False}
+    values = [examples[k] if k in examples else numpy_dtype(k) for k in keys]
+    dtype = dtype_of(np.result_type(*values))
+    _resolved[key] = (dtype,)
+    return dtype
+
+
+def reduced_dtype(ufunc: Any, dtype: str) -> str:
+    """The dtype in which NumPy accumulates ``ufunc.reduce`` of elements of ``dtype``."""
+    key = (ufunc, "reduce", dtype)
+    try:
+        return _resolved[key][0]
+    except KeyError:
+        pass
+    _resolved[key] = (dtype_of(ufunc.reduce(np.ones(1, numpy_dtype(dtype))).dtype),)
+    return _resolved[key][0]
+
+
+_literals: dict[Any, Node] = {}
+
+
+def literal(value: Any, dtype: str) -> Node:
+    """A constant of that dtype from a Python number, NumPy scalar or small array.
+
+    Raises:
+        RangeError: for a Python integer that does not fit, as in NumPy.
+    """
+    key = (type(value), value, dtype) if type(value) in (int, float, bool) and value else None
+    if key is not None:
+        found = _literals.get(key)
+        if found is not None:
+            return found
+    if type(value) is int and dtype[0] in "iu":
+        limits = np.iinfo(numpy_dtype(dtype))
+        if not limits.min <= value <= limits.max:
+            name = numpy_dtype(dtype).name
+            raise RangeError(
+                f"the Python integer {value} does not fit into {name}",
+                place=user_frame(),
+                why=f"{name} holds {limits.min} to {limits.max}",
+                right="x.astype(np.int64)" if dtype != "i64" else "a float, or a smaller number",
+            )
+    with np.errstate(all="ignore"):
+        node = constant(np.asarray(value).astype(numpy_dtype(dtype)), dtype)
+    if key is not None:
+        if len(_literals) > 4096:
+            _literals.clear()
+        _literals[key] = node
+    return node
+
+
+def cast(node: Node, dtype: str) -> Node:
+    """``node`` converted to ``dtype`` (itself where it already has it)."""
+    return node if node.type.dtype == dtype else lookup("cast")(node, dtype=dtype)
+
+
+def build(op: Op | str, *nodes: Any, **attrs: Any) -> Node:
+    """Apply an op; what its type rule objects to is reported at the user's line.
+
+    Raises:
+        ShapeError, DTypeError: with the sentence of the type rule.
+    """
+    try:
+        return (lookup(op) if isinstance(op, str) else op)(*nodes, **attrs)
+    except SymFluxError:
+        raise
+    except ValueError as error:
+        right = "x[:, None] to add an axis, x.reshape(...) or x.T to arrange the axes"
+        raise ShapeError(
+            str(error), place=user_frame(), right=right if "broadcast" in str(error) else ""
+        ) from None
+    except TypeError as error:
+        raise DTypeError(str(error), place=user_frame()) from None

@@ -1,0 +1,520 @@
+"""Recording a function: call it with symbols, and make a graph of what comes back."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import tree
+from ..errors import ArgumentError, LeakedValue, SymFluxError
+from ..ir.graph import Graph
+from ..ir.node import CONSTANT, INPUT, Node, symbol
+from ..ir.origin import user_frame
+from ..ir.types import ArrayType
+from ..ir.walk import dependents, substitute, topological
+from .array import Array, operand
+from .param import Param, _rebind, updated
+from .promote import BOOL, FLOAT, INT, STORED, literal
+from .scope import Scope, is_tracing, pushed, short_dtype
+
+__all__ = [
+    "Arguments", "Static", "Traced", "close", "leaf_type", "mark_static", "node_of", "trace",
+    "trace_body",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a function was traced for.
+
+    Attributes:
+        in_tree: structure of ``(args, kwargs)``; static arguments are part of it.
+        types: of each leaf.
+        weak: for each leaf, whether it is a Python number.
+        names: of each leaf, as written in the function: ``model.layers[0].W``.
+    """
+
+    in_tree: tree.TreeDef
+    types: tuple[ArrayType, ...]
+    weak: tuple[bool, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A recorded function.
+
+    Attributes:
+        graph: its inputs are the array leaves of the arguments, then the captured arrays and params;
+            its outputs are the leaves of the result, then the new values of updated params.
+        arguments: structure and types of the arguments.
+        captures: the live ndarrays and params behind the trailing inputs. Empty for a trace inside of
+            another one: there they belong to the outermost, and the graph may use nodes of it.
+        out_tree: structure of the result.
+        weak: for each leaf of the result, whether it is a Python number by Python's own rules.
+        updates: number of the capture -> number of the output that is its new value.
+        argument_updates: the same for params that are leaves of the arguments.
+        updated: all updated params, in the order of the trailing outputs.
+    """
+
+    graph: Graph
+    arguments: Arguments
+    captures: tuple[Any, ...]
+    out_tree: tree.TreeDef
+    weak: tuple[bool, ...]
+    updates: dict[int, int]
+    argument_updates: dict[int, int]
+    updated: tuple[Param, ...]
+
+    def write_back(self, values: Sequence[Node]) -> None:
+        """Let each updated param stand for its new value in the surrounding trace.
+
+        Args:
+            values: the nodes of the trailing outputs after inlining, one per ``updated`` param.
+        """
+        for param, node in zip(self.updated, values, strict=True):
+            _rebind(param, node)
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+class Static:
+    """An argument that is part of the signature: compared by value, without leaves."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+tree.register(Static, lambda s: ((), _Value(s.value)), lambda v, _: Static(v.value))
+
+
+class _Value:
+    """A static value together with its type: 1, 1.0 and True are different settings."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Value)
+            and type(self.value) is type(other.value)
+            and bool(self.value == other.value)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+@functools.lru_cache(maxsize=512)
+def _cached_parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
+    """Names of positional parameters, of the variadic one, and whether any keyword is taken."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):  # a builtin
+        return (), "args", True
+    positional = tuple(
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    )
+    variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
+    return positional, variadic, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
+    try:
+        return _cached_parameters(fn)
+    except TypeError:  # not hashable: a callable object
+        return _cached_parameters.__wrapped__(fn)
+
+
+def mark_static(
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any],
+    static_argnums: int | Iterable[int] = (), static_argnames: str | Iterable[str] = (),
+) -> tuple[tuple[Any, ...], dict[str, Any]]:  # fmt: skip
+    """The arguments with each static one wrapped in :class:`Static`.
+
+    The structure (``tree.flatten``) of the result is then a key for everything but dtypes and shapes.
+
+    Raises:
+        ArgumentError: for a static argument that is not hashable, and names the function lacks.
+    """
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    if not numbers and not names:
+        return tuple(args), kwargs
+    positional, variadic, any_keyword = _parameters(fn)
+    for name in names:
+        known = name in positional or any_keyword or name in kwargs or name in _keywords(fn)
+        if not known:
+            raise ArgumentError(
+                f"static_argnames: {_name_of(fn)} has no parameter {name!r}",
+                place=user_frame(),
+                why=f"its parameters: {', '.join((*positional, *_keywords(fn)))}",
+            )
+    chosen = {n + len(args) if n < 0 else n for n in numbers}
+    chosen |= {i for i, name in enumerate(positional) if name in names}
+    by_name = set(names) | {positional[n] for n in chosen if n < len(positional)}
+    marked = list(args)
+    for i in range(len(marked)):
+        if i in chosen:
+            marked[i] = _static(fn, positional[i] if i < len(positional) else f"{i}", marked[i])
+    named = {k: _static(fn, k, v) if k in by_name else v for k, v in kwargs.items()}
+    return tuple(marked), named
+
+
+def _keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def _static(fn: Callable[..., Any], name: str, value: Any) -> Static:
+    if isinstance(value, Static):
+        return value
+    try:
+        hash(value)
+    except TypeError:
+        is_array = tree.is_array(value)
+        raise ArgumentError(
+            f"the static argument `{name}` of {_name_of(fn)} is not hashable: {type(value).__name__}",
+            place=user_frame(),
+            why="a function is compiled once for each value of its static arguments",
+            right=f"drop {name!r} from static_argnames" if is_array else f"{name}=tuple({name})",
+        ) from None
+    return Static(value)
+
+
+def _name_of(fn: Callable[..., Any]) -> str:
+    name = getattr(fn, "__name__", None) or type(fn).__name__
+    return "function" if name == "<lambda>" else str(name)
+
+
+def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
+    """The type of an argument's leaf and whether it is a Python number; None for other objects.
+
+    An :class:`ArrayType` or an input node may stand for an array that does not exist yet.
+
+    Raises:
+        DTypeError: for arrays of dtypes that graphs do not hold.
+    """
+    cls = type(leaf)
+    if cls is np.ndarray or isinstance(leaf, np.ndarray | np.generic):
+        return ArrayType(leaf.shape, short_dtype(leaf.dtype)), False
+    if cls is float or cls is int or cls is bool:
+        return ArrayType((), STORED[{float: FLOAT, int: INT, bool: BOOL}[cls]]), True
+    if cls is Array:
+        return leaf.node.type, leaf.weak
+    if cls is Param:
+        return ArrayType(leaf.shape, short_dtype(leaf.dtype)), False
+    if cls is ArrayType:
+        return leaf, False
+    if cls is Node:
+        return leaf.type, False
+    if isinstance(leaf, float | int):
+        return leaf_type(float(leaf) if isinstance(leaf, float) else int(leaf))
+    if hasattr(cls, "__array__"):
+        return leaf_type(np.asarray(leaf))
+    return None
+
+
+def _not_an_argument(fn: Callable[..., Any], name: str, leaf: Any) -> ArgumentError:
+    top = name.split(".")[0].split("[")[0]
+    return ArgumentError(
+        f"argument `{name}` of {_name_of(fn)} is neither an array nor a number: "
+        f"{leaf!r:.60} ({type(leaf).__name__})",
+        place=user_frame(),
+        why="arrays and numbers are traced; anything else must be a setting, fixed at compile time",
+        right=f"sf.compile({_name_of(fn)}, static_argnames={top!r})",
+    )
+
+
+def _leaf_names(
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], in_tree: tree.TreeDef
+) -> tuple[str, ...]:
+    """A name for each leaf, from the function's own parameter names."""
+    positional, variadic, _ = _parameters(fn)
+    names: list[str] = []
+    of_args, of_kwargs = in_tree.children
+    for i, child in enumerate(of_args.children):
+        if i < len(positional):
+            root = positional[i]
+        else:
+            root = f"{variadic or 'argument'}[{i - len(positional)}]"
+        names += child.paths(root)
+    for key, child in zip(kwargs, of_kwargs.children, strict=True):
+        names += child.paths(key)
+    return tuple(names)
+
+
+# --- tracing --------------------------------------------------------------------------------------
+
+
+def trace(
+    fn: Callable[..., Any],
+    args: Sequence[Any] = (),
+    kwargs: dict[str, Any] | None = None,
+    *,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+    name: str | None = None,
+) -> Traced:
+    """Record ``fn`` as a graph by calling it once with symbols of the arguments' types.
+
+    Args:
+        fn: takes and returns arrays and numbers, in containers of any depth.
+        args, kwargs: examples. Only their structure, shapes, dtypes and (of static ones) values count;
+            ``ArrayType`` objects will do for arrays. A param among them is traced as an argument: it
+            stands for the symbol wherever the function meets it.
+        static_argnums, static_argnames: which arguments are settings, seen by ``fn`` as they are.
+        name: of the graph; by default the function's.
+
+    Raises:
+        TraceError: and its subclasses, naming the user's line, where ``fn`` cannot be recorded.
+        ShapeError, DTypeError: where it would fail in NumPy too.
+
+    >>> import symflux.numpy
+    >>> print(trace(lambda x: x * 2.0, [np.ones(3)]).graph.outputs[0].type)
+    f64[3]
+    """
+    given_args, given_kwargs = mark_static(
+        fn, args, dict(kwargs or {}), static_argnums, static_argnames
+    )
+    leaves, in_tree = tree.flatten((given_args, given_kwargs))
+    names = _leaf_names(fn, given_args, given_kwargs, in_tree)
+    scope = Scope(name or _name_of(fn))
+    inputs: list[Node] = []
+    weak: list[bool] = []
+    handles: list[Any] = []
+    for leaf, path in zip(leaves, names, strict=True):
+        found = leaf_type(leaf)
+        if found is None:
+            raise _not_an_argument(fn, path, leaf)
+        type_, is_weak = found
+        node = symbol(path, type_.shape, type_.dtype)
+        inputs.append(node)
+        weak.append(is_weak)
+        if type(leaf) is Param:
+            scope.params.setdefault(id(leaf), (leaf, Array(node), node))
+            handles.append(leaf)
+        else:
+            handles.append(Array(node, is_weak))
+        scope.symbols.add(node.id)
+    call_args, call_kwargs = in_tree.unflatten(handles)
+    outer = is_tracing()
+    with pushed(scope):
+        result = _call(fn, _unwrapped(call_args), dict(zip(
+            call_kwargs, _unwrapped(call_kwargs.values()), strict=True
+        )))  # fmt: skip
+        out_leaves, out_tree = tree.flatten(result)
+        outputs, out_weak = _output_nodes(fn, out_leaves, out_tree)
+    changed = updated(scope)
+    captured = [] if outer else list(scope.captures.values())
+    graph = Graph(
+        scope.name,
+        (*inputs, *(node for _, node in captured)),
+        (*outputs, *(node for _, node in changed)),
+    )
+    if not outer:
+        _check_leaks(graph, inputs)
+    position = {id(obj): i for i, (obj, _) in enumerate(captured)}
+    argument = {id(leaf): i for i, leaf in reversed(list(enumerate(leaves))) if type(leaf) is Param}
+    updates: dict[int, int] = {}
+    argument_updates: dict[int, int] = {}
+    for i, (param, _) in enumerate(changed, len(outputs)):
+        if id(param) in argument:
+            argument_updates[argument[id(param)]] = i
+        elif id(param) in position:
+            updates[position[id(param)]] = i
+    return Traced(
+        graph,
+        Arguments(in_tree, tuple(node.type for node in inputs), tuple(weak), names),
+        tuple(obj for obj, _ in captured),
+        out_tree,
+        out_weak,
+        updates,
+        argument_updates,
+        tuple(param for param, _ in changed),
+    )
+
+
+def _unwrapped(values: Iterable[Any]) -> list[Any]:
+    return [v.value if type(v) is Static else v for v in values]
+
+
+def _call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call ``fn``; where NumPy wrapped one of our errors in its own, raise ours."""
+    try:
+        return fn(*args, **kwargs)
+    except SymFluxError:
+        raise
+    except (TypeError, ValueError, SystemError) as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, SymFluxError):
+            raise cause from None
+        raise
+
+
+def _output_nodes(
+    fn: Callable[..., Any], leaves: Sequence[Any], out_tree: tree.TreeDef
+) -> tuple[list[Node], tuple[bool, ...]]:
+    nodes: list[Node] = []
+    weak: list[bool] = []
+    for number, leaf in enumerate(leaves):
+        try:
+            key, value = operand(leaf)
+        except ArgumentError:
+            path = out_tree.paths("result")[number]
+            raise ArgumentError(
+                f"`{path}` of {_name_of(fn)} is neither an array nor a number: "
+                f"{leaf!r:.60} ({type(leaf).__name__})",
+                place=user_frame(),
+                right="return arrays and numbers only, in tuples, lists, dicts or dataclasses",
+            ) from None
+        nodes.append(value if type(value) is Node else literal(value, STORED.get(key, key)))
+        weak.append(key in STORED)
+    return nodes, tuple(weak)
+
+
+def _check_leaks(graph: Graph, inputs: Sequence[Node]) -> None:
+    """Raise if an output depends on a symbol that no one will give a value for."""
+    known = {node.id for node in graph.inputs}
+    foreign = next((n for n in graph.nodes if n.op is INPUT and n.id not in known), None)
+    if foreign is None:
+        return
+    user = next((n for n in graph.nodes if foreign in n.inputs), None)
+    raise LeakedValue(
+        f"{graph.name} uses `{foreign['name']}` ({foreign.type}), a value of another traced function "
+        "or of a region's body",
+        place=user.origin if user is not None else user_frame(),
+        why="a traced value means something only until the function in which it was made returns",
+        wrong="def f(x): self.last = x          # kept for later",
+        right="def f(x): return y, x            # returned as a result\ndef g(y, last): ...              "
+        "# given as an argument",
+    )
+
+
+def node_of(value: Any) -> Node:
+    """The node that stands for an array, param or number in the function being traced now."""
+    key, found = operand(value)
+    return found if type(found) is Node else literal(found, STORED.get(key, key))
+
+
+# --- bodies of regions ----------------------------------------------------------------------------
+
+
+def close(
+    inputs: Sequence[Node], outputs: Sequence[Node], name: str, since: int | None = None
+) -> tuple[Graph, list[Node]]:
+    """A closed graph for ``outputs`` as a function of ``inputs`` and of what they use from outside.
+
+    What does not depend on ``inputs`` stays outside and becomes a further input; literals, and what is
+    computed from literals only, are taken inside.
+
+    Args:
+        inputs: symbols.
+        outputs: nodes that may depend on ``inputs`` and on any other nodes.
+        name: of the graph.
+        since: id of a node; what was made after it is taken inside even where it does not depend on
+            ``inputs`` (it is computed only if the body runs). None: nothing is.
+
+    Returns:
+        The graph, with inputs ``(*inputs, *consts)``, and the outer nodes of its ``consts``.
+    """
+    nodes = topological((*inputs, *outputs))
+    own = {node.id for node in inputs}
+    moving = dependents(nodes, inputs)
+    fixed: set[int] = set()  # literals, and what is computed from them
+    for node in nodes:
+        if node.id in moving or node.op is INPUT:
+            continue
+        made_inside = since is not None and node.id > since
+        if all(x.id in fixed for x in node.inputs) and (node.inputs or node.op is CONSTANT):
+            fixed.add(node.id)
+        elif made_inside or not node.inputs:
+            moving.add(node.id)
+    inside = (moving | fixed) - own
+    consts: dict[int, Node] = {}
+    for node in nodes:
+        if node.id in inside:
+            for x in node.inputs:
+                if x.id not in inside and x.id not in own:
+                    consts[x.id] = x
+    for node in outputs:
+        if node.id not in inside and node.id not in own:
+            consts[node.id] = node
+    outer = [consts[key] for key in sorted(consts)]
+    symbols = [symbol(f"const{i}", x.shape, x.dtype) for i, x in enumerate(outer)]
+    closed = substitute(outputs, dict(zip(outer, symbols, strict=True)))
+    return Graph(name, (*inputs, *symbols), tuple(closed)), outer
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A traced body of a region.
+
+    Attributes:
+        graph: inputs are the leaves of the arguments, then ``consts``.
+        consts: nodes of the surrounding function that the body uses.
+        out_tree: structure of the result.
+        weak: for each leaf of the result, whether it is a Python number.
+    """
+
+    graph: Graph
+    consts: list[Node]
+    out_tree: tree.TreeDef
+    weak: tuple[bool, ...]
+
+
+def trace_body(
+    fn: Callable[..., Any], args: Sequence[Any], name: str = "", *, hoist: bool = True
+) -> Body:
+    """Record the body of a region (a loop, a branch) inside of a function that is being traced.
+
+    Args:
+        fn: the user's function.
+        args: examples, as for :func:`trace`: arrays, numbers, types, in containers.
+        name: of the graph; by default the function's.
+        hoist: leave what does not depend on the arguments outside (right for loops); if False, only
+            what existed before is used from outside (right for branches, which may not run).
+    """
+    leaves, in_tree = tree.flatten(tuple(args))
+    paths = list(itertools.chain.from_iterable(
+        child.paths(root) for child, root in zip(
+            in_tree.children, _argument_names(fn, len(args)), strict=True)
+    ))  # fmt: skip
+    scope = Scope(name or _name_of(fn), "body")
+    since = symbol("since").id
+    inputs: list[Node] = []
+    handles: list[Array] = []
+    for leaf, path in zip(leaves, paths, strict=True):
+        found = leaf_type(leaf)
+        if found is None:
+            raise _not_an_argument(fn, path, leaf)
+        node = symbol(path, found[0].shape, found[0].dtype)
+        inputs.append(node)
+        handles.append(Array(node, found[1]))
+        scope.symbols.add(node.id)
+    with pushed(scope):
+        result = _call(fn, in_tree.unflatten(handles), {})
+        out_leaves, out_tree = tree.flatten(result)
+        outputs, weak = _output_nodes(fn, out_leaves, out_tree)
+    graph, consts = close(inputs, outputs, scope.name, None if hoist else since)
+    return Body(graph, consts, out_tree, weak)
+
+
+def _argument_names(fn: Callable[..., Any], count: int) -> list[str]:
+    positional, variadic, _ = _parameters(fn)
+    names = list(positional[:count])
+    return [*names, *(f"{variadic or 'argument'}{i}" for i in range(count - len(names)))]
