@@ -188,8 +188,47 @@ class RegionEmitter:
             self._bind_scalar(node, i, value)
 
     def scatter_add(self, node: Node) -> None:
-        """``zeros; result[..., indices, ...] += updates`` along one axis, in the order of the updates."""
-        raise NotImplementedError
+        """Zeros, then ``result[.., indices, ..] += updates`` in row-major order of the updates."""
+        from .affine import Affine, Axis, Dynamic
+        from .reading import flat_index
+
+        updates, indices = node.inputs
+        axis, size = node["axis"], node["size"]
+        target: View = self.plan.storage[node].view
+        source, at = self._operand(updates), self._operand(indices)
+        b = self.b
+        total = node.type.size
+        with b.loop(total, "vector" if total > 8 else "unroll") as i:
+            b.store(target.buffer, _plus(target.base, i.var), b.operand(0, node.dtype))
+        axes = [Axis(n) for n in updates.shape]
+        places = tuple(Affine.of(a) for a in axes)
+        end = axis + len(indices.shape)
+
+        def add() -> None:
+            row = at
+            if indices.shape:
+                row = b.load(*self.place(at, places[axis:end]))  # type: ignore[attr-defined]
+            wide = row if row.dtype == "i64" else b.cast(row, "i64")
+            low = b.let("maximum", wide, Const(0, "i64"))
+            near = b.let("minimum", low, Const(size - 1, "i64"))
+            to = (*places[:axis], Affine.of(Dynamic(near, 0, size - 1)), *places[end:])
+            where = self.loop_index(flat_index(to, node.shape), target.base)  # type: ignore[attr-defined]
+            value = source
+            if updates.shape:
+                value = b.load(*self.place(source, places))  # type: ignore[attr-defined]
+            b.store(target.buffer, where, b.let("add", b.load(target.buffer, where), value))
+
+        if 0 not in updates.shape:
+            self._serial(axes, add)
+
+    def _serial(self, axes: Sequence[Any], body: Any) -> None:
+        """Nested loops in order."""
+        if not axes:
+            body()
+            return
+        with self.b.loop(axes[0].extent, "serial") as handle:
+            self.places[axes[0]] = (handle.var, 0)  # type: ignore[attr-defined]
+            self._serial(axes[1:], body)
 
 
 def _split(values: Sequence[Any], carry: int, consts: int) -> tuple[list[Any], list[Any], list[Any]]:

@@ -75,13 +75,13 @@ def analyse(
     inline: dict[int, int] = {}
     for node in nodes:
         kind = node.op.kind
+        for x in node.inputs:
+            if _needs_memory(node, x):
+                _store(x, roots)
         if isinstance(node.type, TupleType):
             continue
         if _always_root(node):
             roots.add(node.id)
-        for x in node.inputs:
-            if _needs_memory(node, x):
-                _store(x, roots)
         if kind is Kind.POINTWISE:
             total = cost(node) + sum([inline.get(x.id, 0) for x in node.inputs])
             total = min(total, 1 << 20)
