@@ -42,7 +42,7 @@ from .ir import (
     While,
 )
 
-__all__ = ["Affine", "Builder", "ScalarBuilder", "Value", "constant"]
+__all__ = ["Affine", "Builder", "ScalarBuilder", "Value", "WhileScope", "constant"]
 
 _LOOP_NAMES = "ijkmnpqrstuvw"
 _ALIGNMENT = 64
@@ -51,7 +51,7 @@ _ALIGNMENT = 64
 class _Scope:
     """A block being written: entered with ``with``; discarded when the with body raises."""
 
-    def __init__(self, owner: Builder) -> None:
+    def __init__(self, owner: ScalarBuilder) -> None:
         self.owner = owner
         self._outer: list[Statement] | None = None
         self._yields: tuple[Operand, ...] | None = None
@@ -103,13 +103,14 @@ class _Scope:
 class _Kernel(_Scope):
     def __init__(self, owner: Builder, name: str, note: str) -> None:
         super().__init__(owner)
+        self.builder = owner
         self.name = name
         self.note = note
 
     def _finish(self, statements: list[Statement]) -> None:
-        if self.owner._incomplete:
+        if self.builder._incomplete:
             raise TypeError("an if that yields values has no otherwise block")
-        self.owner._kernels.append(Kernel(self.name, Block(tuple(statements)), self.note))
+        self.builder._kernels.append(Kernel(self.name, Block(tuple(statements)), self.note))
 
 
 class LoopScope(_Scope, Affine):
@@ -146,7 +147,7 @@ class LoopScope(_Scope, Affine):
 class WhileScope(_Scope):
     """A while loop being written; see ``Builder.while_``."""
 
-    def __init__(self, owner: Builder, carry: Sequence[Operand]) -> None:
+    def __init__(self, owner: ScalarBuilder, carry: Sequence[Operand]) -> None:
         super().__init__(owner)
         self.inits = tuple(carry)
         self.params = tuple([Value(owner, init.dtype) for init in carry])
@@ -185,6 +186,7 @@ class IfScope(_Scope):
 
     def __init__(self, owner: Builder, condition: Operand) -> None:
         super().__init__(owner)
+        self.builder = owner
         self.test = condition
         self.then = Block(())
         self.results: tuple[Value, ...] = ()
@@ -200,7 +202,7 @@ class IfScope(_Scope):
         self.then = Block(tuple(statements), self._take_yields("the if", None))
         self.results = tuple([Value(owner, value.dtype) for value in self.then.yields])
         if self.results:
-            owner._incomplete += 1
+            self.builder._incomplete += 1
         self.place = (owner._statements, len(owner._statements))
         owner._statements.append(If(self.test, self.then, Block(()), self.results))
 
@@ -223,7 +225,7 @@ class OtherwiseScope(_Scope):
         if self.owner._statements is not block or len(block) != position + 1:
             raise TypeError("otherwise must follow its if directly, in the same block")
         if first.results:
-            self.owner._incomplete -= 1
+            first.builder._incomplete -= 1
         otherwise = Block(tuple(statements), yields)
         block[position] = If(first.test, first.then, otherwise, first.results)
 
@@ -270,7 +272,6 @@ class Builder(ScalarBuilder):
         self._buffers: dict[str, Buffer] = {}
         self._sizes: list[Var] = []
         self._kernels: list[Kernel] = []
-        self._depth = 0  # scopes open
         self._incomplete = 0  # ifs that yield and still lack their otherwise
         self._arena = 0
 

@@ -223,6 +223,7 @@ class ScalarBuilder:
 
     def __init__(self) -> None:
         self._statements: list[Statement] = []
+        self._depth = 0  # blocks open
 
     def let(
         self, op: str, *args: OperandLike, reassociate: bool = False, dtype: str = ""

@@ -192,7 +192,7 @@ class Math(ScalarBuilder):
         total = self.let("add", a, b)
         return Pair(total, b - (total - a))
 
-    def two_product(self, a: Value, b: Number) -> Pair:
+    def two_product(self, a: Value, b: OperandLike) -> Pair:
         """a * b exactly (barring underflow)."""
         product = a * b
         return Pair(product, self.fma(a, b, -product))

@@ -9,13 +9,20 @@ for every n that can be counted, not only for small ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ..builder import WhileScope
 from ..expression import Value
+from ..ir import Const, Operand
 from .arithmetic import Math, Pair
-from .coefficients import COS_QUARTER, HALF_PI, SIN_QUARTER
+from .coefficients import COS_QUARTER, HALF_PI, SIN_QUARTER, TWO_BY_PI, TWO_BY_PI_EXPONENT
 
 __all__ = ["cos", "sin", "tan"]
 
 _2_PI = {"f32": 0.6366197466850281, "f64": 0.6366197723675814}
+# where n is no longer known exactly enough, and how many parts of 2/pi the largest arguments need
+_LARGE = {"f32": 2.0**16, "f64": 2.0**45}
+_PARTS_FOR_LARGE = {"f32": 6, "f64": 23}
 # below it, sin and tan are their argument
 _LINEAR = {"f32": 2.0**-13, "f64": 2.0**-27}
 
@@ -26,6 +33,7 @@ def _reduce(m: Math, x: Value) -> tuple[Value, Value]:
     r = x
     for part in HALF_PI[m.dtype]:
         r = m.fma(n, -part, r)
+    whole, (r,) = _reduce_large(m, x, whole, (r,))
     return whole, r
 
 
@@ -37,7 +45,58 @@ def _reduce_to_pair(m: Math, x: Value) -> tuple[Value, Pair]:
     product, error = m.two_product(n, second)
     high = near - product
     low = ((near - high) - product) - error
-    return whole, Pair(high, m.fma(n, -third, low))
+    whole, r = _reduce_large(m, x, whole, (high, m.fma(n, -third, low)))
+    return whole, Pair(*r)
+
+
+def _reduce_large(
+    m: Math, x: Value, whole: Value, r: Sequence[Value]
+) -> tuple[Value, tuple[Value, ...]]:
+    """``whole`` and ``r`` (one float, or two), made right where abs(x) is large.
+
+    Each turn of the loop multiplies x by one of the f64 numbers whose sum is 2/pi (scaled, so that
+    neither overflows nor underflows), takes the multiples of eight off the exact product, and adds
+    the rest to a sum of three floats; that sum without its integer, times pi/2, is r."""
+    parts = TWO_BY_PI[: _PARTS_FOR_LARGE[m.dtype]]
+    zero = Const(0.0, "f64")
+    with WhileScope(m, [Const(0, "i32"), zero, zero, zero, whole, *r]) as loop:
+        turn, high, middle, low = loop.params[:4]
+        loop.condition((abs(x) >= _LARGE[m.dtype]) & (turn < len(parts)))
+        scaled = m.cast(x, "f64") * 2.0**-TWO_BY_PI_EXPONENT
+        for term in m.two_product(scaled, _pick(m, turn, parts)):
+            high, error = m.two_sum(high, _without_eights(m, term))
+            high = _without_eights(m, high)
+            middle, error = m.two_sum(middle, error)
+            low = low + error
+        n = m.round(high)
+        fraction, error = m.two_sum(high - n, middle)
+        half_pi, half_pi_rest, _ = HALF_PI["f64"]
+        angle, rest = m.two_product(fraction, half_pi)
+        rest = m.fma(fraction, half_pi_rest, m.fma(error + low, half_pi, rest))
+        angle, rest = m.fast_two_sum(angle, rest)
+        rounded = m.cast(angle, m.dtype)
+        rest = m.cast((angle - m.cast(rounded, "f64")) + rest, m.dtype)
+        counted = m.cast(m.cast(n, m.format.signed), m.format.unsigned)
+        loop.yield_(turn + 1, high, middle, low, counted, *(rounded, rest)[: len(r)])
+    return loop.results[4], loop.results[5:]
+
+
+def _without_eights(m: Math, x: Value) -> Value:
+    """x minus the nearest multiple of 8, exactly."""
+    return m.fma(m.round(0.125 * x), -8.0, x)
+
+
+def _pick(m: Math, index: Value, numbers: Sequence[float]) -> Operand:
+    """``numbers[index]``, by the bits of the index."""
+    items: list[Operand] = [Const(number, "f64") for number in numbers]
+    bit = 1
+    while len(items) > 1:
+        is_set = m.let("ne", index & bit, 0)
+        pairs = range(0, len(items) - 1, 2)
+        chosen: list[Operand] = [m.select(is_set, items[n + 1], items[n]) for n in pairs]
+        items = chosen + items[len(items) & ~1 :]
+        bit *= 2
+    return items[0]
 
 
 def _with_sign(m: Math, y: Value, whole: Value) -> Value:
