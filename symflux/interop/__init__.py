@@ -1,1 +1,1 @@
-"""Placeholder until the first functions of this folder land."""
+"""Bridges to other libraries; each is imported only when it is used."""
