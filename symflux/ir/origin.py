@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-__all__ = ["Origin", "current", "derived", "user_frame"]
+__all__ = ["Origin", "current", "derived", "exchange", "user_frame"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
@@ -36,9 +36,13 @@ class Origin:
         return f"{place} ({self.rule})" if self.rule else place
 
 
+#: Stands for "look at the stack".
+_STACK = Origin("", 0)
+
+
 class _State(threading.local):
     def __init__(self) -> None:
-        self.override: Origin | None = None
+        self.override: Origin | None = _STACK
 
 
 _state = _State()
@@ -57,7 +61,18 @@ def user_frame() -> Origin | None:
 
 def current() -> Origin | None:
     """The origin that a node made now gets."""
-    return _state.override or user_frame()
+    override = _state.override
+    return user_frame() if override is _STACK else override
+
+
+def exchange(origin: Origin | None = _STACK) -> Origin | None:
+    """Set the origin of all nodes made from now on (by default: the user's line at that time).
+
+    Returns what to pass to put things back. For passes, which do this once per node; elsewhere
+    ``with derived(...)`` reads better."""
+    before = _state.override
+    _state.override = origin
+    return before
 
 
 @contextmanager

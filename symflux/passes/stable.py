@@ -1,0 +1,151 @@
+"""Numerically stable forms of expressions that users write as they stand in books.
+
+Each law says on which domain it is better. Where the original is accurate, none changes its value
+by more than a few units in the last place; most turn a spurious inf, nan or loss of digits into the
+value.
+"""
+
+from __future__ import annotations
+
+from ..ir.node import Node
+from ..ir.op import Kind
+from ..ops.composed import logsumexp, softmax
+from ..ops.shape import broadcast_to, reshape
+from .rewrite import Law, Scope, law, rule
+
+__all__ = ["STABLE"]
+
+_ELEMENTARY: tuple[Law, ...] = (
+    law("log(1 + x)", "log1p(x)", grade="accurate",
+        domain="x > -1: 1 + x rounds the digits of a small x away"),
+    law("log(1 - x)", "log1p(-x)", grade="accurate",
+        domain="x < 1: 1 - x rounds the digits of a small x away"),
+    law("exp(x) - 1", "expm1(x)", grade="accurate",
+        domain="everywhere: exp(x) is close to 1 for small x, and the digits of x are lost in it"),
+    law("log(exp(x))", "x", grade="accurate",
+        domain="everywhere: exp overflows above 709 and underflows below -745 (float64)"),
+    law("exp(log(x))", "x", grade="fast", domain="x > 0; the original is nan for x < 0"),
+    law("log1p(expm1(x))", "x", grade="accurate", domain="everywhere, as log(exp(x))"),
+    law("log(sqrt(x))", "0.5 * log(x)", grade="accurate",
+        domain="everywhere: halving is exact; nan for x < 0 in both"),
+    law("sqrt(x * x)", "abs(x)", grade="accurate",
+        domain="everywhere: x * x overflows above 1e154 and underflows below 1e-162 (float64)"),
+    law("log1p(exp(x))", "softplus(x)", grade="accurate",
+        domain="everywhere: exp overflows for large x, where the result is x"),
+    law("log(sigmoid(x))", "-softplus(-x)", grade="accurate",
+        domain="everywhere: sigmoid underflows for x < -745, and rounds to 1 for x > 37"),
+    law("log1p(-sigmoid(x))", "-softplus(x)", grade="accurate",
+        domain="everywhere: sigmoid rounds to 1 for x > 37, where the result is -x"),
+    law("1 / (1 + exp(-x))", "sigmoid(x)", grade="accurate",
+        domain="everywhere: the same function"),
+    law("reciprocal(1 + exp(-x))", "sigmoid(x)", grade="accurate",
+        domain="everywhere: the same function"),
+    law("1 / (1 + exp(x))", "sigmoid(-x)", grade="accurate",
+        domain="everywhere: the same function"),
+    law("exp(x) / (1 + exp(x))", "sigmoid(x)", grade="accurate",
+        domain="everywhere: exp overflows above 709, and inf / inf is nan"),
+    law("1 - erf(x)", "erfc(x)", grade="accurate",
+        domain="x > 0.5: erf rounds to 1 above 6, where erfc is tiny but not 0"),
+    law("1 - erfc(x)", "erf(x)", grade="accurate",
+        domain="|x| < 0.5: erfc is close to 1 there"),
+)  # fmt: skip
+
+
+def _bare(node: Node) -> Node:
+    """The node below maps that only repeat elements or add extents of 1."""
+    while node.op in (broadcast_to, reshape):
+        node = node.inputs[0]
+    return node
+
+
+def _spread_sum(node: Node, x: Node) -> tuple[int, ...] | None:
+    """The axes, if ``node`` is ``sum(x, axes)`` broadcast back over these axes of x."""
+    total = _bare(node)
+    if total.op.name != "sum" or total.inputs[0] is not x:
+        return None
+    axes: tuple[int, ...] = total["axes"]
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    shapes = [x.shape, kept]
+    while kept and kept[0] == 1:
+        kept = kept[1:]
+        shapes.append(kept)
+    y = node
+    while y is not total:
+        if y.shape not in shapes:
+            return None
+        y = y.inputs[0]
+    return axes if total.shape in shapes or node is not total else None
+
+
+def _is_shifted(x: Node, axes: tuple[int, ...]) -> bool:
+    """Whether x is ``y - max(y, axes)``, in whatever way the maximum is guarded and broadcast."""
+    if x.op.name != "sub":
+        return False
+    stack = [(x.inputs[1], 8)]
+    while stack:
+        node, depth = stack.pop()
+        if node.op.name == "max" and node.inputs[0] is x.inputs[0] and node["axes"] == axes:
+            return True
+        if depth and node.op.kind in (Kind.POINTWISE, Kind.INDEX_MAP):
+            stack += [(y, depth - 1) for y in node.inputs]
+    return False
+
+
+@rule(
+    "log (sum (exp x)) = logsumexp x",
+    "log",
+    ("sum",),
+    grade="accurate",
+    examples="x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; log %1",
+    domain="everywhere: exp overflows above 709 and underflows below -745 (float64)",
+)
+def log_sum_exp(node: Node, scope: Scope) -> Node | None:
+    """log sum exp(x) = m + log sum exp(x - m), m = max x (Blanchard, Higham and Higham 2021)."""
+    total = node.inputs[0]
+    weights = total.inputs[0]
+    if weights.op.name != "exp" or _is_shifted(weights.inputs[0], total["axes"]):
+        return None
+    return logsumexp(weights.inputs[0], axis=total["axes"])
+
+
+@rule(
+    "exp x / sum (exp x) = softmax x",
+    "div",
+    ("exp",),
+    grade="accurate",
+    examples=(
+        "x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; reshape %1 shape=(3, 1) ; div %0, %2",
+        "x: f64[4] ; exp x ; sum %0 axes=(0,) ; div %0, %1",
+    ),
+    domain="everywhere: exp overflows above 709, and inf / inf is nan; underflows below -745",
+)
+def naive_softmax(node: Node, scope: Scope) -> Node | None:
+    """A common factor exp(-max x) cancels, and keeps every term at most 1."""
+    weights, total = node.inputs
+    axes = _spread_sum(total, weights)
+    if axes is None or _is_shifted(weights.inputs[0], axes):
+        return None
+    return softmax(weights.inputs[0], axis=axes)
+
+
+@rule(
+    "log (exp x / sum (exp x)) = x - log (sum (exp x))",
+    "log",
+    ("div",),
+    grade="accurate",
+    examples="x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; reshape %1 shape=(3, 1) ; div %0, %2"
+    " ; log %3",
+    domain="everywhere: a softmax that underflows to 0 has a finite logarithm",
+)
+def log_softmax(node: Node, scope: Scope) -> Node | None:
+    """Of a softmax whose argument is shifted by its maximum (which the law above sees to)."""
+    weights, total = node.inputs[0].inputs
+    if weights.op.name != "exp":
+        return None
+    axes = _spread_sum(total, weights)
+    if axes is None or not _is_shifted(weights.inputs[0], axes):
+        return None
+    return weights.inputs[0] - node.op(total)
+
+
+STABLE: tuple[Law, ...] = (*_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax)
