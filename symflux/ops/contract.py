@@ -48,7 +48,9 @@ def _contract_type(a: ArrayType, b: ArrayType, *, spec: str) -> ArrayType:
     extents: dict[str, int] = {}
     for letters, operand in ((letters_a, a), (letters_b, b)):
         if len(letters) != operand.rank:
-            raise ValueError(f"contract: {letters!r} of {spec!r} does not name the axes of {operand}")
+            raise ValueError(
+                f"contract: {letters!r} of {spec!r} does not name the axes of {operand}"
+            )
         for letter, n in zip(letters, operand.shape, strict=True):
             if extents.setdefault(letter, n) != n:
                 raise ValueError(

@@ -1,7 +1,7 @@
 """Elementwise ops: a table of calculus. Each row: domain, partial derivatives, NumPy meaning.
 
-Partial derivatives are written in terms of ``out`` where that is cheaper, and so that they stay finite
-where the derivative is. What they are at kinks is in ``docs/conventions.md``.
+Partial derivatives are written in terms of ``out`` where that is cheaper, and so that they stay
+finite where the derivative is. What they are at kinks is in ``docs/conventions.md``.
 """
 
 from __future__ import annotations
@@ -133,9 +133,7 @@ mod = pointwise(
     oracle=np.remainder,
     doc="x - y · floordiv(x, y): has the sign of y; for integers, 0 where y is 0.",
 )
-neg = pointwise(
-    "neg", domain=NUMBER, partials=lambda out, x: (-1,), oracle=np.negative, doc="-x."
-)
+neg = pointwise("neg", domain=NUMBER, partials=lambda out, x: (-1,), oracle=np.negative, doc="-x.")
 abs_: Op = pointwise(
     "abs", domain=NUMBER, partials=lambda out, x: (sign(x),), oracle=np.absolute, doc="|x|."
 )
@@ -226,7 +224,9 @@ exp2 = pointwise(
 expm1 = pointwise(
     "expm1", partials=lambda out, x: (out + 1,), oracle=np.expm1, doc="exp(x) - 1, exact near 0."
 )
-log: Op = pointwise("log", partials=lambda out, x: (1 / x,), oracle=np.log, doc="Natural logarithm.")
+log: Op = pointwise(
+    "log", partials=lambda out, x: (1 / x,), oracle=np.log, doc="Natural logarithm."
+)
 log2 = pointwise(
     "log2", partials=lambda out, x: (math.log2(math.e) / x,), oracle=np.log2, doc="Base 2."
 )
@@ -234,11 +234,12 @@ log10 = pointwise(
     "log10", partials=lambda out, x: (math.log10(math.e) / x,), oracle=np.log10, doc="Base 10."
 )
 log1p = pointwise(
-    "log1p", partials=lambda out, x: (1 / (x + 1),), oracle=np.log1p, doc="log(1 + x), exact near 0."
+    "log1p",
+    partials=lambda out, x: (1 / (x + 1),),
+    oracle=np.log1p,
+    doc="log(1 + x), exact near 0.",
 )
-sqrt = pointwise(
-    "sqrt", partials=lambda out, x: (0.5 / out,), oracle=np.sqrt, doc="Square root."
-)
+sqrt = pointwise("sqrt", partials=lambda out, x: (0.5 / out,), oracle=np.sqrt, doc="Square root.")
 rsqrt: Op = pointwise(
     "rsqrt",
     partials=lambda out, x: (-0.5 * out / x,),
@@ -250,7 +251,9 @@ rsqrt: Op = pointwise(
 # --- trigonometry ---------------------------------------------------------------------------------
 
 sin: Op = pointwise("sin", partials=lambda out, x: (cos(x),), oracle=np.sin, doc="Sine of radians.")
-cos: Op = pointwise("cos", partials=lambda out, x: (-sin(x),), oracle=np.cos, doc="Cosine of radians.")
+cos: Op = pointwise(
+    "cos", partials=lambda out, x: (-sin(x),), oracle=np.cos, doc="Cosine of radians."
+)
 tan = pointwise(
     "tan", partials=lambda out, x: (out * out + 1,), oracle=np.tan, doc="Tangent of radians."
 )
@@ -291,7 +294,9 @@ arctan2 = pointwise(
     oracle=np.arctan2,
     doc="The angle of the point (second operand, first operand), in [-π, π].",
 )
-sinh: Op = pointwise("sinh", partials=lambda out, x: (cosh(x),), oracle=np.sinh, doc="Hyperbolic sine.")
+sinh: Op = pointwise(
+    "sinh", partials=lambda out, x: (cosh(x),), oracle=np.sinh, doc="Hyperbolic sine."
+)
 cosh: Op = pointwise(
     "cosh", partials=lambda out, x: (sinh(x),), oracle=np.cosh, doc="Hyperbolic cosine."
 )
@@ -380,7 +385,10 @@ floor = pointwise("floor", partials=LOCALLY_CONSTANT, oracle=np.floor, doc="Roun
 ceil = pointwise("ceil", partials=LOCALLY_CONSTANT, oracle=np.ceil, doc="Rounded up.")
 trunc = pointwise("trunc", partials=LOCALLY_CONSTANT, oracle=np.trunc, doc="Rounded towards 0.")
 round_ = pointwise(
-    "round", partials=LOCALLY_CONSTANT, oracle=np.rint, doc="To the nearest integer, halves to even."
+    "round",
+    partials=LOCALLY_CONSTANT,
+    oracle=np.rint,
+    doc="To the nearest integer, halves to even.",
 )
 
 # --- comparison -----------------------------------------------------------------------------------
@@ -407,7 +415,12 @@ isfinite = _test("isfinite", np.isfinite, "Whether x is neither nan nor infinite
 
 def _bits(name: str, oracle: Any, doc: str, domain: str = "biu", commutative: bool = True) -> Op:
     return pointwise(
-        name, domain=domain, partials=LOCALLY_CONSTANT, oracle=oracle, commutative=commutative, doc=doc
+        name,
+        domain=domain,
+        partials=LOCALLY_CONSTANT,
+        oracle=oracle,
+        commutative=commutative,
+        doc=doc,
     )
 
 

@@ -73,8 +73,9 @@ def _take_type(x: ArrayType, indices: ArrayType, *, axis: int) -> ArrayType:
 
 
 def _rows_of_batches(indices: Node, extent: int) -> Node:
-    """Indices into each batch's own ``extent`` rows, as indices into all batches' rows, one after the
-    other. Clamped first: an index beyond the end must not reach into the next batch."""
+    """Indices into each batch's own ``extent`` rows, as indices into the rows of all batches.
+
+    Clamped first: an index beyond the end must not reach into the next batch."""
     batches = indices.shape[0]
     inside = minimum(maximum(cast(indices, dtype="i64"), 0), max(extent - 1, 0))
     number = iota(shape=(batches, *(1,) * (len(indices.shape) - 1)), dtype="i64", axis=0)
@@ -136,7 +137,9 @@ def _scatter_type(updates: ArrayType, indices: ArrayType, *, size: int, axis: in
         raise TypeError(f"scatter_add: takes integer or float values, got {updates}")
     end = axis + indices.rank
     if not 0 <= axis <= end <= updates.rank or updates.shape[axis:end] != indices.shape:
-        raise ValueError(f"scatter_add: axes {axis} to {end} of {updates} are not those of {indices}")
+        raise ValueError(
+            f"scatter_add: axes {axis} to {end} of {updates} are not those of {indices}"
+        )
     if size == 0 and indices.size:
         raise ValueError("scatter_add: an axis without elements cannot take updates")
     return ArrayType((*updates.shape[:axis], size, *updates.shape[end:]), updates.dtype)

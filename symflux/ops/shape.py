@@ -21,7 +21,9 @@ __all__ = ["broadcast_to", "concatenate", "pad", "reshape", "slice_", "transpose
 
 def _reshape_type(x: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
     if math.prod(shape) != x.size:
-        raise ValueError(f"reshape: {x} has {x.size} elements, shape {shape} needs {math.prod(shape)}")
+        raise ValueError(
+            f"reshape: {x} has {x.size} elements, shape {shape} needs {math.prod(shape)}"
+        )
     return ArrayType(shape, x.dtype)
 
 
@@ -29,9 +31,7 @@ reshape: Op = index_map(
     "reshape",
     infer=_reshape_type,
     transpose=lambda ct, position, x, *, shape: reshape(ct, shape=x.shape),
-    batch=lambda inputs, batched, *, shape: reshape(
-        inputs[0], shape=(inputs[0].shape[0], *shape)
-    ),
+    batch=lambda inputs, batched, *, shape: reshape(inputs[0], shape=(inputs[0].shape[0], *shape)),
     lower=lambda reader, index, x, *, shape: reader.read_reshaped(0, index, shape),
     oracle=lambda x, *, shape: np.reshape(x, shape),
     doc="The same elements in row-major order under another shape.",
@@ -90,7 +90,9 @@ def sum_to(x: Node, shape: tuple[int, ...]) -> Node:
     return reshape(sum_(x, axes=axes), shape=shape) if axes else reshape(x, shape=shape)
 
 
-def _batch_broadcast(inputs: Sequence[Node], batched: Sequence[bool], *, shape: tuple[int, ...]) -> Node:
+def _batch_broadcast(
+    inputs: Sequence[Node], batched: Sequence[bool], *, shape: tuple[int, ...]
+) -> Node:
     x = inputs[0]
     missing = len(shape) - (len(x.shape) - 1)
     if missing:
@@ -127,7 +129,9 @@ def _slice_type(
     return ArrayType(shape, x.dtype)
 
 
-def _slice_transpose(ct: Node, position: int, x: Node, *, start: Any, step: Any, shape: Any) -> Node:
+def _slice_transpose(
+    ct: Node, position: int, x: Node, *, start: Any, step: Any, shape: Any
+) -> Node:
     for axis, by in enumerate(step):
         if by < 0:
             flipped = [0] * len(shape)
@@ -170,7 +174,9 @@ def _pad_type(
     x: ArrayType, *, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[int, ...]
 ) -> ArrayType:
     if min((*low, *high, *interior, 0)) < 0:
-        raise ValueError(f"pad: widths must not be negative, got low={low} high={high} interior={interior}")
+        raise ValueError(
+            f"pad: widths must not be negative, got low={low} high={high} interior={interior}"
+        )
     shape = tuple(
         lo + n + max(n - 1, 0) * between + hi
         for lo, n, between, hi in zip(low, x.shape, interior, high, strict=True)
@@ -230,7 +236,8 @@ def _concatenate_type(*types: ArrayType, axis: int) -> ArrayType:
         if t.rank != first.rank or any(
             a != b for i, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if i != axis
         ):
-            raise ValueError(f"concatenate: shapes differ outside axis {axis}: {', '.join(map(str, types))}")
+            shapes = ", ".join(map(str, types))
+            raise ValueError(f"concatenate: shapes differ outside axis {axis}: {shapes}")
     shape = list(first.shape)
     shape[axis] = sum(t.shape[axis] for t in types)
     return ArrayType(tuple(shape), dtype)

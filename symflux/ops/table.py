@@ -116,11 +116,12 @@ class Fold:
 
     Attributes:
         init: ``init(dtype)`` -> the starting values (Python numbers).
-        step: ``step(b, carried, value, position)`` -> the next carried values; ``position`` is the i64
-            row-major number of the element among the reduced ones (None where ``needs_position`` is
-            False). A single carried value combined by one scalar is written ``combine`` instead.
-        combine: name of the scalar (``add``, ``maximum`` ...) when the fold is just that; the target
-            may then choose the order, always the same way.
+        step: ``step(b, carried, value, position)`` -> the next carried values; ``position`` is the
+            i64 row-major number of the element among the reduced ones (None where
+            ``needs_position`` is False). A single carried value combined by one scalar is written
+            ``combine`` instead.
+        combine: name of the scalar (``add``, ``maximum`` ...) when the fold is just that; the
+            target may then choose the order, always the same way.
         result: which carried value is the result.
         dtypes: ``dtypes(dtype)`` -> the dtype of each carried value, for folds with a ``step``.
     """
