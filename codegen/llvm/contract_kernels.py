@@ -206,13 +206,9 @@ def _tile_body(e: Emitter, kernel: TileKernel) -> None:
     places = [
         offset(e, row, v * width) for row in _each_row(e, "%c", "%cm", rows) for v in range(vectors)
     ]
-    starts = [zero(lanes, acc)] * (rows * vectors)
     if kernel.adds:
-        more = splat(e, "%more", lanes, "i1")
-        starts = [
-            masked_load(e, place, _both(e, mask[n % vectors], more, lanes), lanes, acc)
-            for n, place in enumerate(places)
-        ]
+        for place in places:  # c is needed at the end: fetch it meanwhile
+            e.line(f"call void @llvm.prefetch.p0(ptr {place}, i32 1, i32 3, i32 1)")
     bases = _group_bases(e, "%a", "%am", rows)
 
     def step(i: str, carried: list[str]) -> list[str]:
@@ -232,10 +228,22 @@ def _tile_body(e: Emitter, kernel: TileKernel) -> None:
         return [*(offset(e, p, "%ak") for p in pointers), offset(e, b, "%bk"), *following]
 
     inits = [*(("ptr", p) for p in bases), ("ptr", "%b")]
-    inits += [(_vector(lanes, acc), start) for start in starts]
-    results = e.counted_loop("%k", step, inits=inits, hint="k")
-    for n, (place, total) in enumerate(zip(places, results[len(bases) + 1 :], strict=True)):
+    inits += [(_vector(lanes, acc), zero(lanes, acc))] * (rows * vectors)
+    sums = e.counted_loop("%k", step, inits=inits, hint="k")[len(bases) + 1 :]
+    if kernel.adds:
+        more = splat(e, "%more", lanes, "i1")
+        before = [e.value(f"and <{lanes} x i1> {m}, {more}", "mask") for m in mask]
+    for n, (place, total) in enumerate(zip(places, sums, strict=True)):
+        if kernel.adds:
+            old = masked_load(e, place, before[n % vectors], lanes, acc)
+            total = add(e, old, total, lanes, acc)
         masked_store(e, total, place, mask[n % vectors], lanes, acc)
+
+
+def add(e: Emitter, x: str, y: str, lanes: int, dtype: str) -> str:
+    """``x + y``."""
+    word = "fadd" if dtype in FLOATS else "add"
+    return e.value(f"{word} {_vector(lanes, dtype)} {x}, {y}", "f")
 
 
 def _each_row(e: Emitter, pointer: str, stride: str, rows: int) -> list[str]:
@@ -243,10 +251,6 @@ def _each_row(e: Emitter, pointer: str, stride: str, rows: int) -> list[str]:
     for _ in range(rows - 1):
         found.append(offset(e, found[-1], stride))
     return found
-
-
-def _both(e: Emitter, one: str, other: str, lanes: int) -> str:
-    return e.value(f"and <{lanes} x i1> {one}, {other}", "mask")
 
 
 def dot_kernel(e: Emitter, kernel: DotKernel) -> str:
