@@ -59,7 +59,13 @@ class SymFluxError(Exception):
     """
 
     def __init__(
-        self, what: str, *, place: Place | None = None, wrong: str = "", right: str = "", why: str = ""
+        self,
+        what: str,
+        *,
+        place: Place | None = None,
+        wrong: str = "",
+        right: str = "",
+        why: str = "",
     ) -> None:
         self.what = what
         self.place = place
@@ -71,7 +77,9 @@ class SymFluxError(Exception):
             where = f"  at {os.path.basename(place.file)}:{place.line}"
             function = place.function
             parts.append(f"{where}, in {function}:" if function.isidentifier() else f"{where}:")
-            parts.append(f"      {place.source}" if place.source else f"      (no source: {place.file})")
+            parts.append(
+                f"      {place.source}" if place.source else f"      (no source: {place.file})"
+            )
         if why:
             parts.append(f"  {why}")
         if wrong:

@@ -170,7 +170,9 @@ def _show_named(tree: TreeDef) -> str:
     return f"{tree.kind.name}(" + ", ".join(f"{n.strip('.')}={child}" for n, child in pairs) + ")"
 
 
-LEAF_KIND = Kind("*", lambda o: ((), None), lambda s, c: None, _numbered, lambda s, o: (), lambda t: "*")
+LEAF_KIND = Kind(
+    "*", lambda o: ((), None), lambda s, c: None, _numbered, lambda s, o: (), lambda t: "*"
+)
 NONE = Kind(
     "None", lambda o: ((), None), lambda s, c: None, _numbered,
     lambda s, o: () if o is None else None, lambda t: "None",
@@ -296,7 +298,7 @@ def _container_kind(cls: type) -> Kind:
         return children, _Attributes(tuple(names), tuple(rest))
 
     def join(static: _Attributes, children: list[Any]) -> Any:
-        obj = object.__new__(cls)
+        obj: Any = object.__new__(cls)
         obj.__dict__.update(static.rest)
         obj.__dict__.update(zip(static.names, children, strict=True))
         return obj

@@ -90,7 +90,7 @@ _ARRAY_API = {
 }  # fmt: skip
 
 globals().update(_namespace())
-__all__ = sorted(_namespace())  # noqa: PLE0605
+__all__ = sorted(_namespace())
 _dispatch.NAMESPACE[0] = sys.modules[__name__]
 
 
@@ -118,5 +118,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "linalg"]
-
-

@@ -10,12 +10,13 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.node import Node, constant
 from ..ir.op import lookup
 from ..ir.origin import user_frame
+from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import implements
 from ..trace.promote import STORED, build, cast, literal, promoted
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
-from .shape import broadcast_node
+from .shape import broadcast_node, moveaxis
 
 __all__ = ["filled"]
 
@@ -86,7 +87,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subo
               shape: Any = None, **_: Any) -> Array:  # fmt: skip
     """One value everywhere, in the shape and dtype of ``a``."""
     extents, short = _like(a, dtype, shape)
-    key, value = operand(fill_value)
+    value = operand(fill_value)[1]
     node = cast(value, short) if type(value) is Node else constant(
         np.asarray(value).astype(as_array(a).dtype if dtype is None else dtype), short
     )  # fmt: skip
@@ -96,17 +97,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subo
 @implements(np.arange)
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Array:
     """``start``, ``start + step``, ... below ``stop``; all three known while tracing."""
-    numbers = np.arange(start, stop, step, dtype) if stop is not None else np.arange(
-        0, start, step, dtype
-    )  # fmt: skip
-    short = short_dtype(numbers.dtype)
-    if numbers.size <= 16 or short == "bool":
-        return Array(constant(numbers, short))
-    first = numbers[0].item()
-    gap = (numbers[1] - numbers[0]).item()
-    count = lookup("iota")(shape=numbers.shape, dtype=short, axis=0)
-    scaled = count if gap == 1 else build("mul", count, literal(gap, short))
-    return Array(scaled if first == 0 else build("add", literal(first, short), scaled))
+    return Array(build(composed.arange, start, stop, step, dtype))
 
 
 @implements(np.linspace)
@@ -128,7 +119,7 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
         numbers = _with_last(numbers, as_array(np.broadcast_to(b, numbers.shape[1:])))
     if dtype is not None:
         numbers = numbers.astype(dtype)
-    result = np.moveaxis(numbers, 0, axis) if rank else numbers
+    result = moveaxis(numbers, 0, axis) if rank else numbers
     return (result, step) if retstep else result
 
 
@@ -140,13 +131,10 @@ def _with_last(numbers: Array, last: Array) -> Array:
 
 
 @implements(np.eye)
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float, **_: Any) -> Array:  # noqa: N803
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float, **_: Any) -> Array:
     """Ones on a diagonal."""
     shape = (int(N), int(N if M is None else M))
-    rows = lookup("iota")(shape=shape, dtype="i64", axis=0)
-    columns = lookup("iota")(shape=shape, dtype="i64", axis=1)
-    mask = build("eq", build("add", rows, literal(k, "i64")), columns)
-    return Array(cast(mask, short_dtype(dtype)))
+    return Array(composed.eye(*shape, k, short_dtype(dtype)))
 
 
 @implements(np.identity)

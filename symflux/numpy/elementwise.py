@@ -12,6 +12,7 @@ from ..errors import UnsupportedOperation
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
+from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
 from ..trace.promote import FLOAT, INT, STORED, build, cast, literal, promoted, resolve
@@ -127,15 +128,16 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
     dtypes = [node, *limits]
     keys = [key for key, _ in dtypes]
     dtype = resolve(np.maximum, (keys[0], keys[0]))[0] if not given else _clip_dtype(keys)
-    nodes = [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in dtypes]
-    result = nodes[0]
-    position = 1
-    if low is not None:
-        result = build("maximum", result, nodes[position])
-        position += 1
-    if high is not None:
-        result = build("minimum", result, nodes[position])
-    return Array(result)
+    x, *bounds = [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in dtypes]
+    ends = iter(bounds)
+    return Array(
+        build(
+            composed.clip,
+            x,
+            None if low is None else next(ends),
+            None if high is None else next(ends),
+        )
+    )
 
 
 def _clip_dtype(keys: list[str]) -> str:
@@ -151,17 +153,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Array:
     node = as_node(a)
     if node.dtype == "bool":
         return Array(cast(node, "f16"))
-    if node.dtype[0] != "f":
-        if decimals >= 0:
-            return Array(node)
-        unit = literal(10**-decimals, node.dtype)
-        as_float = build("div", cast(node, "f64"), cast(unit, "f64"))
-        return Array(build("mul", cast(build("round", as_float), node.dtype), unit))
-    if decimals == 0:
-        return Array(build("round", node))
-    unit = literal(10.0 ** abs(decimals), node.dtype)
-    forward, back = ("mul", "div") if decimals > 0 else ("div", "mul")
-    return Array(build(back, build("round", build(forward, node, unit)), unit))
+    return Array(composed.rounded(node, decimals))
 
 
 @implements(np.fix)
@@ -180,16 +172,7 @@ def _split(*values: Any) -> tuple[tuple[str, ...], list[Any]]:
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None,
                neginf: float | None = None) -> Array:  # fmt: skip
     """``x`` with nan and infinities replaced by numbers."""
-    node = as_node(x)
-    if node.dtype[0] != "f":
-        return Array(node)
-    limits = np.finfo(as_array(x).dtype)
-    high = literal(float(limits.max) if posinf is None else posinf, node.dtype)
-    low = literal(float(limits.min) if neginf is None else neginf, node.dtype)
-    infinity = literal(math.inf, node.dtype)
-    result = build("where", build("isnan", node), literal(nan, node.dtype), node)
-    result = build("where", build("eq", node, infinity), high, result)
-    return Array(build("where", build("eq", node, literal(-math.inf, node.dtype)), low, result))
+    return Array(composed.nan_to_num(as_node(x), nan, posinf, neginf))
 
 
 @implements(np.isclose)
@@ -199,7 +182,7 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8,
     x, y = as_array(a), as_array(b)
     near = (abs(x - y) <= atol + rtol * abs(y)) & np.isfinite(y)
     close = near | (x == y)
-    return close | (np.isnan(x) & np.isnan(y)) if equal_nan else close  # type: ignore[no-any-return]
+    return close | (np.isnan(x) & np.isnan(y)) if equal_nan else close
 
 
 @implements(np.real)

@@ -7,27 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError, UnsupportedOperation
+from ..errors import ShapeError, UnsupportedOperation
 from ..ir.node import Node
 from ..ir.origin import user_frame
 from ..ops import products
 from ..trace.array import Array, as_array
 from ..trace.dispatch import implements
-from ..trace.promote import cast
+from ..trace.promote import build, cast
 from ..trace.scope import short_dtype
 from .elementwise import common, no_keywords
+from .shape import moveaxis, stack
 
-__all__ = ["checked"]
-
-
-def checked(function: Callable[..., Node], *args: Any, **kwargs: Any) -> Node:
-    """Call a function on nodes; what it objects to is reported at the user's line."""
-    try:
-        return function(*args, **kwargs)
-    except ValueError as error:
-        raise ShapeError(str(error), place=user_frame()) from None
-    except TypeError as error:
-        raise DTypeError(str(error), place=user_frame()) from None
+__all__: list[str] = []
 
 
 def _enter(function: Callable[..., Node], *numpy_functions: Any) -> None:
@@ -39,7 +30,7 @@ def _enter(function: Callable[..., Node], *numpy_functions: Any) -> None:
         x, y = common(a, b)
         if dtype is not None:
             x, y = cast(x, short_dtype(dtype)), cast(y, short_dtype(dtype))
-        return Array(checked(function, x, y))
+        return Array(build(function, x, y))
 
     call.__name__ = name
     call.__doc__ = f"``numpy.{name}`` on traced arrays."
@@ -66,7 +57,7 @@ for _name, _letters in (("matvec", "...ij,...j->...i"), ("vecmat", "...i,...ij->
 @implements(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     """The sum of products over pairs of axes."""
-    return Array(checked(products.tensordot, *common(a, b), axes))
+    return Array(build(products.tensordot, *common(a, b), axes))
 
 
 @implements(np.einsum)
@@ -82,7 +73,7 @@ def einsum(subscripts: Any, /, *operands: Any, out: Any = None, optimize: Any = 
     nodes = common(*operands)
     if dtype is not None:
         nodes = [cast(n, short_dtype(dtype)) for n in nodes]
-    return Array(checked(products.einsum, subscripts, *nodes))
+    return Array(build(products.einsum, subscripts, *nodes))
 
 
 @implements(np.cross)
@@ -91,8 +82,8 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
     """The vector product of vectors of three elements along an axis."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    x = np.moveaxis(as_array(a), axisa, -1)
-    y = np.moveaxis(as_array(b), axisb, -1)
+    x = moveaxis(as_array(a), axisa, -1)
+    y = moveaxis(as_array(b), axisb, -1)
     if x.shape[-1:] != (3,) or y.shape[-1:] != (3,):
         raise ShapeError(
             f"np.cross takes vectors of three elements, got {as_array(a).type} and "
@@ -101,7 +92,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
         )
     (x0, x1, x2), (y0, y1, y2) = (tuple(v[..., i] for i in range(3)) for v in (x, y))
     parts = [x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0]
-    return np.moveaxis(np.stack(parts, axis=-1), -1, axisc)  # type: ignore[no-any-return]
+    return moveaxis(stack(parts, axis=-1), -1, axisc)
 
 
 @implements(np.linalg.multi_dot)
@@ -121,4 +112,4 @@ def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Array:
             result += letters[0]
     if len(nodes[-1].shape) == 2:
         result += letters[position]
-    return Array(checked(products.einsum, f"{','.join(parts)}->{result}", *nodes))
+    return Array(build(products.einsum, f"{','.join(parts)}->{result}", *nodes))

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AxisOutOfRange, DTypeError, ShapeError
+from ..errors import AxisOutOfRange, DTypeError, ShapeError, UnsupportedOperation
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import is_floating
+from ..ops import arrange, composed
 from ..trace.array import Array, as_array, as_node
 from ..trace.dispatch import TABLE, implements
 from ..trace.promote import build, cast, literal, reduced_dtype
@@ -109,7 +110,9 @@ def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None,
     return sum_(Array(x), axis, dtype, out, keepdims)
 
 
-def _extreme(name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Array:
+def _extreme(
+    name: str, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any
+) -> Array:
     no_keywords(name, out=out)
     x = as_node(a)
     start = _absent(initial)
@@ -151,18 +154,22 @@ def min_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial:
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO) -> Array:
     """The largest minus the smallest element."""
     no_keywords("ptp", out=out)
-    return max_(a, axis, None, keepdims) - min_(a, axis, None, keepdims)  # type: ignore[no-any-return]
+    return max_(a, axis, None, keepdims) - min_(a, axis, None, keepdims)
 
 
 @implements(np.any)
-def any_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO) -> Array:
+def any_(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
+) -> Array:
     """Whether any element is not zero."""
     no_keywords("any", out=out)
     return Array(reduced("any", _selected(truth(as_node(a)), where, False), axis, keepdims))
 
 
 @implements(np.all)
-def all_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO) -> Array:
+def all_(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
+) -> Array:
     """Whether all elements are not zero."""
     no_keywords("all", out=out)
     return Array(reduced("all", _selected(truth(as_node(a)), where, True), axis, keepdims))
@@ -209,21 +216,11 @@ def _count(x: Node, axis: Any) -> int:
     return math.prod(x.shape[i] for i in axes_of(x, axis))
 
 
-def _mean(x: Node, axis: Any, keepdims: Any, dtype: Any, where: Any = NO) -> tuple[Node, str]:
-    """The mean in the dtype that NumPy computes in, and the dtype of its result."""
-    wanted = short_dtype(dtype) if _absent(dtype) is not None else x.dtype
-    if not is_floating(wanted):
-        wanted = "f64"
-    # NumPy accumulates half precision in single precision.
-    inner = "f32" if wanted == "f16" and _absent(dtype) is None else wanted
-    total = _selected(cast(x, inner), where, 0)
-    summed = reduced("sum", total, axis, keepdims)
-    if _absent(where) is None or where is True:
-        count = literal(float(_count(x, axis)), inner)
-    else:
-        mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
-        count = reduced("sum", cast(mask, inner), axis, keepdims)
-    return build("div", summed, count), wanted
+def _in_dtype(a: Any, axis: Any, dtype: Any) -> Node:
+    """The operand of an average, in the dtype that the user asks for; the axis is checked."""
+    x = as_node(a)
+    axes_of(x, axis)
+    return x if _absent(dtype) is None else cast(x, short_dtype(dtype))
 
 
 @implements(np.mean)
@@ -231,8 +228,36 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
          where: Any = NO) -> Array:  # fmt: skip
     """The average along ``axis``, float64 for integers."""
     no_keywords("mean", out=out)
-    node, wanted = _mean(as_node(a), axis, keepdims, dtype, where)
-    return Array(cast(node, wanted))
+    x = _in_dtype(a, axis, dtype)
+    if _absent(where) is None or where is True:
+        return Array(composed.mean(x, axis, keepdims is True))
+    x = x if is_floating(x.dtype) else cast(x, "f64")
+    mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
+    total = reduced("sum", _selected(x, where, 0), axis, keepdims)
+    return Array(build("div", total, reduced("sum", cast(mask, x.dtype), axis, keepdims)))
+
+
+@implements(np.var)
+def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
+    """The mean squared distance from the mean, of ``n - ddof`` degrees of freedom."""
+    return _spread(composed.var, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+@implements(np.std)
+def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
+    """The square root of the variance; its derivative is 0 where all elements are equal."""
+    return _spread(composed.std, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+def _spread(
+    function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: float, keepdims: Any, where: Any,
+    mean: Any, correction: Any,
+) -> Array:  # fmt: skip
+    no_keywords(function.__name__, out=out, where=None if where is True else where, mean=mean)
+    taken = ddof if _absent(correction) is None else correction
+    return Array(function(_in_dtype(a, axis, dtype), axis, taken, keepdims is True))
 
 
 @implements(np.average)
@@ -260,41 +285,6 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     return (result, total) if returned else result
 
 
-@implements(np.var)
-def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
-    """The mean squared distance from the mean."""
-    no_keywords("var", out=out)
-    node, wanted = _variance(as_node(a), axis, dtype, ddof, keepdims, where, mean, correction)
-    return Array(cast(node, wanted))
-
-
-@implements(np.std)
-def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
-    """The square root of the variance."""
-    no_keywords("std", out=out)
-    node, wanted = _variance(as_node(a), axis, dtype, ddof, keepdims, where, mean, correction)
-    return Array(cast(build("sqrt", node), wanted))
-
-
-def _variance(
-    x: Node, axis: Any, dtype: Any, ddof: float, keepdims: Any, where: Any, mean: Any,
-    correction: Any,
-) -> tuple[Node, str]:  # fmt: skip
-    no_keywords("var", where=None if where is True else _absent(where))
-    given = _absent(mean)
-    average, wanted = _mean(x, axis, True, dtype)
-    if given is not None:
-        average = cast(as_node(given), average.dtype)
-    inner = average.dtype
-    distance = build("sub", cast(x, inner), average)
-    squares = reduced("sum", build("mul", distance, distance), axis, keepdims)
-    taken = ddof if _absent(correction) is None else correction
-    count = max(_count(x, axis) - taken, 0)
-    return build("div", squares, literal(float(count), inner)), wanted
-
-
 # --- running sums, differences --------------------------------------------------------------------
 
 
@@ -308,12 +298,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NO, append: Any = NO
         shape = tuple(1 if i == number else m for i, m in enumerate(x.shape))
         parts = [np.broadcast_to(p, shape) if np.ndim(p) == 0 else p for p in parts]
         x = TABLE[np.concatenate](parts, axis=number)
-    before = (slice(None),) * number
-    for _ in range(n):
-        x = (x[(*before, slice(1, None))] != x[(*before, slice(None, -1))]) if x.dtype == bool else (
-            x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
-        )  # fmt: skip
-    return x
+    return Array(build(composed.diff, x.node, n, number))
 
 
 def _running(name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any) -> Array:
@@ -325,12 +310,23 @@ def _running(name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any) -> 
         x = reshape(x, (math.prod(x.shape),))
         axis = 0
     number = axes_of(x, axis)[0]
-    return Array(build(f"cum{name}", x, axis=number))
+    op, neutral = ("add", 0) if name == "sum" else ("mul", 1)
+    distance = 1
+    while distance < x.shape[number]:
+        # Each element takes in what the one ``distance`` before it has gathered.
+        before = arrange.cut(x, number, 0, x.shape[number] - distance)
+        filler = tuple(distance if i == number else n for i, n in enumerate(x.shape))
+        first = lookup("broadcast_to")(literal(neutral, wanted), shape=filler)
+        x = build(op, x, lookup("concatenate")(first, before, axis=number))
+        distance *= 2
+    return Array(x)
 
 
 @implements(np.cumsum)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
-    """The sums of the first 1, 2, ... elements along ``axis``."""
+    """The sums of the first 1, 2, ... elements along ``axis``, in log2(n) steps of n additions.
+
+    Source: W. D. Hillis, G. L. Steele, Data parallel algorithms, CACM 29 (1986)."""
     return _running("sum", np.add, a, axis, dtype, out)
 
 
@@ -341,18 +337,6 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Arr
 
 
 # --- logarithms of sums of exponentials -----------------------------------------------------------
-
-
-def _floating(a: Any) -> Node:
-    x = as_node(a)
-    return x if is_floating(x.dtype) else cast(x, "f64")
-
-
-def _centred(x: Node, axis: Any) -> tuple[Node, Node]:
-    """``x`` minus its largest element along ``axis`` (0 where that is infinite), and that element."""
-    largest = lookup("stop_gradient")(reduced("max", x, axis, True))
-    finite = build("where", build("isfinite", largest), largest, literal(0.0, x.dtype))
-    return build("sub", x, finite), finite
 
 
 def _plain(function: Any) -> Any:
@@ -386,34 +370,26 @@ def _plain_log_softmax(shifted: Any, largest: Any, axis: Any) -> Any:
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
+def _last(function: Any) -> Any:
+    return lambda x, axis=-1: function(x, axis)
+
+
 @implements(name="logsumexp", plain=_plain(_plain_logsumexp))
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` without overflow."""
-    node = _floating(x)
-    shifted, largest = _centred(node, axis)
-    total = build("log", reduced("sum", build("exp", shifted), axis, True))
-    result = build("add", total, largest)
-    axes = axes_of(node, axis)
-    dropped = tuple(n for i, n in enumerate(node.shape) if i not in axes)
-    return Array(result if keepdims else reshape(result, dropped))
-
-
-def _last(function: Any) -> Any:
-    return lambda x, axis=-1: function(x, axis)
+    return Array(composed.logsumexp(_in_dtype(x, axis, None), axis, keepdims))
 
 
 @implements(name="softmax", plain=_last(_plain(_plain_softmax)))
 def softmax(x: Any, axis: Any = -1) -> Array:
     """``exp(x) / sum(exp(x))`` along ``axis``, without overflow."""
-    weights = build("exp", _centred(_floating(x), axis)[0])
-    return Array(build("div", weights, reduced("sum", weights, axis, True)))
+    return Array(composed.softmax(_in_dtype(x, axis, None), axis))
 
 
 @implements(name="log_softmax", plain=_last(_plain(_plain_log_softmax)))
 def log_softmax(x: Any, axis: Any = -1) -> Array:
     """``log(softmax(x))``, exact where softmax rounds to 0 or 1."""
-    shifted, _ = _centred(_floating(x), axis)
-    return Array(build("sub", shifted, build("log", reduced("sum", build("exp", shifted), axis, True))))
+    return Array(composed.log_softmax(_in_dtype(x, axis, None), axis))
 
 
 # --- ufunc.reduce: along the first axis by default ------------------------------------------------
@@ -441,27 +417,23 @@ for _ufunc, _implementation in (
 
 @implements(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
-    """The Euclidean (Frobenius) norm, and the vector norms 1, 2, inf, -inf, 0 and p."""
-    node = _floating(x)
-    whole = axis is None and ord is None
-    if axis is None and not whole and len(node.shape) != 1 or (isinstance(axis, tuple) and ord not in (
-        None, "fro"
-    )):  # fmt: skip
-        raise ShapeError(
-            f"np.linalg.norm of a matrix with ord={ord!r} cannot be recorded", place=user_frame(),
-            right="np.linalg.norm(x)          # Frobenius\nnp.linalg.norm(x, ord, axis=1)",
-        )  # fmt: skip
-    size = build("abs", node)
-    if ord in (None, "fro", 2):
-        return Array(build("sqrt", reduced("sum", build("mul", node, node), axis, keepdims)))
-    if ord == math.inf:
-        return Array(reduced("max", size, axis, keepdims))
-    if ord == -math.inf:
-        return Array(reduced("min", size, axis, keepdims))
-    if ord == 0:
-        nonzero = cast(build("ne", node, literal(0.0, node.dtype)), node.dtype)
-        return Array(reduced("sum", nonzero, axis, keepdims))
-    if ord == 1:
-        return Array(reduced("sum", size, axis, keepdims))
-    powered = reduced("sum", build("pow", size, literal(float(ord), node.dtype)), axis, keepdims)
-    return Array(build("pow", powered, literal(1.0 / ord, node.dtype)))
+    """The norm of vectors (None, 0, 1, 2, inf, p) or of matrices (None, "fro", 1, inf)."""
+    node = _in_dtype(x, axis, None)
+    try:
+        return Array(composed.norm(node, ord, axis, keepdims))
+    except ValueError as error:
+        raise UnsupportedOperation(
+            f"np.linalg.norm: {error}",
+            place=user_frame(),
+            right="np.linalg.norm(x)     # Frobenius",
+        ) from None
+
+
+@implements(np.linalg.vector_norm)
+def vector_norm(x: Any, /, *, axis: Any = None, ord: Any = 2, keepdims: bool = False) -> Array:
+    """The norm of all elements as one vector, or along ``axis``."""
+    a = as_array(x)
+    if axis is None:
+        found = norm(a.ravel(), ord, 0)
+        return found.reshape((1,) * a.ndim) if keepdims else found
+    return norm(a, ord, axis, keepdims)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError, UnsupportedOperation
 from ..ir.node import Node, constant
-from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import broadcast_shapes
+from ..ops import arrange, composed
 from ..trace.array import Array, as_array, as_node
 from ..trace.dispatch import implements
 from ..trace.promote import build, cast, literal
 from ..trace.scope import short_dtype
-from ..trace.views import read_slice, reshape
+from ..trace.views import reshape
 from .elementwise import common, no_keywords
 from .reduce import axes_of
 
@@ -197,21 +198,9 @@ def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
     """Arrays of one shape along a new axis."""
     no_keywords("stack", out=out)
     nodes = common(*arrays)
-    shapes = {n.shape for n in nodes}
-    if len(shapes) != 1:
-        found = " and ".join(str(s) for s in sorted(shapes))
-        raise ShapeError(
-            f"np.stack: all arrays must have one shape, got {found}"
-            if nodes else "np.stack needs at least one array",
-            place=user_frame(),
-        )  # fmt: skip
-    shape = nodes[0].shape
-    rank = len(shape) + 1
-    if not -rank <= axis < rank:
-        raise ShapeError(f"np.stack: no axis {axis} in {rank} axes", place=user_frame())
-    place = axis % rank
-    rows = [reshape(n, (*shape[:place], 1, *shape[place:])) for n in nodes]
-    return concatenate([Array(r) for r in rows], axis=place, dtype=dtype)
+    if dtype is not None:
+        nodes = [cast(n, short_dtype(dtype)) for n in nodes]
+    return Array(build(arrange.stack, nodes, axis))
 
 
 @implements(np.vstack)
@@ -264,7 +253,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array
     else:
         cuts = [0, *(int(i) for i in indices_or_sections), total]
     before = (slice(None),) * number
-    return [x[(*before, slice(low, high))] for low, high in zip(cuts, cuts[1:], strict=False)]
+    return [x[(*before, slice(low, high))] for low, high in pairwise(cuts)]
 
 
 @implements(np.split)
@@ -334,60 +323,19 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
 @implements(np.roll)
 def roll(a: Any, shift: Any, axis: Any = None) -> Array:
     """Elements moved along ``axis``; those that leave at one end enter at the other."""
-    x = as_node(a)
-    shape = x.shape
-    if axis is None:
-        x = reshape(x, (math.prod(shape),))
-        axis = 0
-    axes = axis if isinstance(axis, tuple | list) else (axis,)
-    shifts = shift if isinstance(shift, tuple | list) else (shift,) * len(axes)
-    for by, each in zip(shifts, axes, strict=True):
-        number = axes_of(x, each)[0]
-        n = x.shape[number]
-        cut = (n - int(by)) % n if n else 0
-        if cut:
-            pieces = (_between(x, number, cut, n), _between(x, number, 0, cut))
-            x = lookup("concatenate")(*pieces, axis=number)
-    return Array(reshape(x, shape))
-
-
-def _between(x: Node, axis: int, low: int, high: int) -> Node:
-    start = tuple(low if i == axis else 0 for i in range(len(x.shape)))
-    extent = tuple(high - low if i == axis else n for i, n in enumerate(x.shape))
-    return read_slice(x, start, (1,) * len(start), extent)
+    return Array(build(arrange.roll, as_node(a), shift, axis))
 
 
 @implements(np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Array:
     """Each element ``repeats`` times along ``axis``."""
-    x = as_node(a)
-    if axis is None:
-        x = reshape(x, (math.prod(x.shape),))
-        axis = 0
-    number = axes_of(x, axis)[0]
-    counts = np.asarray(repeats)
-    if counts.size != 1:
-        places = np.repeat(np.arange(x.shape[number]), counts)
-        return Array(build("take", x, constant(places, "i64"), axis=number))
-    times = int(counts.reshape(()))
-    spread = (*x.shape[: number + 1], times, *x.shape[number + 1 :])
-    column = reshape(x, (*x.shape[: number + 1], 1, *x.shape[number + 1 :]))
-    merged = (*x.shape[:number], x.shape[number] * times, *x.shape[number + 1 :])
-    return Array(reshape(broadcast_node(column, spread), merged))
+    return Array(build(arrange.repeat, as_node(a), repeats, axis))
 
 
 @implements(np.tile)
-def tile(A: Any, reps: Any) -> Array:  # noqa: N803  # NumPy's name
+def tile(A: Any, reps: Any) -> Array:  # NumPy's name
     """The whole array ``reps`` times along each axis."""
-    x = as_node(A)
-    times = [int(n) for n in (reps if isinstance(reps, tuple | list | np.ndarray) else (reps,))]
-    rank = max(len(times), len(x.shape))
-    times = [1] * (rank - len(times)) + times
-    shape = (1,) * (rank - len(x.shape)) + x.shape
-    column = reshape(x, tuple(m for n in shape for m in (1, n)))
-    spread = tuple(m for n, t in zip(shape, times, strict=True) for m in (t, n))
-    merged = tuple(n * t for n, t in zip(shape, times, strict=True))
-    return Array(reshape(broadcast_node(column, spread), merged))
+    return Array(build(arrange.tile, as_node(A), reps))
 
 
 # --- padding --------------------------------------------------------------------------------------
@@ -401,49 +349,24 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Ar
     x = as_node(array)
     rank = len(x.shape)
     if isinstance(pad_width, dict):
-        widths = np.array([pad_width.get(i, pad_width.get(i - rank, 0)) * np.ones(2, int)
-                           for i in range(rank)])  # fmt: skip
+        widths = np.zeros((rank, 2), int)
+        for axis, width in pad_width.items():
+            widths[axis] = width
     else:
-        widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (rank, 2))
+        widths = np.asarray(pad_width, dtype=int)
     if (widths < 0).any():
         raise ShapeError("np.pad: widths must not be negative", place=user_frame())
-    if mode == "constant":
-        return Array(_pad_constant(x, widths, kwargs.get("constant_values", 0)))
-    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+    values = kwargs.pop("constant_values", 0)
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap") or kwargs:
+        extra = f" with {', '.join(kwargs)}" if kwargs else ""
         raise UnsupportedOperation(
-            f"np.pad: mode {mode!r} cannot be recorded", place=user_frame(),
+            f"np.pad: mode {mode!r}{extra} cannot be recorded",
+            place=user_frame(),
             right="mode='constant', 'edge', 'reflect', 'symmetric' or 'wrap'",
-        )  # fmt: skip
-    for axis, (low, high) in enumerate(widths):
-        if low or high:
-            places = np.pad(np.arange(x.shape[axis]), (low, high), mode, **kwargs)
-            x = build("take", x, constant(places, "i64"), axis=axis)
-    return Array(x)
-
-
-def _pad_constant(x: Node, widths: Any, values: Any) -> Node:
-    rank = len(x.shape)
-    places = {
-        "low": tuple(int(w) for w in widths[:, 0]),
-        "high": tuple(int(w) for w in widths[:, 1]),
-        "interior": (0,) * rank,
-    }
-    padded = build("pad", x, **places)
-    if not isinstance(values, Array) and np.ndim(values) == 0 and values == 0:
-        return padded
-    if not isinstance(values, Array) and np.ndim(values) > 0:
-        ends = np.broadcast_to(np.asarray(values), (rank, 2))
-        for axis in range(rank):
-            own = np.zeros((rank, 2), int)
-            own[axis] = widths[axis]
-            for side in (0, 1):
-                one = np.zeros((rank, 2), int)
-                one[axis, side] = own[axis, side]
-                x = _pad_constant(x, one, ends[axis, side].item())
-        return x
-    fill = cast(as_node(values), x.dtype)
-    inside = build("pad", broadcast_node(literal(True, "bool"), x.shape), **places)
-    return build("where", inside, padded, fill)
+        )
+    if isinstance(values, Array):
+        values = cast(values.node, x.dtype)
+    return Array(build(arrange.pad_with, x, widths, mode, values))
 
 
 # --- picking --------------------------------------------------------------------------------------
@@ -463,7 +386,9 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None,
     number = _axis(x, axis)
     n = x.shape[number]
     if mode == "raise":
-        picked = indices if isinstance(indices, Array | np.ndarray | list | int) else np.asarray(indices)
+        picked = (
+            indices if isinstance(indices, Array | np.ndarray | list | int) else np.asarray(indices)
+        )
         return x[(*(slice(None),) * number, picked)]
     which = as_node(indices)
     if mode == "wrap":
@@ -491,46 +416,28 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
 # --- triangles and diagonals ----------------------------------------------------------------------
 
 
-def _triangle(m: Any, k: int, upper: bool) -> Array:
+def _square(m: Any) -> Node:
+    """A vector as the rows of a square, as NumPy's triangles take it."""
     x = as_node(m)
-    if len(x.shape) == 1:
-        x = broadcast_node(x, (x.shape[0], x.shape[0]))
-    shape = x.shape[-2:]
-    rows = lookup("iota")(shape=shape, dtype="i64", axis=0)
-    columns = lookup("iota")(shape=shape, dtype="i64", axis=1)
-    edge = build("add", rows, literal(k, "i64"))
-    mask = build("ge" if upper else "le", columns, edge)
-    return Array(build("where", mask, x, literal(0, x.dtype)))
+    return broadcast_node(x, (x.shape[0], x.shape[0])) if len(x.shape) == 1 else x
 
 
 @implements(np.tril)
 def tril(m: Any, k: int = 0) -> Array:
     """Zeros above diagonal ``k``."""
-    return _triangle(m, k, upper=False)
+    return Array(composed.tril(_square(m), k))
 
 
 @implements(np.triu)
 def triu(m: Any, k: int = 0) -> Array:
     """Zeros below diagonal ``k``."""
-    return _triangle(m, k, upper=True)
+    return Array(composed.triu(_square(m), k))
 
 
 @implements(np.diagonal, np.linalg.diagonal)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements of a diagonal, as the last axis."""
-    x = moveaxis(a, (axis1, axis2), (-2, -1))
-    rows, columns = x.shape[-2:]
-    first = max(-offset, 0), max(offset, 0)
-    count = max(min(rows - first[0], columns - first[1]), 0)
-    flat = reshape(x.node, (*x.shape[:-2], rows * columns))
-    start = (first[0] * columns + first[1]) if count else 0
-    rank = len(flat.shape)
-    return Array(
-        read_slice(
-            flat, (*(0,) * (rank - 1), start), (*(1,) * (rank - 1), columns + 1),
-            (*flat.shape[:-1], count),
-        )
-    )  # fmt: skip
+    return Array(build(arrange.diagonal, as_node(a), offset, axis1, axis2))
 
 
 @implements(np.diag)
@@ -542,13 +449,10 @@ def diag(v: Any, k: int = 0) -> Array:
     if len(x.shape) != 1:
         raise ShapeError(f"np.diag takes a vector or a matrix, not {x.type}", place=user_frame())
     n = x.shape[0]
-    total = n + abs(k)
-    square = build("pad", reshape(x, (n, 1)), low=(0, 0), high=(0, max(n, 0)), interior=(0, 0))
-    body = read_slice(reshape(square, (n * (n + 1),)), (0,), (1,), (n * n,))
-    matrix = reshape(body, (n, n))
     low = (max(-k, 0), max(k, 0))
-    high = (total - n - low[0], total - n - low[1])
-    return Array(build("pad", matrix, low=low, high=high, interior=(0, 0)))
+    high = (max(k, 0), max(-k, 0))
+    square = build("where", composed.eye(n, dtype="bool"), reshape(x, (n, 1)), literal(0, x.dtype))
+    return Array(build("pad", square, low=low, high=high, interior=(0, 0)))
 
 
 @implements(np.trace, np.linalg.trace)
@@ -556,7 +460,7 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
           out: Any = None) -> Array:  # fmt: skip
     """The sum of a diagonal."""
     no_keywords("trace", out=out)
-    return diagonal(a, offset, axis1, axis2).sum(axis=-1, dtype=dtype)  # type: ignore[no-any-return]
+    return diagonal(a, offset, axis1, axis2).sum(axis=-1, dtype=dtype)
 
 
 @implements(np.meshgrid)
@@ -605,5 +509,3 @@ def iscomplexobj(x: Any) -> bool:
 def isrealobj(x: Any) -> bool:
     """Graphs hold real numbers."""
     return True
-
-

@@ -52,11 +52,8 @@ def truth(x: Array) -> bool:
         return bool(value)
     place = user_frame()
     source = place.source if place is not None else ""
-    for pattern, wrong, right in _BRANCHES:
-        if re.search(pattern, source):
-            break
-    else:
-        wrong, right = _IF
+    cures = (cure for pattern, *cure in _BRANCHES if re.search(pattern, source))
+    wrong, right = next(cures, _IF)
     raise BranchOnTracedValue(
         f"a traced value ({x.type}) is neither true nor false while tracing",
         place=place,

@@ -69,7 +69,9 @@ def _expand(items: tuple[Any, ...], shape: tuple[int, ...]) -> list[Any]:
         )
     dots = [i for i, item in enumerate(items) if item is Ellipsis]
     if len(dots) > 1:
-        raise IndexOutOfRange("an index can have only a single ellipsis ('...')", place=user_frame())
+        raise IndexOutOfRange(
+            "an index can have only a single ellipsis ('...')", place=user_frame()
+        )
     place = dots[0] if dots else len(items)
     rest = [slice(None)] * (len(shape) - used)
     return [*items[:place], *rest, *items[place + 1 :]]
@@ -111,7 +113,9 @@ def parse(
         if type(item) is int or item is None or item is Ellipsis:
             items.append(item)
         elif isinstance(item, slice):
-            bounds = [as_pick(b) if b is not None else b for b in (item.start, item.stop, item.step)]
+            bounds = [
+                as_pick(b) if b is not None else b for b in (item.start, item.stop, item.step)
+            ]
             items.append(slice(*[_bound(b) for b in bounds]))
         else:
             items.append(as_pick(item))
@@ -157,7 +161,11 @@ def parse(
                 out_shape.append(shape[axis])
                 out_strides.append(strides[axis])
                 axis += 1
-    scattered = positions != list(range(positions[0], positions[0] + len(positions))) if positions else False
+    scattered = (
+        positions != list(range(positions[0], positions[0] + len(positions)))
+        if positions
+        else False
+    )
     return Selection(
         tuple(start), tuple(step), tuple(extent), tuple(out_shape), tuple(out_strides), tuple(picks),
         scattered, is_scalar and len(items) == len(shape),

@@ -106,7 +106,7 @@ class Param:
         return int(self._symflux_value())
 
     def __index__(self) -> int:
-        return self._symflux_value().__index__()  # type: ignore[no-any-return]
+        return self._symflux_value().__index__()
 
     def __format__(self, spec: str) -> str:
         return format(self._symflux_value(), spec)
@@ -142,7 +142,7 @@ def _define_operators() -> None:
     for name in ("neg", "pos", "abs", "invert", "round"):
         setattr(Param, f"__{name}__", _operator(f"__{name}__"))
     # Compared element by element, yet a key: a param is itself, as a variable is.
-    Param.__hash__ = lambda self: id(self)  # type: ignore[method-assign,assignment]
+    Param.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
 
 
 def _operator(name: str) -> Any:
@@ -177,7 +177,7 @@ def current(param: Param) -> Array | None:
     for scope in reversed(scopes()):
         found = scope.params.get(key)
         if found is not None:
-            return found[1]  # type: ignore[no-any-return]
+            return found[1]
     outer = outermost()
     if outer is None:
         return None

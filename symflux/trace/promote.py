@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,8 @@ def cast(node: Node, dtype: str) -> Node:
     return node if node.type.dtype == dtype else lookup("cast")(node, dtype=dtype)
 
 
-def build(op: Op | str, *nodes: Any, **attrs: Any) -> Node:
-    """Apply an op; what its type rule objects to is reported at the user's line.
+def build(op: Op | Callable[..., Node] | str, *nodes: Any, **attrs: Any) -> Node:
+    """Apply an op or a function on nodes; what it objects to is reported at the user's line.
 
     Raises:
         ShapeError, DTypeError: with the sentence of the type rule.

@@ -152,7 +152,7 @@ def mark_static(
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if not numbers and not names:
         return tuple(args), kwargs
-    positional, variadic, any_keyword = _parameters(fn)
+    positional, _, any_keyword = _parameters(fn)
     for name in names:
         known = name in positional or any_keyword or name in kwargs or name in _keywords(fn)
         if not known:

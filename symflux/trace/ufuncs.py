@@ -12,6 +12,8 @@ from ..errors import NegativePower, RangeError, UnsupportedOperation
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
+from ..ir.types import numpy_dtype
+from ..ops import composed
 from .promote import build, cast, literal, resolve
 
 __all__ = ["BUILDERS", "COMPARISONS", "record"]
@@ -81,26 +83,7 @@ def _reciprocal(x: Node) -> Node:
         raise UnsupportedOperation(
             f"np.reciprocal of {x.type} cannot be recorded", place=user_frame(), right="1 / x"
         )
-    return build("div", literal(1.0, x.dtype), x)
-
-
-def _hypot(x: Node, y: Node) -> Node:
-    """sqrt(x^2 + y^2), scaled by the larger one so that squares do not overflow."""
-    a, b = build("abs", x), build("abs", y)
-    large, small = build("maximum", a, b), build("minimum", a, b)
-    zero, one = literal(0.0, x.dtype), literal(1.0, x.dtype)
-    scalable = build("and", build("gt", large, zero), build("lt", large, literal(math.inf, x.dtype)))
-    ratio = build("where", scalable, build("div", small, build("where", scalable, large, one)), zero)
-    return build("mul", large, build("sqrt", build("add", build("mul", ratio, ratio), one)))
-
-
-def _logaddexp(x: Node, y: Node) -> Node:
-    """log(e^x + e^y) from the larger one; equal infinities would otherwise give inf - inf."""
-    large, small = build("maximum", x, y), build("minimum", x, y)
-    zero = literal(0.0, x.dtype)
-    same = build("eq", x, y)
-    gap = build("where", same, zero, build("sub", small, large))
-    return build("add", large, build("log1p", build("exp", gap)))
+    return build("reciprocal", x)
 
 
 def _ignoring_nan(name: str) -> Builder:
@@ -175,7 +158,7 @@ def static_power(x: Node, exponent: Any) -> Node | None:
         if exponent == 0.5:
             return build("sqrt", x)
         if exponent == -1:
-            return build("div", literal(1.0, x.dtype), x)
+            return build("reciprocal", x)
         return None
     if exponent < 0:
         raise NegativePower(
@@ -247,8 +230,8 @@ BUILDERS.update(
         np.sign: _sign,
         np.square: lambda x: build("and" if x.dtype == "bool" else "mul", x, x),
         np.reciprocal: _reciprocal,
-        np.hypot: _hypot,
-        np.logaddexp: _logaddexp,
+        np.hypot: composed.hypot,
+        np.logaddexp: composed.logaddexp,
         np.heaviside: _heaviside,
         np.deg2rad: _scaled(math.pi / 180),
         np.radians: _scaled(math.pi / 180),
@@ -295,10 +278,7 @@ def record(ufunc: Any, keys: tuple[str, ...], values: list[Any], dtype: str | No
         values: a Node, or a number, for each operand.
         dtype: the result's, where the user asked for one (``np.add(x, y, dtype=...)``).
     """
-    if dtype is None:
-        dtypes = resolve(ufunc, keys)
-    else:
-        dtypes = resolve(ufunc, (dtype,) * len(keys))
+    dtypes = resolve(ufunc, keys if dtype is None else (dtype,) * len(keys))
     if ufunc is np.power and type(values[1]) is not Node and np.ndim(values[1]) == 0:
         base = values[0]
         if type(base) is Node:
@@ -323,13 +303,6 @@ def _beyond_range(ufunc: Any, keys: tuple[str, ...], values: list[Any]) -> Node:
     """Comparison with a Python integer that the other's dtype cannot hold: the same for all elements."""
     first_is_node = type(values[0]) is Node
     node, number = values if first_is_node else reversed(values)
-    other = np.zeros((), node_dtype(node))
+    other = np.zeros((), numpy_dtype(node.dtype))
     answer = bool(ufunc(other, number) if first_is_node else ufunc(number, other))
     return lookup("broadcast_to")(literal(answer, "bool"), shape=node.shape)
-
-
-def node_dtype(node: Node) -> np.dtype[Any]:
-    """The NumPy dtype of a node."""
-    from ..ir.types import numpy_dtype
-
-    return numpy_dtype(node.dtype)

@@ -1,0 +1,160 @@
+"""What may stand beside a traced array: arrays, params, numbers, lists; as keys and nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ShapeError, UnsupportedOperation
+from ..ir.node import Node, constant, constant_value
+from ..ir.op import lookup
+from ..ir.origin import user_frame
+from ..ir.types import ArrayType, broadcast_shapes
+from .dispatch import TABLE
+from .handle import Handle
+from .promote import BOOL, FLOAT, INT, STORED, WEAK_KEYS, literal
+from .scope import capture, short_dtype
+from .views import reshape
+
+__all__ = [
+    "as_node", "as_pick", "fill_place", "full_shape", "is_operand", "mask_of", "operand",
+]  # fmt: skip
+
+_NUMBERS = (bool, int, float, np.generic, np.ndarray, list, tuple)
+
+
+def is_operand(value: Any) -> bool:
+    """Whether an operator of a traced array takes ``value`` on its other side."""
+    return isinstance(value, (Handle, *_NUMBERS)) or hasattr(value, "_symflux_value")
+
+
+def operand(value: Any) -> tuple[str, Any]:
+    """What ``value`` counts as in promotion, and its node or number.
+
+    Raises:
+        ArgumentError: naming the user's line, for what is neither an array nor a number.
+    """
+    cls = type(value)
+    if isinstance(value, Handle):
+        node = value.node
+        return (WEAK_KEYS[node.dtype] if value.weak else node.dtype), node
+    if cls is float:
+        return FLOAT, value
+    if cls is int:
+        return INT, value
+    if cls is bool:
+        return BOOL, value
+    if hasattr(cls, "_symflux_value"):
+        return operand(value._symflux_value())
+    if isinstance(value, np.ndarray):
+        node = capture(value)
+        return node.dtype, node
+    if isinstance(value, np.generic):
+        return short_dtype(value.dtype), value
+    if isinstance(value, list | tuple):
+        return operand(_from_sequence(value))
+    if isinstance(value, int | float):  # IntEnum and the like
+        return operand(int(value) if isinstance(value, int) else float(value))
+    if isinstance(value, complex | str | bytes) or not hasattr(value, "__array__"):
+        raise ArgumentError(
+            f"expected an array or a number, not {value!r:.60} ({cls.__name__})",
+            place=user_frame(),
+        )
+    return operand(np.asarray(value))
+
+
+def _from_sequence(value: Any) -> Handle:
+    return TABLE[np.array](value)
+
+
+def as_node(value: Any) -> Node:
+    """The node for an array, number or list; numbers get the dtype in which NumPy would store them."""
+    key, found = operand(value)
+    return found if type(found) is Node else literal(found, STORED.get(key, key))
+
+
+def as_pick(item: Any) -> Any:
+    """An item of an index as ``indexing.parse`` takes it."""
+    if hasattr(type(item), "_symflux_value"):
+        item = item._symflux_value()
+    if isinstance(item, Handle):
+        node = item.node
+        found = constant_value(node)
+        return node if found is None else _static_pick(found)
+    if isinstance(item, bool | np.bool_):
+        raise UnsupportedOperation(
+            "a bool in an index cannot be recorded", place=user_frame(), right="x[None]"
+        )
+    if isinstance(item, int | np.integer):
+        return int(item)
+    if isinstance(item, np.ndarray) and item.dtype.kind in "iu" and item.ndim:
+        return capture(item)
+    if isinstance(item, list) and not item:
+        return np.zeros(0, np.int64)
+    if isinstance(item, list | tuple) and any(isinstance(i, Handle) for i in item):
+        return _from_sequence(item).node
+    return _static_pick(item)
+
+
+def _static_pick(item: Any) -> Any:
+    array = np.asarray(item)
+    if array.ndim == 0 and array.dtype.kind in "iu":
+        return int(array)
+    return array
+
+
+def mask_of(index: Any) -> Node | None:
+    """The mask, if the index is one array of bools."""
+    if hasattr(type(index), "_symflux_value"):
+        index = index._symflux_value()
+    if isinstance(index, Handle) and index.dtype == bool:
+        return index.node
+    if isinstance(index, np.ndarray) and index.dtype == bool:
+        return constant(index, "bool") if index.ndim else None
+    return None
+
+
+def fill_place(node: Node, shape: tuple[int, ...], whole: tuple[int, ...]) -> Node:
+    """``node`` broadcast to the shape of the place that it is assigned to."""
+    if node.shape == shape:
+        return node
+    extra = len(node.shape) - len(shape)
+    if extra > 0 and all(n == 1 for n in node.shape[:extra]):
+        node = reshape(node, node.shape[extra:])
+    try:
+        fits = broadcast_shapes(node.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"cannot assign an array of shape {node.shape} to a place of shape {shape} in an array of "
+            f"shape {whole}",
+            place=user_frame(),
+        )
+    return lookup("broadcast_to")(node, shape=shape) if node.shape != shape else node
+
+
+def full_shape(type_: ArrayType, shape: Any) -> tuple[int, ...]:
+    """The shape with -1 filled in.
+
+    Raises:
+        ShapeError: if the number of elements does not fit.
+    """
+    numbers = [int(n) for n in (shape if isinstance(shape, list | tuple) else (shape,))]
+    known = 1
+    for n in numbers:
+        known *= n if n != -1 else 1
+    missing = numbers.count(-1)
+    fits = missing < 2 and min(numbers, default=0) >= -1
+    if fits and missing:
+        fits = known > 0 and type_.size % known == 0
+        numbers = [type_.size // known if n == -1 and known else n for n in numbers]
+    elif fits:
+        fits = known == type_.size
+    if not fits:
+        raise ShapeError(
+            f"cannot reshape {type_} ({type_.size} elements) to shape {tuple(numbers)}",
+            place=user_frame(),
+        )
+    return tuple(numbers)
