@@ -347,14 +347,16 @@ class _Tiles(_Panels):
             b, b_step, b_dtype = self._panel_of_b(block, n0, columns)
             target, step = self._target(block.m0, n0)
 
+            between = self.size if way.packs_a == "panels" else a_row
+
             def call(row: str, tile: int) -> None:
                 kernel = TileKernel(
-                    product.a.dtype, b_dtype, self.acc, tile, way.vectors, way.lanes, self.adds
-                )
+                    product.a.dtype, b_dtype, self.acc, tile, way.vectors, way.lanes, self.adds,
+                    between if way.vectors == 1 else 0,
+                )  # fmt: skip
                 name = tile_kernel(e, kernel)
                 here = offset(e, a, times(e, row, a_row))
                 goal = offset(e, target, times(e, row, step))
-                between = self.size if way.packs_a == "panels" else a_row
                 e.line(
                     f"call void {name}(ptr {here}, i64 {between}, i64 {a_step}, ptr {b}, "
                     f"i64 {b_step}, ptr {goal}, i64 {step}, i64 {block.terms}, i64 {columns}, "

@@ -40,7 +40,9 @@ class TileKernel:
     """``c[rows, columns] (+)= a[rows, k] @ b[k, columns]`` for up to ``vectors * lanes`` columns.
 
     ``a`` and ``b`` are the operands' dtypes, ``acc`` that of the sum and of ``c``. Columns lie side
-    by side in b and c. With ``adds`` the sum starts from c when the argument ``more`` is 1."""
+    by side in b and c. With ``adds`` c is added to the sum when the argument ``more`` is 1. With
+    ``a_row`` the rows of a are that many bytes apart, whatever the argument says: tiles one vector
+    wide do so little with each row that adding up its address would take longer."""
 
     a: str
     b: str
@@ -49,6 +51,7 @@ class TileKernel:
     vectors: int
     lanes: int
     adds: bool = False
+    a_row: int = 0
 
     @property
     def columns(self) -> int:
@@ -209,7 +212,7 @@ def _tile_body(e: Emitter, kernel: TileKernel) -> None:
     if kernel.adds:
         for place in places:  # c is needed at the end: fetch it meanwhile
             e.line(f"call void @llvm.prefetch.p0(ptr {place}, i32 1, i32 3, i32 1)")
-    bases = _group_bases(e, "%a", "%am", rows)
+    bases = ["%a"] if kernel.a_row else _group_bases(e, "%a", "%am", rows)
 
     def step(i: str, carried: list[str]) -> list[str]:
         pointers, b, sums = carried[: len(bases)], carried[len(bases)], carried[len(bases) + 1 :]
@@ -219,7 +222,11 @@ def _tile_body(e: Emitter, kernel: TileKernel) -> None:
             loaded = masked_load(e, place, mask[v], lanes, kernel.b)
             columns.append(convert(e, loaded, lanes, kernel.b, acc))
         following = []
-        for row, place in enumerate(_row_pointers(e, pointers, "%am", twice, rows)):
+        if kernel.a_row:
+            each = [offset(e, pointers[0], row * kernel.a_row) for row in range(rows)]
+        else:
+            each = _row_pointers(e, pointers, "%am", twice, rows)
+        for row, place in enumerate(each):
             x = e.value(f"load {memory_type(kernel.a)}, ptr {place}, align {BYTES[kernel.a]}", "x")
             x = splat(e, convert(e, x, 0, kernel.a, acc), lanes, memory_type(acc))
             for v in range(vectors):

@@ -250,4 +250,4 @@ def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
 
 def _cycles(rows: int, vectors: int) -> float:
     """Cycles of one step of k: two multiply-adds or loads each, a sum waits four for its last."""
-    return max(rows * vectors / 2, (rows + vectors) / 2, 0.6 * rows, 4.0)
+    return max(rows * vectors / 2, (rows + vectors) / 2, 4.0) + 0.5

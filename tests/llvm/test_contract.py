@@ -134,12 +134,17 @@ SIZES = (1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 65, 100, 130)
 
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-def test_every_pairing_of_sizes(dtype: str, layout: str) -> None:
+def test_pairings_of_sizes(dtype: str, layout: str) -> None:
+    """Every size of m with every size of n, each in one of four layouts; k runs through all."""
     orders = {"n": "01", "t": "10"}
+    which = ["nn", "nt", "tn", "tt"].index(layout)
     for number, (m, n) in enumerate(itertools.product(SIZES, SIZES)):
+        if number % 4 != which:
+            continue
         k = SIZES[(number * 7 + 3) % len(SIZES)]
-        Case("ik,kj->ij", {"i": m, "j": n, "k": k}, dtype,
-             order_a=orders[layout[0]], order_b=orders[layout[1]]).check()  # fmt: skip
+        sizes = {"i": m, "j": n, "k": k}
+        a, b = orders[layout[0]], orders[layout[1]]
+        Case("ik,kj->ij", sizes, dtype, order_a=a, order_b=b).check()
 
 
 def bias_relu(b: Builder, product: ContractScope, case: Case) -> Any:
