@@ -247,9 +247,7 @@ class ContractScope(_Scope):
             Dim(_role(role), extent, stride_a, stride_b, Value(owner, "i64", role))
             for role, extent, stride_a, stride_b in dims
         )
-        self.indices = tuple(
-            Affine(owner, ((dim.var, 1),)) for dim in self.dims if dim.role != "k"
-        )
+        self.indices = tuple(Affine(owner, ((dim.var, 1),)) for dim in self.dims if dim.role != "k")
 
     def _finish(self, statements: list[Statement]) -> None:
         self.owner._statements.append(
@@ -368,11 +366,11 @@ class Builder(ScalarBuilder):
     def while_(self, carry: Iterable[OperandLike]) -> WhileScope:
         """A loop without a known extent.
 
-            with b.while_([x]) as loop:
-                y, = loop.params
-                loop.condition(y > 1.0)
-                loop.yield_(y * 0.5)
-            y, = loop.results
+        with b.while_([x]) as loop:
+            y, = loop.params
+            loop.condition(y > 1.0)
+            loop.yield_(y * 0.5)
+        y, = loop.results
         """
         return WhileScope(self, self._carried(carry))
 

@@ -225,9 +225,7 @@ class ScalarBuilder:
         self._statements: list[Statement] = []
         self._depth = 0  # blocks open
 
-    def let(
-        self, op: str, *args: OperandLike, reassociate: bool = False, dtype: str = ""
-    ) -> Value:
+    def let(self, op: str, *args: OperandLike, reassociate: bool = False, dtype: str = "") -> Value:
         """Record ``op(args)`` and return its result; ``dtype`` is what a cast gives.
 
         ``op`` names a row of ``scalars.SCALARS``. Python numbers take the other operands' dtype.

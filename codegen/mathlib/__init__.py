@@ -1,9 +1,11 @@
-"""The elementary functions as branch-free scalar IR: one source for every target, widened by LLVM.
+"""The elementary functions as scalar IR: one source for every target, computed in vectors.
 
 Each function is written once, in ordinary operators, for ``f32`` and ``f64`` (``exp.py`` and the
-files beside it; ``arithmetic.py`` says in what words). There are no branches, no tables and no
-calls: a loop around a function is a loop over plain arithmetic, which a vectoriser can widen. The
-largest errors and the speed are measured in ``docs/mathlib.md``."""
+files beside it; ``arithmetic.py`` says in what words). There are no tables, no calls, and no
+branches that depend on an argument: what differs between arguments is chosen by ``select``, so a
+loop around a function is a loop over plain arithmetic that runs in vectors. The one exception is a
+loop in sin, cos and tan which is skipped unless some argument is very large. The largest errors and
+the speed are measured in ``docs/mathlib.md``."""
 
 from __future__ import annotations
 
@@ -28,9 +30,9 @@ FUNCTIONS: dict[str, Writer] = {
 def function(name: str, dtype: str) -> tuple[tuple[Var, ...], Block]:
     """The parameters of a mathematical function and the block that computes it.
 
-    ``dtype`` is ``f16`` (computed in f32), ``f32`` or ``f64``. The block holds only Lets of
-    operations that are instructions or intrinsics, and yields one value of ``dtype``. KeyError for
-    a name that is no function of this library.
+    ``dtype`` is ``f16`` (computed in f32), ``f32`` or ``f64``. The block holds Lets of operations
+    that are instructions or intrinsics (in sin, cos and tan also one While of such Lets), and
+    yields one value of ``dtype``. KeyError for a name that is no function of this library.
 
     >>> (x,), block = function("sigmoid", "f64")
     >>> x.dtype, block.yields[0].dtype, {type(s).__name__ for s in block.statements}

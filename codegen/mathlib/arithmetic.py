@@ -203,11 +203,6 @@ class Math(ScalarBuilder):
         low = self.fma(a.high, b.low, self.fma(a.low, b.high, low))
         return self.fast_two_sum(high, low)
 
-    def pair_plus_pair(self, a: Pair, b: Pair) -> Pair:
-        """a + b to about twice the precision when the signs agree or the sizes differ."""
-        high, low = self.two_sum(a.high, b.high)
-        return self.fast_two_sum(high, low + (a.low + b.low))
-
     def number_plus_pair(self, a: Number, b: Pair) -> Pair:
         """a + b to about twice the precision when the signs agree or the sizes differ."""
         high, low = self.two_sum(a, b.high)

@@ -10,7 +10,7 @@ from .log import log_pair
 __all__ = ["lgamma"]
 
 _STIRLING_LEAST = 3.0
-_GREATEST = 2.5563481638716906e305  # the greatest argument whose result is finite
+_GREATEST = 2.5599833278516383e305  # the greatest argument whose result is finite
 _HALF_LOG_2_PI_MINUS_HALF = (0.4189385332046728, -3.8782941580672414e-17)
 
 

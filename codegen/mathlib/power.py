@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from ..expression import Value
 from .arithmetic import INFINITY, Math, Pair
-from .coefficients import LN2_SHORT, LOG_PRECISE
-from .exp import exp, exp_rest
-from .log import log, normal, split
+from .coefficients import EXP, LN2, LN2_SHORT, LOG, LOG2_E, LOG_PRECISE
+from .exp import exp_rest
+from .log import normal, split
 
 __all__ = ["pow"]
 
 _NAN = float("nan")
 # beyond it the result is 0 or inf
 _EXPONENT_RANGE = (-746.0, 710.0)
+_SHORT_EXPONENT_RANGE = (-110.0, 100.0)
 # any x but 1 to this power is 0 or inf
 _LARGEST_POWER = {"f32": 2.0**100, "f64": 2.0**1000}
 
@@ -56,16 +57,32 @@ def _power_of_size(m: Math, size: Value, power: Value) -> Value:
     return m.scale(1.0 + (r + rest), whole)
 
 
+def _short_power(m: Math, size: Value, power: Value) -> Value:
+    """size**power in f64 with the polynomials of f32, for arguments and a result that are f32."""
+    k, _, mantissa = split(m, size)
+    f = mantissa - 1.0
+    s = f / (f + 2.0)
+    square = s * s
+    logarithm = m.fma(s * square, m.polynomial(square, LOG["f32"]), s + s)
+    logarithm = m.fma(k, LN2["f64"][0], logarithm)
+    logarithm = m.select(m.equal(size, 0.0), -INFINITY, logarithm)
+    logarithm = m.select(size < INFINITY, logarithm, size)
+    exponent = m.clamp(power * logarithm, *_SHORT_EXPONENT_RANGE)
+    n, whole = m.nearest(exponent, LOG2_E)
+    r = m.fma(n, -LN2["f64"][0], exponent)
+    e = 1.0 + m.fma(r * r, m.polynomial(r, EXP["f32"]), r)
+    return e * m.power_of_two(whole)
+
+
 def pow(m: Math, x: Value, y: Value) -> Value:
     """x**y with all the special cases of the C standard (7.12.7.4 and annex F).
 
-    In f32 the logarithm and the power are plain f64 ones."""
+    In f32 the logarithm and the power are f64 ones of f32's degree."""
     size = abs(x)
     power = m.clamp(y, -_LARGEST_POWER[m.dtype], _LARGEST_POWER[m.dtype])
     if m.dtype == "f32":
         wide = m.in_double()
-        logarithm = log(wide, wide.cast(size, "f64"))
-        result = m.cast(exp(wide, wide.cast(power, "f64") * logarithm), "f32")
+        result = m.cast(_short_power(wide, wide.cast(size, "f64"), wide.cast(power, "f64")), "f32")
     else:
         result = _power_of_size(m, size, power)
 

@@ -1,0 +1,1 @@
+"""Tests of the mathematical functions written in scalar IR."""

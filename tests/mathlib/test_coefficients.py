@@ -1,0 +1,123 @@
+"""The polynomials approximate what their comments say, as well as floats of the dtype allow."""
+
+import mpmath as mp
+import pytest
+from symflux.codegen.mathlib import coefficients as table
+
+HALF_LN2 = 0.3466
+ROOT = 0.1716  # (sqrt(2) - 1) / (sqrt(2) + 1)
+HALF_PI_HALF = 0.7854
+
+
+def odd_rest(function):
+    """(f(r) - r) / r**3 as a function of r**2."""
+    return lambda u: (function(mp.sqrt(u)) - mp.sqrt(u)) / mp.sqrt(u) ** 3
+
+
+def stirling(w):
+    x = 1 / mp.sqrt(w)
+    return x * (mp.loggamma(x) - (x - 0.5) * mp.log(x) + x - mp.log(2 * mp.pi) / 2)
+
+
+def erfc_factor(t):
+    x = 4 * (1 + t) / (1 - t)
+    return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
+
+
+#: name -> (what is approximated, interval, its share of the function's result at a point)
+STATEMENTS = {
+    "EXP": (
+        lambda r: (mp.expm1(r) - r) / r**2, (-HALF_LN2, HALF_LN2), lambda r: r * r / mp.exp(r),
+    ),
+    "LOG": (
+        lambda u: (2 * mp.atanh(mp.sqrt(u)) / mp.sqrt(u) - 2) / u, (0, ROOT**2), lambda u: u / 2,
+    ),
+    "SIN_QUARTER": (odd_rest(mp.sin), (0, HALF_PI_HALF**2), lambda u: u),
+    "COS_QUARTER": (
+        lambda u: (mp.cos(mp.sqrt(u)) - 1 + u / 2) / u**2, (0, HALF_PI_HALF**2), lambda u: u * u,
+    ),
+    "ARCTAN": (odd_rest(mp.atan), (0, (mp.sqrt(2) - 1) ** 2), lambda u: u),
+    "ARCSIN": (odd_rest(mp.asin), (0, 0.25), lambda u: u),
+    "ERF": (lambda u: mp.erf(mp.sqrt(u)) / mp.sqrt(u) - 1, (0, 1), lambda u: 1),
+    "ERF_TAIL": (lambda t: -mp.log(mp.erfc(1 + t)), (0, 5), lambda t: mp.erfc(1 + t)),
+}  # fmt: skip
+STATEMENTS_F64 = {
+    "LOG_PRECISE": (
+        lambda u: (2 * mp.atanh(mp.sqrt(u)) / mp.sqrt(u) - 2 - 2 * u / 3) / u**2,
+        (0, ROOT**2), lambda u: u * u / 2, 70,
+    ),
+    "ERFC": (
+        lambda t: (erfc_factor(t) - sum(map(mp.mpf, table.ERFC_CENTRE))) / t,
+        (-0.65, 0.745), lambda t: t, 56,
+    ),
+    "STIRLING": (
+        stirling, (1e-4, 1 / 9),
+        lambda w: mp.sqrt(w) / mp.loggamma(1 / mp.sqrt(w)), 56,
+    ),
+    "SIN_PI": (
+        lambda u: (mp.sin(mp.pi * mp.sqrt(u)) / (mp.pi * mp.sqrt(u)) - 1) / u,
+        (0, 0.25), lambda u: u * mp.pi / 2, 58,
+    ),
+}  # fmt: skip
+
+
+def largest_error(function, interval, share, coefficients):
+    """The largest error that the polynomial brings into a result, at 60 points inside."""
+    low, high = (mp.mpf(end) for end in interval)
+    points = [low + (high - low) * (n + mp.mpf(1) / 3) / 60 for n in range(60)]
+    return max(
+        abs(share(x) * (mp.polyval(coefficients[::-1], x) - function(x))) for x in points if x
+    )
+
+
+@pytest.fixture(autouse=True)
+def precision():
+    with mp.workprec(200):
+        yield
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+def test_polynomials(name, dtype):
+    function, interval, share = STATEMENTS[name]
+    if (name, dtype) == ("ERF_TAIL", "f32"):
+        interval = (0, 3)
+    error = largest_error(function, interval, share, getattr(table, name)[dtype])
+    assert error < mp.mpf(2) ** {"f32": -26, "f64": -56}[dtype]
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS_F64))
+def test_polynomials_of_f64_only(name):
+    function, interval, share, bits = STATEMENTS_F64[name]
+    assert largest_error(function, interval, share, getattr(table, name)) < mp.mpf(2) ** -bits
+
+
+def test_the_fraction_of_lgamma():
+    for n in range(1, 60):
+        t = mp.mpf(n) / 24
+        x = t + 0.5
+        if x in (1, 2):
+            continue
+        top, bottom = (mp.polyval(c[::-1], t) for c in (table.LGAMMA_TOP, table.LGAMMA_BOTTOM))
+        wanted = mp.loggamma(x) / ((x - 1) * (x - 2))
+        assert abs(top / bottom / wanted - 1) < mp.mpf(2) ** -53
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LN2", lambda: mp.log(2)), ("LN2_SHORT", lambda: mp.log(2)),
+        ("LOG2_E_PARTS", lambda: 1 / mp.log(2)), ("LOG10_E", lambda: 1 / mp.log(10)),
+        ("LOG10_2", lambda: mp.log(2) / mp.log(10)), ("HALF_PI", lambda: mp.pi / 2),
+    ],
+)  # fmt: skip
+def test_constants_in_parts(name, value):
+    for dtype, bits in (("f32", 39), ("f64", 93)):
+        total = sum(map(mp.mpf, getattr(table, name)[dtype]))
+        assert abs(total / value() - 1) < mp.mpf(2) ** -bits
+
+
+def test_two_by_pi_has_enough_digits():
+    with mp.workprec(1500):
+        total = sum(map(mp.mpf, table.TWO_BY_PI)) / mp.mpf(2) ** table.TWO_BY_PI_EXPONENT
+        assert abs(total - 2 / mp.pi) < mp.mpf(2) ** -1250
