@@ -88,11 +88,12 @@ class Node:
         return lookup("neg")(self)
 
 
-def _intern(op: Op, inputs: tuple[Node, ...], attrs: tuple[tuple[str, Any], ...], type_: Type) -> Node:
+def _intern(op: Op, inputs: tuple[Node, ...], attrs: tuple[tuple[str, Any], ...]) -> Node:
     key = (op.name, tuple([n.id for n in inputs]), attrs)
     node = _interned.get(key)
     if node is not None:
         return node
+    type_ = op.infer(*[x.type for x in inputs], **dict(attrs))
     node = Node()
     node.op = op
     node.inputs = inputs
@@ -103,25 +104,26 @@ def _intern(op: Op, inputs: tuple[Node, ...], attrs: tuple[tuple[str, Any], ...]
     return _interned.setdefault(key, node)
 
 
+def _as_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
+    dtype = next(
+        (x.dtype for x in inputs if isinstance(x, Node) and x.dtype != "bool"),
+        next((x.dtype for x in inputs if isinstance(x, Node)), "f64"),
+    )
+    return tuple(x if isinstance(x, Node) else constant(x, dtype) for x in inputs)
+
+
 def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Node:
     """The node ``op(*inputs, **attrs)``; Python numbers become constants of the first node's dtype."""
-    if not all(type(x) is Node for x in inputs):
-        dtype = next(
-            (x.dtype for x in inputs if isinstance(x, Node) and x.dtype != "bool"),
-            next((x.dtype for x in inputs if isinstance(x, Node)), "f64"),
-        )
-        inputs = tuple(x if isinstance(x, Node) else constant(x, dtype) for x in inputs)
-    return _intern(
-        op, inputs, tuple(sorted(attrs.items())), op.infer(*[x.type for x in inputs], **attrs)
-    )
+    for x in inputs:
+        if type(x) is not Node:
+            inputs = _as_nodes(inputs)
+            break
+    return _intern(op, inputs, tuple(sorted(attrs.items())) if attrs else ())
 
 
 def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     """The same op and attributes on other inputs."""
-    if inputs == node.inputs:
-        return node
-    type_ = node.op.infer(*[x.type for x in inputs], **dict(node.attrs))
-    return _intern(node.op, inputs, node.attrs, type_)
+    return node if inputs == node.inputs else _intern(node.op, inputs, node.attrs)
 
 
 def _no_batch(inputs: Any, batched: Any, **attrs: Any) -> Node:

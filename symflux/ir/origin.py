@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import linecache
 import os
 import sys
@@ -9,12 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
+
+import numpy
 
 __all__ = ["Origin", "current", "derived", "exchange", "user_frame"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
-_LIBRARIES = (os.sep + "numpy" + os.sep, "<frozen", "<string>", os.sep + "functools.py")
+_NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
+_LIBRARIES = (_PACKAGE, _CODEGEN, _NUMPY, "<frozen", functools.__file__, contextlib.__file__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +54,38 @@ class _State(threading.local):
 _state = _State()
 
 
+#: file name -> whether its code is the user's
+_is_users: dict[str, bool] = {}
+#: (file, line, function) -> the one origin object for it
+_origins: dict[tuple[str, int, str], Origin] = {}
+
+
+def _judge(file: str) -> bool:
+    """Whether code of ``file`` is the user's; seen for the first time."""
+    users = not file.startswith(_LIBRARIES)
+    if len(_is_users) > 10_000:  # code made on the fly has new names for ever
+        _is_users.clear()
+    _is_users[file] = users
+    return users
+
+
 def user_frame() -> Origin | None:
-    """The innermost frame outside of SymFlux and NumPy; None when there is none."""
-    frame = sys._getframe(1)
+    """The innermost frame outside of SymFlux and NumPy; None when there is none.
+
+    This runs for every node that is traced: file names are judged once, and origins are shared."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith((_PACKAGE, _CODEGEN)) and not any(s in file for s in _LIBRARIES):
-            return Origin(file, frame.f_lineno, frame.f_code.co_name)
-        frame = frame.f_back  # type: ignore[assignment]
+        code = frame.f_code
+        file = code.co_filename
+        if _is_users[file] if file in _is_users else _judge(file):
+            key = (file, frame.f_lineno, code.co_name)
+            origin = _origins.get(key)
+            if origin is None:
+                if len(_origins) > 100_000:
+                    _origins.clear()
+                origin = _origins[key] = Origin(*key)
+            return origin
+        frame = frame.f_back
     return None
 
 

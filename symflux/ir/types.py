@@ -70,10 +70,22 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     Raises:
         ValueError: if they do not broadcast.
     """
-    first = shapes[0]
-    if all(shape == first for shape in shapes):
-        return first
-    return tuple(int(n) for n in np.broadcast_shapes(*shapes))
+    result = shapes[0]
+    for shape in shapes[1:]:
+        if shape != result and shape:
+            result = _broadcast_pair(result, shape) if result else shape
+    return result
+
+
+def _broadcast_pair(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    rank = max(len(a), len(b))
+    extents = zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True)
+    out = []
+    for m, n in extents:
+        if m != n and m != 1 and n != 1:
+            raise ValueError(f"shapes {a} and {b} do not broadcast")
+        out.append(n if m == 1 else m)
+    return tuple(out)
 
 
 @dataclass(frozen=True, slots=True)
