@@ -276,6 +276,8 @@ class Array(Handle):
             )
         if self.weak and type(other) is int and other < 0 and self.dtype.kind == "i":
             return Array(cast(self.node, "f64"), weak=True) ** other  # as Python's own int ** -1
+        if type(other) is int and other == 2 and not self.weak:
+            return _operator(np.square, self)  # as NumPy, which matters for bools
         return _binary(np.power, self, other)
 
     def __matmul__(self, other: Any) -> Any:

@@ -38,7 +38,10 @@ def resolve(ufunc: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
         return _resolved[ufunc, keys]
     except KeyError:
         pass
-    given = tuple([_PYTHON.get(key) or numpy_dtype(key) for key in keys])
+    kinds = _PYTHON
+    if all(key in STORED for key in keys):  # nothing to adapt to; two Python ints would be objects
+        kinds = {key: numpy_dtype(stored) for key, stored in STORED.items()}
+    given = tuple([kinds.get(key) or numpy_dtype(key) for key in keys])
     try:
         dtypes = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
         found = tuple([dtype_of(dtype) for dtype in dtypes])

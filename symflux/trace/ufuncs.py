@@ -86,6 +86,12 @@ def _reciprocal(x: Node) -> Node:
     return build("reciprocal", x)
 
 
+def _hypot(x: Node, y: Node) -> Node:
+    """The hypotenuse; an infinite leg decides even beside nan."""
+    infinite = build("or", composed.isinf(x), composed.isinf(y))
+    return build("where", infinite, literal(math.inf, x.dtype), composed.hypot(x, y))
+
+
 def _ignoring_nan(name: str) -> Builder:
     def builder(x: Node, y: Node) -> Node:
         if x.dtype[0] != "f":
@@ -230,7 +236,7 @@ BUILDERS.update(
         np.sign: _sign,
         np.square: lambda x: build("and" if x.dtype == "bool" else "mul", x, x),
         np.reciprocal: _reciprocal,
-        np.hypot: composed.hypot,
+        np.hypot: _hypot,
         np.logaddexp: composed.logaddexp,
         np.heaviside: _heaviside,
         np.deg2rad: _scaled(math.pi / 180),

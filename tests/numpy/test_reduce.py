@@ -1,0 +1,156 @@
+"""Reductions: dtype, shape and values as NumPy's own."""
+
+import numpy as np
+import pytest
+
+import symflux.numpy as snp
+from symflux.errors import AxisOutOfRange, ShapeError, UnsupportedOperation
+from tests.numpy.test_elementwise import DTYPES, FLOATS, INTS, sample
+from tests.trace.agreement import assert_agrees, assert_same, traced_result
+
+AXES = (None, 0, 1, -1, (0, 2), (), (2, 1, 0))
+BOTH = ("sum", "prod", "mean", "max", "min", "any", "all", "var", "std")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BOTH)
+def test_reductions_agree(name, dtype):
+    x = sample("", dtype, (2, 3, 4))
+    function = getattr(np, name)
+    for axis in AXES:
+        if name in ("mean", "var", "std") and axis == ():
+            continue
+        assert_agrees(lambda x, a=axis: function(x, axis=a), x)
+        assert_agrees(lambda x, a=axis: function(x, axis=a, keepdims=True), x)
+    assert_agrees(lambda x: getattr(x, name)(), x)
+    assert_agrees(lambda x: getattr(x, name)(0), x)
+    assert_agrees(lambda x: getattr(x, name)(axis=-1, keepdims=True), x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_positions_agree(name, dtype):
+    x = sample("", dtype, (3, 4))
+    function = getattr(np, name)
+    for axis in (None, 0, 1, -2):
+        assert_agrees(lambda x, a=axis: function(x, axis=a), x)
+        assert_agrees(lambda x, a=axis: function(x, axis=a, keepdims=True), x)
+    assert_agrees(lambda x: getattr(x, name)(), x)
+
+
+@pytest.mark.parametrize("dtype", ["bool", *INTS, *FLOATS])
+def test_running_sums_agree(dtype):
+    x = sample("", dtype, (3, 5))
+    for axis in (None, 0, 1):
+        assert_agrees(lambda x, a=axis: np.cumsum(x, axis=a), x)
+        assert_agrees(lambda x, a=axis: np.cumprod(x, axis=a), x)
+
+
+def test_reductions_of_python_numbers_and_scalars_agree():
+    for name in ("sum", "mean", "max", "min", "any", "all", "prod", "argmax"):
+        assert_agrees(getattr(np, name), 2.5)
+        assert_agrees(getattr(np, name), 3)
+    assert_agrees(lambda x: np.sum(x, dtype=np.float32), np.ones(3))
+    assert_agrees(lambda x: np.mean(x, dtype=np.float32), np.arange(3))
+
+
+def test_options_agree():
+    x = sample("", "float64", (3, 4))
+    mask = x > 0
+    assert_agrees(lambda x: np.sum(x, initial=5.0), x)
+    assert_agrees(lambda x: np.sum(x, where=x > 0), x)
+    assert_agrees(lambda x, m: np.sum(x, axis=1, where=m), x, mask)
+    assert_agrees(lambda x, m: np.mean(x, axis=0, where=m), x, mask)
+    assert_agrees(lambda x: np.max(x, initial=0.5), x)
+    assert_agrees(lambda x: np.max(x, axis=1, initial=-9.0, where=x > 0), x)
+    assert_agrees(lambda x: np.min(x[:0], initial=7.0), x)
+    assert_agrees(lambda x: np.max(x[:0], axis=0, initial=7.0), x)
+    assert_agrees(lambda x: np.any(x, where=x > 1), x)
+    assert_agrees(lambda x: np.var(x, axis=1, ddof=1), x)
+    assert_agrees(lambda x: np.std(x, ddof=1), x)
+    assert_agrees(lambda x: x.var(correction=1) if hasattr(x, "node") else x.var(ddof=1), x)
+
+
+def test_empty_sums_agree():
+    for name in ("sum", "prod", "any", "all"):
+        assert_agrees(lambda x, n=name: getattr(np, n)(x, axis=0), np.ones((0, 3)))
+    for name in ("max", "min", "argmax"):
+        with pytest.raises(ValueError, match="no elements"):
+            traced_result(lambda x, n=name: getattr(np, n)(x, axis=0), np.ones((0, 3)))
+
+
+def test_relatives_agree():
+    x = sample("", "float64", (3, 4))
+    w = np.arange(1.0, 5.0)
+    assert_agrees(lambda x: np.ptp(x, axis=0), x)
+    assert_agrees(lambda x: np.count_nonzero(x > 0, axis=1), x)
+    assert_agrees(lambda x: np.count_nonzero(x), x)
+    assert_agrees(lambda x: np.average(x, axis=1), x)
+    assert_agrees(lambda x, w: np.average(x, axis=1, weights=w), x, w)
+    assert_agrees(lambda x: np.average(x, weights=x * x, returned=True), x)
+    assert_agrees(lambda x: np.diff(x), x)
+    assert_agrees(lambda x: np.diff(x, 2, axis=0), x)
+    assert_agrees(lambda x: np.diff(x, prepend=0.0), x)
+    assert_agrees(lambda x: np.diff(x > 0), x)
+    assert_agrees(lambda x: np.nansum(x), np.array([1.0, np.nan]))
+    assert_agrees(lambda x: np.linalg.norm(x), x)
+    assert_agrees(lambda x: np.linalg.norm(x, axis=1), x)
+    for order in (0, 1, 2, 3, np.inf, -np.inf):
+        assert_agrees(lambda x, p=order: np.linalg.norm(x, p, axis=1), x)
+    for order in ("fro", 1, np.inf):
+        assert_agrees(lambda x, p=order: np.linalg.norm(x, p), x)
+    assert_agrees(lambda x: np.linalg.vector_norm(x), x)
+
+
+def test_python_builtins_over_arrays_agree():
+    x = sample("", "float64", (4,))
+    assert_agrees(lambda x: sum(x), x)
+    assert_agrees(lambda x: sum(v * v for v in x), x)
+    assert_agrees(lambda x: [row + 1 for row in x], x)
+    assert_agrees(lambda x: sum([0.5 * v for v in x], start=1.0), x)
+
+
+def reference_softmax(x, axis=-1):
+    weights = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return weights / weights.sum(axis=axis, keepdims=True)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_softmax_and_its_relatives(dtype):
+    x = sample("", dtype, (3, 4))
+    floats = x.astype(np.float64) if dtype == "int64" else x
+    for axis in (-1, 0):
+        soft = reference_softmax(floats, axis)
+        total = np.log(np.sum(np.exp(floats), axis=axis))
+        cases = (
+            (lambda x, a=axis: snp.softmax(x, axis=a), soft),
+            (lambda x, a=axis: snp.log_softmax(x, axis=a), np.log(soft)),
+            (lambda x, a=axis: snp.logsumexp(x, axis=a), total),
+            (
+                lambda x, a=axis: snp.logsumexp(x, axis=a, keepdims=True),
+                np.expand_dims(total, axis),
+            ),
+        )
+        for function, wanted in cases:
+            assert_same(np.asarray(function(x)), wanted, False, 1e-5)
+            assert_same(traced_result(function, x)[0], wanted, False, 1e-5)
+
+
+def test_softmax_does_not_overflow():
+    x = np.array([1000.0, 1000.0, -np.inf])
+    for compute in (lambda f: f(x), lambda f: traced_result(f, x)[0]):
+        np.testing.assert_array_equal(compute(snp.softmax), [0.5, 0.5, 0.0])
+        np.testing.assert_allclose(compute(snp.logsumexp), 1000 + np.log(2))
+        np.testing.assert_allclose(compute(snp.log_softmax)[:2], [-np.log(2)] * 2)
+
+
+def test_axes_that_do_not_exist_are_reported():
+    x = np.ones((2, 3))
+    with pytest.raises(AxisOutOfRange, match="axis 2 is out of bounds"):
+        traced_result(lambda x: np.sum(x, axis=2), x)
+    with pytest.raises(IndexError):
+        traced_result(lambda x: x.mean(axis=-3), x)
+    with pytest.raises(ShapeError, match="names an axis twice"):
+        traced_result(lambda x: np.sum(x, axis=(0, 0)), x)
+    with pytest.raises(UnsupportedOperation, match="out= cannot be recorded"):
+        traced_result(lambda x: np.sum(x, out=np.zeros(())), x)
