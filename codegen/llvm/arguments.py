@@ -29,9 +29,9 @@ def object_pointer(value: Any) -> str:
 class Arguments:
     """Writes the first part of the entry: from Python objects to buffer pointers.
 
-    After ``read``, ``pointers`` maps buffer names to LLVM pointers, ``objects`` to the Python objects
-    they came from, ``sizes`` the program's sizes to i64 values. Nothing has been allocated and no
-    reference taken by then, so that the way out needs no cleaning up."""
+    After ``read``, ``pointers`` maps buffer names to LLVM pointers, ``objects`` to the Python
+    objects they came from, ``sizes`` the program's sizes to i64 values. Nothing has been allocated
+    and no reference taken by then, so that the way out needs no cleaning up."""
 
     def __init__(self, e: Emitter, spec: CallSpec, buffers: Mapping[str, Buffer]) -> None:
         self.e = e
@@ -113,7 +113,8 @@ class Arguments:
             self._param(child, self.field("ptr", base, first + 8 * n), nested=True)
 
     def _require_found(self, item: str) -> None:
-        """A dict had the key; comparing keys may also have raised, which the fallback may not see."""
+        """A dict had the key; comparing keys may also have raised, which the fallback may not
+        see."""
         e = self.e
         absent, fine = e.label("absent"), e.label("fine")
         e.line(f"br i1 {e.value(f'icmp eq ptr {item}, null')}, label %{absent}, label %{fine}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import sysconfig
 from typing import Any
 
@@ -99,11 +100,10 @@ DECLARATIONS: dict[str, str] = _declarations()
 
 
 def _numpy_table() -> Any:
-    from numpy._core import _multiarray_umath
-
+    umath: Any = importlib.import_module("numpy._core._multiarray_umath")
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    address = get(_multiarray_umath._ARRAY_API, None)
+    address = get(umath._ARRAY_API, None)
     return ctypes.cast(address, ctypes.POINTER(ctypes.c_void_p))
 
 

@@ -210,8 +210,12 @@ class Emitter(Writer):
         return ""
 
     def _loop(self, loop: Loop) -> None:
-        from . import vector  # writes loops through this class
+        from . import parallel, vector  # write loops through this class
 
+        if loop.mode == "parallel":
+            if parallel.write_loop(self, loop):
+                return
+            loop = parallel.as_single(loop, self.machine)
         if loop.mode == "vector" and vector.write_loop(self, loop):
             return
         if loop.mode == "unroll" and self.write_unrolled(loop, self.block):

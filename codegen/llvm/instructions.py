@@ -1,10 +1,10 @@
 """One scalar operation of the loop IR as lines of LLVM IR, on one value or on a vector of values.
 
-Every function here appends lines through a ``Writer``, whose ``lanes`` say how many values an operation
-works on (``kind`` and ``constant`` spell types and literals accordingly), and answers the name of the
-result. The meaning is the ``meaning`` of the row in ``scalars.py`` (NumPy's), for every input: nothing
-traps and nothing is undefined, integer division by zero and float-to-integer casts out of range
-included (there NumPy itself gives whatever the processor gives).
+Every function here appends lines through a ``Writer``, whose ``lanes`` say how many values an
+operation works on (``kind`` and ``constant`` spell types and literals accordingly), and answers
+the name of the result. The meaning is the ``meaning`` of the row in ``scalars.py`` (NumPy's), for
+every input: nothing traps and nothing is undefined, integer division by zero and float-to-integer
+casts out of range included (there NumPy itself gives whatever the processor gives).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def _binary(e: Writer, word: str, dtype: str, left: str, right: str) -> str:
 
 
 def _call(e: Writer, name: str, dtype: str, args: list[str], flags: str = "") -> str:
-    """An intrinsic. f16 computes as f32: half intrinsics would become calls of a run-time library."""
+    """An intrinsic. f16 computes as f32: half intrinsics would become calls of a run-time
+    library."""
     if dtype == "f16":
         wide = [_convert(e, "fpext", a, "f16", "f32") for a in args]
         return _convert(e, "fptrunc", _call(e, name, "f32", wide, flags), "f32", "f16")
@@ -287,7 +288,8 @@ def _double_to_half(e: Writer, x: str) -> str:
 
 
 def _float_to_int(e: Writer, x: str, source: str, target: str) -> str:
-    """Truncation as the processor does it; ``freeze`` makes out-of-range values merely arbitrary."""
+    """Truncation as the processor does it; ``freeze`` makes out-of-range values merely
+    arbitrary."""
     if source == "f16":
         source, x = "f32", _convert(e, "fpext", x, "f16", "f32")
     flip = ""

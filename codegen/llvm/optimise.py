@@ -1,11 +1,11 @@
 """LLVM module text through LLVM's passes, at a level chosen by what the module holds.
 
-The emitter writes vector code itself and the array compiler leaves nothing to simplify, so that LLVM's
-optimisation pipelines find nothing to do: on kernels with exp, reductions, stencils and products they
-cost two to three times the compile time for the same run time (the figures are in the benchmarks).
-What is left is putting small functions into their callers, taking the stack values of scalars apart,
-and joining blocks. Only a loop that could not be written in vectors still asks for LLVM's vectoriser,
-and with it for LLVM's own pipeline.
+The emitter writes vector code itself and the array compiler leaves nothing to simplify, so that
+LLVM's optimisation pipelines find nothing to do: on kernels with exp, reductions, stencils and
+products they cost two to three times the compile time for the same run time (the figures are in
+the benchmarks). What is left is putting small functions into their callers, taking the stack
+values of scalars apart, and joining blocks. Only a loop that could not be written in vectors still
+asks for LLVM's vectoriser, and with it for LLVM's own pipeline.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["Options", "optimise", "parse"]
 class Options:
     """How much effort to spend.
 
-    ``vectorise``: run LLVM's pipeline for O2 with its loop vectoriser. ``code_level``: the effort of
-    the code generator, 0 to 3."""
+    ``vectorise``: run LLVM's pipeline for O2 with its loop vectoriser. ``code_level``: the effort
+    of the code generator, 0 to 3."""
 
     vectorise: bool = False
     code_level: int = 2

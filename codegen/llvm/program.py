@@ -1,8 +1,9 @@
 """The functions of a module: one per kernel, ``run`` over all of them, scratch memory, ``call``.
 
-Scratch memory (the arena) up to 64 KiB is on the stack. A larger one is kept in a slot of the module:
-a call takes it out with an atomic exchange, allocates only when the slot is empty, and puts it back
-afterwards, so that repeated calls allocate nothing and calls from several threads never share it.
+Scratch memory (the arena) up to 64 KiB is on the stack. A larger one is kept in a slot of the
+module: a call takes it out with an atomic exchange, allocates only when the slot is empty, and
+puts it back afterwards, so that repeated calls allocate nothing and calls from several threads
+never share it.
 """
 
 from __future__ import annotations

@@ -34,15 +34,17 @@ LeafKind: TypeAlias = Literal["float", "int", "bool", "array", "numpy_scalar", "
 class Leaf:
     """One value of an argument or a result, and the buffer that holds it.
 
-    Kinds of an argument: ``float``, ``int``, ``bool`` (exactly Python's types, stored into a buffer of
-    one element of ``dtype``), ``numpy_scalar`` (exactly ``numpy.dtype(dtype).type``), ``array`` (exactly
-    ``numpy.ndarray``, C-contiguous, aligned, native byte order, of this dtype and shape). ``donated``
-    arrays are INOUT buffers: they must be writeable and share no memory with another argument.
+    Kinds of an argument: ``float``, ``int``, ``bool`` (exactly Python's types, stored into a
+    buffer of one element of ``dtype``), ``numpy_scalar`` (exactly ``numpy.dtype(dtype).type``),
+    ``array`` (exactly ``numpy.ndarray``, C-contiguous, aligned, native byte order, of this dtype
+    and shape). ``donated`` arrays are INOUT buffers: they must be writeable and share no memory
+    with another argument.
 
-    Kinds of a result: ``float``, ``int``, ``bool``, ``numpy_scalar``, ``array`` (newly allocated), and
-    ``argument``: the very object that came in for ``buffer``.
+    Kinds of a result: ``float``, ``int``, ``bool``, ``numpy_scalar``, ``array`` (newly allocated),
+    and ``argument``: the very object that came in for ``buffer``.
 
-    A dimension may be one of the program's ``sizes``: the first array that has it says its value."""
+    A dimension may be one of the program's ``sizes``: the first array that has it says its
+    value."""
 
     kind: LeafKind
     dtype: str
@@ -53,7 +55,8 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A tuple, list or dict (exactly that type); ``keys`` are a dict's, in the order of children."""
+    """A tuple, list or dict (exactly that type); ``keys`` are a dict's, in the order of
+    children."""
 
     kind: Literal["tuple", "list", "dict"]
     children: tuple[Param | Result, ...]
@@ -75,9 +78,9 @@ Result: TypeAlias = Leaf | Node | Static
 class CallSpec:
     """How a Python call maps to a program's buffers.
 
-    ``captures`` are (buffer name, array): arrays held by reference, checked and read at every call.
-    ``result`` is what the call returns; ``fallback`` is called with the original arguments when they
-    do not fit."""
+    ``captures`` are (buffer name, array): arrays held by reference, checked and read at every
+    call. ``result`` is what the call returns; ``fallback`` is called with the original arguments
+    when they do not fit."""
 
     name: str
     params: tuple[Param, ...]
@@ -126,9 +129,9 @@ class Entry:
 def build_entry(program: Program, spec: CallSpec, *, fast_math: bool = False) -> Entry:
     """Compile a program together with the Python function that calls it.
 
-    ``entry.call`` is a builtin function: positional arguments only (keywords go to the fallback). It
-    keeps the machine code alive; drop it and everything is freed. Raises ValueError when the spec and
-    the program's buffers do not match."""
+    ``entry.call`` is a builtin function: positional arguments only (keywords go to the fallback).
+    It keeps the machine code alive; drop it and everything is freed. Raises ValueError when the
+    spec and the program's buffers do not match."""
     _check(program, spec)
     if capi.FREE_THREADED and _has_mutable_nodes(spec.params):
         # Without a global lock another thread may change a list while it is read here.

@@ -1,8 +1,8 @@
 """Building the result of a Python call in generated code: arrays before the run, the rest after.
 
 Order matters for clean failure. Everything that can fail (allocations, dict insertions) happens
-before any container takes over a reference; each object that is owned so far is released by a chain of
-cleanup blocks, one per object, entered at the object allocated last.
+before any container takes over a reference; each object that is owned so far is released by a
+chain of cleanup blocks, one per object, entered at the object allocated last.
 """
 
 from __future__ import annotations
@@ -239,7 +239,8 @@ class Results:
             e.start(fine)
 
     def _is_ours(self, obj: str) -> bool:
-        """Whether a reference of ours to ``obj`` is still to be given away; then it no longer is."""
+        """Whether a reference of ours to ``obj`` is still to be given away; then it no longer
+        is."""
         ours = any(obj == name for name, _ in self._owned) and obj not in self._used
         self._used.add(obj)
         return ours

@@ -1,9 +1,10 @@
 """Vector loops written in vectors: several iterations at once, the rest of them under a mask.
 
-The iterations run in steps of ``width`` (several copies of the body where it is short), then singly
-vector by vector, then the last few as one vector of which only some lanes are stored. Each copy of a
-body keeps an accumulator vector of its own for every carried value; at the end the copies are combined
-pairwise, then the halves of the vector, then the start value: one fixed tree for given extents.
+The iterations run in steps of ``width`` (several copies of the body where it is short), then
+singly vector by vector, then the last few as one vector of which only some lanes are stored. Each
+copy of a body keeps an accumulator vector of its own for every carried value; at the end the
+copies are combined pairwise, then the halves of the vector, then the start value: one fixed tree
+for given extents.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ __all__ = ["write_function", "write_loop"]
 
 
 def write_loop(e: Emitter, loop: Loop) -> bool:
-    """Write a loop of mode ``vector`` in vectors. False, and nothing written, when that cannot be."""
+    """Write a loop of mode ``vector`` in vectors. False, and nothing written, when that cannot
+    be."""
     if loop.extent == 0 or loop.extent == 1:
         return False
     plan = plan_loop(loop, e.machine)

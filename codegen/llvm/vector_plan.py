@@ -2,9 +2,9 @@
 
 A loop of mode ``vector`` promises that its iterations are independent but for reductions, so no
 dependence is analysed here. What is found out is which values differ between iterations
-(``varying``), which of those grow by a constant (``affine``), and what each carried value is combined
-with. A loop whose body cannot run several iterations at once (a store or a load under a branch, a
-contraction, a data-dependent extent) has no plan and is left to LLVM's own vectoriser.
+(``varying``), which of those grow by a constant (``affine``), and what each carried value is
+combined with. A loop whose body cannot run several iterations at once (a store or a load under a
+branch, a contraction, a data-dependent extent) has no plan and is left to LLVM's own vectoriser.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..ir import (
 from ..scalars import SCALARS
 from .machine import Machine
 
-__all__ = ["IDENTITIES", "Lanes", "VectorPlan", "analyse", "plan_loop"]
+__all__ = ["IDENTITIES", "Lanes", "VectorPlan", "analyse", "combining_lets", "plan_loop"]
 
 _INF = float("inf")
 #: combining op -> dtype -> the value that changes nothing
@@ -78,7 +78,8 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class VectorPlan:
-    """``width`` lanes; ``copies`` of the body in one iteration; the Let that combines each param."""
+    """``width`` lanes; ``copies`` of the body in one iteration; the Let that combines each
+    param."""
 
     width: int
     copies: int
@@ -149,7 +150,7 @@ def _affine_stride(let: Let, lanes: Lanes) -> int | None:
     return left + right if let.op == "add" else left - right
 
 
-def _combining_lets(loop: Loop) -> tuple[Let, ...] | None:
+def combining_lets(loop: Loop) -> tuple[Let, ...] | None:
     """For each param the Let that combines it; None when one is carried in any other way."""
     uses: Counter[Operand] = Counter()
     for statement in walk(loop.body):
@@ -231,7 +232,7 @@ def _cost(loop: Loop) -> int:
 
 def plan_loop(loop: Loop, machine: Machine) -> VectorPlan | None:
     """How to write a vector loop in vectors; None when it has to be left to LLVM."""
-    combines = _combining_lets(loop)
+    combines = combining_lets(loop)
     lanes = Lanes({loop.var, *loop.params}, {loop.var: 1})
     if combines is None or not analyse(loop.body, lanes):
         return None

@@ -1,7 +1,7 @@
 """Lines, names, labels, functions and metadata: how the text of an LLVM module is put together.
 
-``lanes`` is how many values an operation works on. With 1 the types are plain (``double``); inside a
-vector loop they are vectors (``<8 x double>``), and every instruction is written the same way.
+``lanes`` is how many values an operation works on. With 1 the types are plain (``double``); inside
+a vector loop they are vectors (``<8 x double>``), and every instruction is written the same way.
 """
 
 from __future__ import annotations
@@ -261,9 +261,10 @@ class Writer:
     ) -> list[str]:
         """``for i in range(0, extent, step)`` as one rotated loop; the carried values after it.
 
-        ``extent`` is a number or the name of an i64, a multiple of ``step``; ``inits`` are the (LLVM
-        type, start value) of what is carried; ``body(i, carried)`` writes the body and answers the
-        next carried values; ``metadata`` is what follows ``!llvm.loop`` (a node's name)."""
+        ``extent`` is a number or the name of an i64, a multiple of ``step``; ``inits`` are the
+        (LLVM type, start value) of what is carried; ``body(i, carried)`` writes the body and
+        answers the next carried values; ``metadata`` is what follows ``!llvm.loop`` (a node's
+        name)."""
         if isinstance(extent, int) and extent <= 0:
             return [start for _, start in inits]
         if extent == step:

@@ -1,4 +1,4 @@
-"""Small programs of the loop IR that exercise every statement; shared by the tests of this folder."""
+"""Small programs of the loop IR that together use every statement."""
 
 import numpy as np
 from symflux.codegen.builder import Builder

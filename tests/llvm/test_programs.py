@@ -1,4 +1,4 @@
-"""Programs with loops, branches, carried values, scratch memory: native code against the interpreter."""
+"""Whole programs: native code against the interpreter."""
 
 import numpy as np
 import pytest

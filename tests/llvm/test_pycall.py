@@ -1,4 +1,4 @@
-"""The generated Python entry: which arguments it takes, what it returns, and that it leaks nothing."""
+"""The generated Python entry: what it takes, what it returns, and that it leaks nothing."""
 
 import gc
 import pickle
@@ -406,26 +406,32 @@ def test_scratch_memory_that_cannot_be_had_is_a_memory_error():
         build_entry(program, spec).call(np.ones(50))
 
 
-def test_dropping_the_function_frees_everything():
+def function_in_a_cycle():
+    """A function whose fallback refers to it, its code, and an object that it must keep alive."""
     marker = Sub((1,))
     b = Builder("hold")
     x, y = b.input("x", "f64", 1), b.output("y", "f64", 1)
     with b.kernel("k"):
         b.store(y, 0, b.load(x, 0))
+    functions = []
 
     def fall(*args):
-        return f
+        return functions[0]
 
     spec = CallSpec("hold", (Static(marker),), Leaf("float", "f64", "y"), fall,
                     (("x", np.ones(1)),))  # fmt: skip
-    f = build_entry(b.program(), spec).call
-    owner = f.__self__
-    watched = weakref.ref(owner.code), weakref.ref(marker)
-    assert f(marker) == 1.0
-    assert f(None) is f  # the fallback refers to the function: a cycle through the owner
-    del f, owner, spec, fall, marker
+    functions.append(build_entry(b.program(), spec).call)
+    return functions[0], weakref.ref(functions[0].__self__.code), weakref.ref(marker)
+
+
+def test_dropping_the_function_frees_everything():
+    f, code, marker = function_in_a_cycle()
     gc.collect()
-    assert watched[0]() is None and watched[1]() is None
+    assert f(marker()) == 1.0
+    assert f(None) is f
+    del f
+    gc.collect()
+    assert code() is None and marker() is None
 
 
 @pytest.mark.slow

@@ -5,8 +5,20 @@ import itertools
 import numpy as np
 import pytest
 from symflux.codegen.interp import evaluate
-from symflux.codegen.ir import DTYPES, Block, Buffer, Index, Kernel, Let, Load, Loop, Program, Role
-from symflux.codegen.ir import Store, Var
+from symflux.codegen.ir import (
+    DTYPES,
+    Block,
+    Buffer,
+    Index,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Program,
+    Role,
+    Store,
+    Var,
+)
 from symflux.codegen.llvm.jit import compile_program
 from symflux.codegen.scalars import FLOATS, SCALARS, numpy_dtype
 

@@ -1,0 +1,267 @@
+"""Parallel loops: the iterations cut into chunks, the chunks shared out among threads.
+
+The chunks depend on the loop's extent alone, never on the number of threads, and run the same code
+when there is one thread. A carried value gets one partial result per chunk; the partial results
+are combined in the order of the chunks. So the bits of a result are the same for every number of
+threads.
+
+The body becomes a function over a range of iterations (its buffers are ``noalias`` parameters
+again). A second function takes chunks by number out of a context, an array on the caller's stack
+that holds the pointers and values that the body needs. The OpenMP runtime runs a third one in each
+thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import llvmlite.binding as binding
+
+from .. import threads
+from ..ir import Block, Const, Contract, Let, Loop, Var, walk
+from .cost import UNKNOWN, operations
+from .emit import buffers_of
+from .machine import Machine
+from .program import bind_parameters, parameters
+from .split import uses
+from .types import memory_type, value_type
+from .vector_plan import IDENTITIES, combining_lets, plan_loop
+
+if TYPE_CHECKING:
+    from .emit import Emitter
+
+__all__ = ["as_single", "write_loop"]
+
+#: the most chunks that a loop is cut into
+CHUNKS = 64
+#: operations below which starting threads costs more than it saves
+THRESHOLD = 100_000
+#: innermost loops are cut at multiples of this many iterations, whole vectors and cache lines
+GRAIN = 64
+
+
+def _is_innermost(loop: Loop) -> bool:
+    return not any(isinstance(s, (Loop, Contract)) for s in walk(loop.body))
+
+
+def as_single(loop: Loop, machine: Machine) -> Loop:
+    """The same loop for one thread: in vectors where it is innermost and can be, else serial."""
+    in_vectors = _is_innermost(loop) and plan_loop(loop, machine) is not None
+    return replace(loop, mode="vector" if in_vectors else "serial")
+
+
+def _is_worth_it(loop: Loop) -> bool:
+    extent = loop.extent if isinstance(loop.extent, int) else UNKNOWN
+    return extent > 1 and extent * operations(loop.body) >= THRESHOLD
+
+
+def write_loop(e: Emitter, loop: Loop) -> bool:
+    """Write a parallel loop for several threads. False, and nothing written, when that does not
+    pay or a value is carried in another way than by reductions."""
+    combines = combining_lets(loop)
+    if combines is None or not _is_worth_it(loop):
+        return False
+    _ParallelLoop(e, loop, [let.op for let in combines]).write()
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """How the iterations are cut: ``count`` chunks of ``unit``, of ``extent`` iterations."""
+
+    count: int
+    unit: str
+    extent: str
+
+
+class _ParallelLoop:
+    def __init__(self, e: Emitter, loop: Loop, ops: list[str]) -> None:
+        self.e = e
+        self.loop = loop
+        self.ops = ops
+        self.combines = combining_lets(loop) or ()
+        self.buffers = buffers_of(loop.body)
+        inner = uses(replace(loop, inits=()))
+        inner -= {*e.program.sizes, loop.extent}
+        self.live = sorted(inner, key=lambda v: v.id)
+        self.name = e.global_name(f"{e.function_name}_parallel")[1:]
+
+    def write(self) -> None:
+        """Write the three functions, and in the current one the call and the combination."""
+        e, loop = self.e, self.loop
+        cut = self._cut()
+        partials = e.entry_alloca("i64", count=max(1, cut.count * len(loop.params)))
+        self._write_body()
+        slots = self._slots(cut, partials)
+        context = e.entry_alloca("i64", count=len(slots))
+        for n, (kind, value) in enumerate(slots):
+            e.line(f"store {kind} {value}, ptr {self._slot(context, n)}, align 8")
+        self._write_chunks(cut, slots)
+        self._start(context, cut)
+        results = self._combine(cut, partials)
+        for var, text in zip(loop.results, results, strict=True):
+            e.bind(var, text)
+
+    # -- the pieces of work ------------------------------------------------------------------------
+
+    def _cut(self) -> _Cut:
+        e = self.e
+        grain = GRAIN if _is_innermost(self.loop) else 1
+        extent = e.extent(self.loop.extent)
+        if isinstance(extent, int):
+            unit = -(-extent // (CHUNKS * grain)) * grain
+            return _Cut(-(-extent // unit), str(unit), str(extent))
+        up = e.value(f"add i64 {extent}, {CHUNKS * grain - 1}")
+        units = e.value(f"sdiv i64 {up}, {CHUNKS * grain}")
+        return _Cut(CHUNKS, e.value(f"mul i64 {units}, {grain}", "unit"), extent)
+
+    def _write_body(self) -> None:
+        """``body(buffers, sizes, live values, first, count, partial results of the chunk)``."""
+        e, loop = self.e, self.loop
+        listed = [parameters(self.buffers, e)] if self.buffers or e.program.sizes else []
+        listed += [f"{value_type(v.dtype)} %l{n}" for n, v in enumerate(self.live)]
+        listed += ["i64 %first", "i64 %count", "ptr noalias %partial"]
+        header = f"define internal void @{self.name}({', '.join(listed)})"
+        first, count, local = Var("i64"), Var("i64"), Var("i64", loop.var.hint)
+        with e.function(header, attributes="#2"):
+            bind_parameters(self.buffers, e)
+            for n, var in enumerate(self.live):
+                e.bind(var, f"%l{n}")
+            e.bind(first, "%first")
+            e.bind(count, "%count")
+            single = as_single(self._shifted(first, local, count), e.machine)
+            e.statement(single)
+            for n, (param, result) in enumerate(zip(loop.params, single.results, strict=True)):
+                value = e.memory_value(e.operand(result), param.dtype)
+                e.line(f"store {memory_type(param.dtype)} {value}, ptr {self._slot('%partial', n)}")
+            e.line("ret void")
+
+    def _shifted(self, first: Var, local: Var, count: Var) -> Loop:
+        """The loop over ``first .. first + count - 1``, carrying from values that change
+        nothing."""
+        loop = self.loop
+        start = Let(loop.var, "add", (local, first))
+        inits = tuple(
+            Const(IDENTITIES[op](p.dtype), p.dtype)
+            for op, p in zip(self.ops, loop.params, strict=True)
+        )
+        body = Block((start, *loop.body.statements), loop.body.yields)
+        results = tuple(Var(p.dtype) for p in loop.params)
+        return Loop(local, count, body, loop.params, inits, results, loop.mode)
+
+    # -- chunks and threads ------------------------------------------------------------------------
+
+    def _slots(self, cut: _Cut, partials: str) -> list[tuple[str, str]]:
+        """What the context holds, as (LLVM type, value): buffers, sizes, live values, the cut."""
+        e = self.e
+        slots = [("ptr", e.pointer(b)) for b in self.buffers]
+        slots += [("i64", e.operand(s)) for s in e.program.sizes]
+        slots += [(value_type(v.dtype), e.operand(v)) for v in self.live]
+        return [*slots, ("i64", cut.unit), ("i64", cut.extent), ("ptr", partials)]
+
+    def _slot(self, base: str, n: int) -> str:
+        return self.e.value(f"getelementptr i64, ptr {base}, i64 {n}", "s") if n else base
+
+    def _write_chunks(self, cut: _Cut, slots: list[tuple[str, str]]) -> None:
+        """``chunks(context, first, end)``, and ``worker(context)`` for one thread's share of
+        them."""
+        e = self.e
+        header = f"define internal void @{self.name}_chunks(ptr %context, i64 %from, i64 %to)"
+        with e.function(header, attributes="#2"):
+            values = [
+                e.value(f"load {kind}, ptr {self._slot('%context', n)}, align 8")
+                for n, (kind, _) in enumerate(slots)
+            ]
+            passed = [f"{k} {v}" for (k, _), v in zip(slots[:-3], values[:-3], strict=True)]
+            unit, extent, partials = values[-3:]
+            number = e.value("sub i64 %to, %from")
+
+            def body(variable: str, _: list[str]) -> list[str]:
+                chunk = e.value(f"add i64 {variable}, %from")
+                ends = []
+                for c in (chunk, e.value(f"add i64 {chunk}, 1")):
+                    place = e.value(f"mul i64 {c}, {unit}")
+                    ends.append(e.value(f"call i64 @llvm.smin.i64(i64 {place}, i64 {extent})"))
+                count = e.value(f"sub i64 {ends[1]}, {ends[0]}")
+                own = e.value(f"mul i64 {chunk}, {len(self.loop.params)}")
+                partial = e.value(f"getelementptr i64, ptr {partials}, i64 {own}")
+                listed = ", ".join([*passed, f"i64 {ends[0]}", f"i64 {count}", f"ptr {partial}"])
+                e.line(f"call void @{self.name}({listed})")
+                return []
+
+            e.counted_loop(number, body, hint="chunk")
+            e.line("ret void")
+        if threads.runtime() is None:
+            return
+        with e.function(f"define internal void @{self.name}_worker(ptr %context)"):
+            me = e.value(f"sext i32 {e.value('call i32 @symflux_thread_number()')} to i64")
+            all_ = e.value(f"sext i32 {e.value('call i32 @symflux_thread_count()')} to i64")
+            ends = []
+            for n in (me, e.value(f"add i64 {me}, 1")):
+                ends.append(e.value(f"sdiv i64 {e.value(f'mul i64 {n}, {cut.count}')}, {all_}"))
+            listed = f"ptr %context, i64 {ends[0]}, i64 {ends[1]}"
+            e.line(f"call void @{self.name}_chunks({listed})")
+            e.line("ret void")
+
+    def _start(self, context: str, cut: _Cut) -> None:
+        """Run all chunks: in as many threads as the knob says, or here."""
+        e = self.e
+        here = f"call void @{self.name}_chunks(ptr {context}, i64 0, i64 {cut.count})"
+        if not _register(e):
+            e.line(here)
+            return
+        count = e.value("load atomic i32, ptr @symflux_threads monotonic, align 4", "threads")
+        several, single, after = e.label("several"), e.label("single"), e.label("after")
+        e.line(f"br i1 {e.value(f'icmp sgt i32 {count}, 1')}, label %{several}, label %{single}")
+        e.start(several)
+        e.line(
+            f"call void @symflux_parallel(ptr @{self.name}_worker, ptr {context}, "
+            f"i32 {count}, i32 0)"
+        )
+        e.line(f"br label %{after}")
+        e.start(single)
+        e.line(here)
+        e.line(f"br label %{after}")
+        e.start(after)
+
+    def _combine(self, cut: _Cut, partials: str) -> list[str]:
+        """The start values combined with the partial results of all chunks, in order."""
+        e, loop = self.e, self.loop
+        if not loop.params:
+            return []
+
+        def body(chunk: str, carried: list[str]) -> list[str]:
+            own = e.value(f"mul i64 {chunk}, {len(loop.params)}") if chunk != "0" else "0"
+            base = e.value(f"getelementptr i64, ptr {partials}, i64 {own}")
+            following = []
+            for n, (param, let) in enumerate(zip(loop.params, self.combines, strict=True)):
+                kind = memory_type(param.dtype)
+                value = e.value(f"load {kind}, ptr {self._slot(base, n)}, align 8")
+                value = e.loaded_value(value, param.dtype)
+                following.append(e.operation(let, [carried[n], value]))
+            return following
+
+        pairs = zip(loop.params, loop.inits, strict=True)
+        inits = [(value_type(p.dtype), e.operand(i)) for p, i in pairs]
+        return e.counted_loop(cut.count, body, inits=inits, hint="chunk")
+
+
+def _register(e: Emitter) -> bool:
+    """Declare the OpenMP runtime's functions in the module, once; False when there is none."""
+    found = threads.runtime()
+    if found is None:
+        return False
+    if "threads" not in e.helpers:
+        e.helpers["threads"] = found.name
+        binding.add_symbol("symflux_parallel", found.parallel)
+        binding.add_symbol("symflux_thread_number", found.thread_number)
+        binding.add_symbol("symflux_thread_count", found.thread_count)
+        binding.add_symbol("symflux_threads", threads.count_address())
+        e.add_function(
+            "@symflux_threads = external global i32\n"
+            "declare void @symflux_parallel(ptr, ptr, i32, i32)\n"
+            "declare i32 @symflux_thread_number()\n"
+            "declare i32 @symflux_thread_count()\n"
+        )
+    return True

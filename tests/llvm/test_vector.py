@@ -1,0 +1,298 @@
+"""Vector loops: memory, carried values and branches, at every number of iterations."""
+
+import numpy as np
+import pytest
+from symflux.codegen import interp
+from symflux.codegen.builder import Builder
+from symflux.codegen.ir import Loop
+from symflux.codegen.llvm.emit import Emitter
+from symflux.codegen.llvm.jit import compile_program
+from symflux.codegen.llvm.machine import host
+from symflux.codegen.llvm.vector_plan import plan_loop
+from symflux.codegen.scalars import numpy_dtype
+
+from .test_programs import arguments
+
+EXTENTS = [2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 67, 100]
+
+
+def agree(program, sizes=(), change=lambda arrays: None):
+    """Run natively and in the interpreter on the same arguments; compare every buffer."""
+    native, oracle = arguments(program, sizes), arguments(program, sizes)
+    for arrays in (native, oracle):
+        change(arrays)
+    compile_program(program).run(native, sizes)
+    interp.run(program, oracle, sizes)
+    for name, answer in native.items():
+        if answer.dtype.kind == "f":
+            digits = 1e-5 if answer.dtype == "f4" else 1e-12
+            np.testing.assert_allclose(answer, oracle[name], rtol=digits, atol=digits * 100)
+        else:
+            np.testing.assert_array_equal(answer, oracle[name])
+
+
+def is_written_in_vectors(program):
+    """Whether every vector loop of the program got vector code from us."""
+    emitter = Emitter(program)
+    text = emitter.module()
+    return not emitter.needs_vectoriser and " x double>" in text
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+@pytest.mark.parametrize("dtype", ["f64", "f32", "i16", "u8"])
+def test_shifted_reads_and_writes(n, dtype):
+    b = Builder("shift")
+    x, y = b.input("x", dtype, n + 3), b.output("y", dtype, n + 1)
+    with b.kernel("k"):
+        b.store(y, 0, b.operand(1, dtype))
+        with b.loop(n, mode="vector") as i:
+            b.store(y, i + 1, b.load(x, i) + b.load(x, i + 3))
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_strides_and_reversed_order(n):
+    b = Builder("strides")
+    x, y = b.input("x", "f64", 3 * n + 1), b.output("y", "f32", 2 * n)
+    z = b.output("z", "f64", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        first, last = b.load(x, i * 3), b.load(x, i * -3 + (3 * n - 1))
+        b.store(y, i * 2, b.cast(first, "f32"))
+        b.store(y, i * 2 + 1, b.cast(last, "f32"))
+        b.store(z, i * -1 + (n - 1), first - last)
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_indices_from_memory(n):
+    """A gather through loaded indices, and a scatter through a permutation."""
+    b = Builder("permute")
+    x, order = b.input("x", "f64", n), b.input("order", "i64", n)
+    y, z = b.output("y", "f64", n), b.output("z", "f64", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        place = b.load(order, i)
+        b.store(y, i, b.load(x, place))
+        b.store(z, place, b.load(x, i))
+
+    def permute(arrays):
+        arrays["order"][:] = np.random.default_rng(n).permutation(n)
+
+    agree(b.program(), change=permute)
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_the_index_as_a_value(n):
+    b = Builder("iota")
+    y, z = b.output("y", "f64", n), b.output("z", "i32", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        number = i * 3 + 5
+        b.store(y, i, b.cast(number, "f64") * 0.5)
+        b.store(z, i, b.cast(b.let("mod", b.operand(i, "i64"), b.operand(4, "i64")), "i32"))
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_an_index_computed_by_statements(n):
+    """``base + i`` and ``2 * i - base`` as Lets are still side by side, or a stride apart."""
+    b = Builder("affine")
+    x, y = b.input("x", "f64", 3 * n + 8), b.output("y", "f64", n)
+    with b.kernel("k"), b.loop(1) as o:
+        base = b.let("add", b.operand(o, "i64"), b.operand(4, "i64"))
+        with b.loop(n, mode="vector") as i:
+            one = b.let("add", b.operand(i, "i64"), base)
+            two = b.let("sub", b.let("mul", b.operand(2, "i64"), b.operand(i, "i64")), base)
+            b.store(y, i, b.load(x, one) - b.load(x, two + 4))
+    program = b.program()
+    agree(program)
+    text = Emitter(program).module()
+    assert ("masked.gather" in text) == (n > 1)  # only for the stride of two
+
+
+@pytest.mark.parametrize("n", [1, *EXTENTS, 200])
+@pytest.mark.parametrize(
+    ("op", "dtype", "start"),
+    [
+        ("add", "f64", 2.5), ("add", "f32", 0.0), ("add", "i32", 3), ("mul", "f64", 1.0),
+        ("minimum", "f64", np.inf), ("maximum", "f32", -np.inf), ("maximum", "i64", -5),
+        ("minimum", "u8", 255), ("and", "bool", True), ("or", "bool", False), ("xor", "i16", 0),
+    ],
+)  # fmt: skip
+def test_reductions(n, op, dtype, start):
+    b = Builder("reduce")
+    x, out = b.input("x", dtype, n), b.output("out", dtype, 1)
+    with b.kernel("k"):
+        with b.loop(n, mode="vector", carry=[b.operand(start, dtype)]) as i:
+            i.yield_(b.let(op, i.params[0], b.load(x, i), reassociate=True))
+        b.store(out, 0, i.results[0])
+    agree(b.program())
+
+
+@pytest.mark.parametrize("op", ["minimum", "maximum"])
+@pytest.mark.parametrize("place", [0, 5, 33, 40])
+def test_a_nan_anywhere_wins(op, place):
+    b = Builder("nan")
+    x, out = b.input("x", "f64", 41), b.output("out", "f64", 1)
+    with b.kernel("k"):
+        with b.loop(41, mode="vector", carry=[0.0]) as i:
+            i.yield_(b.let(op, i.params[0], b.load(x, i), reassociate=True))
+        b.store(out, 0, i.results[0])
+    arrays = {"x": np.arange(41.0), "out": np.zeros(1)}
+    arrays["x"][place] = np.nan
+    compile_program(b.program()).run(arrays)
+    assert np.isnan(arrays["out"][0])
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_several_carried_values_and_a_store(n):
+    """Two sums (one of two terms) and a largest value in one pass, which also writes."""
+    b = Builder("several")
+    x, y, out = b.input("x", "f64", n), b.output("y", "f64", n), b.output("out", "f64", 3)
+    with b.kernel("k"):
+        with b.loop(n, mode="vector", carry=[1.0, 0.0, -np.inf]) as i:
+            first, second, largest = i.params
+            value = b.load(x, i)
+            b.store(y, i, value * 2.0)
+            chain = b.let("add", first, value, reassociate=True)
+            i.yield_(
+                b.let("add", chain, value * value, reassociate=True),
+                b.let("add", value * 0.5, second, reassociate=True),
+                b.let("maximum", largest, value, reassociate=True),
+            )
+        for k, result in enumerate(i.results):
+            b.store(out, k, result)
+    assert is_written_in_vectors(b.program())
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_branches_that_only_compute(n):
+    b = Builder("branch")
+    x, y = b.input("x", "f64", n), b.output("y", "f64", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        value = b.load(x, i)
+        with b.if_(value > 0.0) as outer:
+            with b.if_(value > 1.0) as inner:
+                inner.yield_(value * 3.0)
+            with inner.otherwise as rest:
+                rest.yield_(b.operand(0.25, "f64"))
+            outer.yield_(inner.results[0])
+        with outer.otherwise as rest:
+            rest.yield_(-value)
+        b.store(y, i, outer.results[0])
+    assert is_written_in_vectors(b.program())
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_a_guarded_load_is_not_run_for_others(n):
+    """The load under the branch would be out of bounds: the loop is left to LLVM."""
+    b = Builder("guarded")
+    x, y = b.input("x", "f64", n), b.output("y", "f64", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        number = b.operand(i, "i64")
+        with b.if_(number > 0) as branch:
+            branch.yield_(b.load(x, i - 1))
+        with branch.otherwise as rest:
+            rest.yield_(b.operand(0.0, "f64"))
+        b.store(y, i, branch.results[0])
+    assert not is_written_in_vectors(b.program())
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+def test_while_in_every_lane(n):
+    """Newton's square root: each element takes its own number of steps."""
+    b = Builder("newton")
+    x, y, steps = b.input("x", "f64", n), b.output("y", "f64", n), b.output("steps", "i32", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        value = b.let("abs", b.load(x, i)) + 0.1
+        with b.while_([value, b.operand(0, "i32")]) as loop:
+            root, count = loop.params
+            loop.condition(b.let("abs", root * root - value) > 1e-9 * value)
+            loop.yield_(0.5 * (root + value / root), count + 1)
+        b.store(y, i, loop.results[0])
+        b.store(steps, i, loop.results[1])
+    assert is_written_in_vectors(b.program())
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", EXTENTS)
+@pytest.mark.parametrize("mode", ["serial", "unroll", "vector"])
+def test_an_inner_loop_runs_in_all_lanes(n, mode):
+    """A polynomial in each lane, its coefficients the same for all."""
+    b = Builder("horner")
+    x, c, y = b.input("x", "f64", n), b.input("c", "f64", 5), b.output("y", "f64", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        value = b.load(x, i)
+        with b.loop(5, mode=mode if mode != "vector" else "serial", carry=[0.0]) as k:
+            k.yield_(k.params[0] * value + b.load(c, k))
+        with b.loop(2, mode=mode, carry=[k.results[0]]) as twice:
+            twice.yield_(b.let("add", twice.params[0], b.load(x, i), reassociate=True))
+        b.store(y, i, twice.results[0])
+    assert is_written_in_vectors(b.program())
+    agree(b.program())
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 9, 16, 31, 32, 33, 100])
+def test_numbers_of_iterations_known_only_at_the_call(n):
+    b = Builder("sized")
+    size = b.size("n")
+    x, y, out = b.input("x", "f64", size), b.output("y", "f64", size), b.output("out", "f64", 1)
+    with b.kernel("k"):
+        with b.loop(size, mode="vector", carry=[1.0]) as i:
+            b.store(y, i, b.load(x, i) * 2.0)
+            i.yield_(b.let("add", i.params[0], b.load(x, i), reassociate=True))
+        b.store(out, 0, i.results[0])
+    assert is_written_in_vectors(b.program())
+    agree(b.program(), (n,))
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sin", "tanh"])
+@pytest.mark.parametrize("dtype", ["f16", "f32", "f64"])
+@pytest.mark.parametrize("n", [3, 16, 37])
+def test_mathematical_functions_in_lanes(name, dtype, n):
+    b = Builder(name)
+    x, y = b.input("x", dtype, n), b.output("y", dtype, n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        b.store(y, i, b.let(name, b.load(x, i)))
+    values = np.linspace(0.1, 3.0, n).astype(numpy_dtype(dtype))
+    arrays = {"x": values, "y": np.zeros_like(values)}
+    compile_program(b.program()).run(arrays)
+    digits = {"f16": 2e-3, "f32": 5e-7, "f64": 1e-15}[dtype]
+    np.testing.assert_allclose(arrays["y"], getattr(np, name)(values), rtol=digits, atol=digits)
+
+
+def test_lanes_are_as_many_as_fit():
+    def width(dtype, narrow=None):
+        b = Builder("w")
+        x, y = b.input("x", narrow or dtype, 100), b.output("y", dtype, 100)
+        with b.kernel("k"), b.loop(100, mode="vector") as i:
+            b.store(y, i, b.cast(b.load(x, i), dtype))
+        (loop,) = b.program().kernels[0].body.statements
+        assert isinstance(loop, Loop)
+        plan = plan_loop(loop, host())
+        assert plan is not None
+        return plan.width * (8 if dtype == "f64" else 4 if dtype == "f32" else 1)
+
+    assert width("f64") == width("f32") == width("i8") == host().vector_bytes
+    assert width("f64", "f32") == host().vector_bytes
+
+
+def test_the_same_bits_every_time():
+    """The tree of a sum depends on its extent alone."""
+    x = np.random.default_rng(0).standard_normal(1003)
+    answers = set()
+    for offset in range(4):
+        b = Builder("sum")
+        source, out = b.input("x", "f64", 1003), b.output("out", "f64", 1)
+        with b.kernel("k"):
+            with b.loop(1003, mode="vector", carry=[0.0]) as i:
+                i.yield_(b.let("add", i.params[0], b.load(source, i), reassociate=True))
+            b.store(out, 0, i.results[0])
+        memory = np.zeros(1010)
+        view = memory[offset : offset + 1003]
+        view[:] = x
+        arrays = {"x": view, "out": np.zeros(1)}
+        compile_program(b.program()).run(arrays)
+        answers.add(arrays["out"][0])
+    assert len(answers) == 1
