@@ -335,7 +335,7 @@ class _Run:
         inputs = tuple([done[x.id] for x in node.inputs])
         if inputs != node.inputs:
             _origin.exchange(node.origin)
-            return _intern(node.op, inputs, node.attrs, node.type)  # laws keep types: no inference
+            return _intern(node.op, inputs, node.attrs)
         if node.op.commutative:
             other = self.one_order(node)
             if other is not node:
