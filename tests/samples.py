@@ -324,12 +324,12 @@ SAMPLES: dict[str, list[Sample]] = {
     + _integers(2)
     + _bools(2),
     "copysign": _binary((0.1, 2), (-2, -0.1)) + _binary((-2, -0.1), (-2, -0.1), odd=False),
-    "pow": _binary((0.3, 2), (-2, 3))
-    + [
+    "pow": [
+        *_binary((0.3, 2), (-2, 3)),
         Sample(
             (np.array([0.0, 0.0, 0.0, -1.5, -1.5]), np.array([2.0, 1.0, 0.0, 2.0, 3.0])),
             gradient=False,
-        )
+        ),
     ],
     # exponentials, logarithms, roots
     "exp": _unary(-3, 3, ODD),

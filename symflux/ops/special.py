@@ -65,6 +65,15 @@ def _integer_power(x: Any, n: int) -> Any:
     return result
 
 
+def _cotangent_of_pi(x: Any, let: Callable[..., Any]) -> Any:
+    """cot(πx), exact near its poles and near its zeros: of the distance to the nearest of them."""
+    near = x - let("round", x)  # exact
+    distance = let("abs", near)
+    zero = let("gt", distance, 0.25)
+    tangent = let("tan", let("select", zero, 0.5 - distance, distance) * math.pi)
+    return let("copysign", let("select", zero, tangent, 1.0 / tangent), near)
+
+
 def _polygamma(x: Any, order: int, let: Callable[..., Any]) -> Any:
     """The polygamma function of ``x``, branch-free; ``let(name, *operands)`` applies a scalar.
 
@@ -93,16 +102,15 @@ def _polygamma(x: Any, order: int, let: Callable[..., Any]) -> Any:
         power = _integer_power(w, order)
         above = (tail + float(math.factorial(order - 1))) * power * float(-sign)
     value = above - steps * float(sign * factorial)
-    # tan is evaluated within half a period of a pole, where x - round(x) is exact
-    near = x - let("round", x)
-    cotangent = 1.0 / let("tan", near * math.pi)
+    cotangent = _cotangent_of_pi(x, let)
     polynomial = [float(c) for c in _cotangent_polynomial(order)]
     poles = _horner(cotangent, polynomial) * math.pi ** (order + 1)
     return let("select", negative, value * float(sign) - poles, value)
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
-    "lt": np.less, "select": np.where, "log": np.log, "round": np.rint, "tan": np.tan,
+    "lt": np.less, "gt": np.greater, "select": np.where, "log": np.log, "round": np.rint,
+    "tan": np.tan, "abs": np.abs, "copysign": np.copysign,
 }  # fmt: skip
 
 
