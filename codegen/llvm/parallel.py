@@ -62,6 +62,8 @@ def write_loop(e: Emitter, loop: Loop) -> bool:
     combines = combining_lets(loop)
     if combines is None or not _is_worth_it(loop):
         return False
+    if len(e.buffers_of(loop.body)) > len(buffers_of(loop.body)):
+        return False  # a large contraction inside works in memory that threads cannot share
     _ParallelLoop(e, loop, [let.op for let in combines]).write()
     return True
 
