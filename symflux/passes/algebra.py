@@ -37,6 +37,11 @@ def _has_exact_reciprocal(env: Environment) -> bool:
     return _power_of_two(value) and smallest <= abs(1 / value) and smallest <= abs(value)
 
 
+def _reciprocal(c: Node) -> Node:
+    """1 / c as a literal: as an expression, with x = 1, it would be the law's own left side again."""
+    return constant(1 / number(c), c.dtype)
+
+
 def _product_is_exact(env: Environment) -> bool:
     """Powers of two whose product is a normal number: scaling by it rounds at most once."""
     c, d = number(env["c"]), number(env["d"])
@@ -95,9 +100,9 @@ ARITHMETIC: tuple[Law, ...] = (
     law("x * c * d", lambda e: e["x"] * (e["c"] * e["d"]),
         name="x * c * d = x * (c * d), powers of two", grade="accurate", when=_product_is_exact,
         domain="rounds once at most; overflows or underflows only where the result does"),
-    law("x / c", lambda e: e["x"] * (1 / e["c"]), name="x / c = x * (1 / c), power of two",
+    law("x / c", lambda e: e["x"] * _reciprocal(e["c"]), name="x / c = x * (1 / c), power of two",
         when=_has_exact_reciprocal),
-    law("x / c", lambda e: e["x"] * (1 / e["c"]), name="x / c = x * (1 / c)", grade="fast"),
+    law("x / c", lambda e: e["x"] * _reciprocal(e["c"]), name="x / c = x * (1 / c)", grade="fast"),
     law("x * c * d", lambda e: e["x"] * (e["c"] * e["d"]), name="x * c * d = x * (c * d), rounded",
         grade="fast"),
     law("x * (1 / y)", "x / y", grade="accurate", single="div",
