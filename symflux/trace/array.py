@@ -14,12 +14,21 @@ from ..ir.types import numpy_dtype
 from . import concrete
 from .dispatch import NAMESPACE, TABLE, function_name, implementation, unsupported
 from .handle import Handle
-from .indexing import Selection, block_of, parse, read_advanced
-from .operands import as_node, as_pick, fill_place, full_shape, is_operand, mask_of, operand
+from .indexing import PickView, Selection, block_of, parse, read_advanced
+from .operands import as_node, as_pick, full_shape, is_operand, mask_of, operand
 from .promote import BOOL, INT, STORED, WEAK_KEYS, build, cast, literal
 from .scope import short_dtype
 from .ufuncs import record
-from .views import ReshapeView, SliceView, TransposeView, reshape, reshaped_strides
+from .views import (
+    ReshapeView,
+    SliceView,
+    TransposeView,
+    View,
+    contiguous_strides,
+    fill_place,
+    reshape,
+    reshaped_strides,
+)
 
 __all__ = ["Array", "as_array", "as_node", "operand"]
 
@@ -297,6 +306,9 @@ class Array(Handle):
     def __getitem__(self, index: Any) -> Array:
         selection = self._selection(index)
         if selection.picks:
+            if selection.result and all(_is_number(pick) for _, pick in selection.picks):
+                strides = contiguous_strides(selection.result)
+                return self._viewing(PickView(self, strides, selection))
             return Array(read_advanced(block_of(self.node, selection), selection))
         if selection.is_scalar:
             return Array(block_of(self.node, selection))
@@ -311,20 +323,20 @@ class Array(Handle):
             self._assign_masked(picked, value)
             return
         selection = self._selection(index)
+        view: View
         if selection.picks:
-            raise UnsupportedOperation(
-                "assignment to elements picked by an index array cannot be recorded",
-                place=user_frame(),
-                wrong="x[indices] = v",
-                right="x = np.where(mask, v, x)\nx[i] = v          # one i at a time, i a Python number",
-            )
-        view = self._slice_view(selection)
+            view = PickView(self, (), selection)
+            shape = None
+        else:
+            view = self._slice_view(selection)
+            shape = selection.shape
         if isinstance(value, Array) and value._view is not None and value._view.same_place(view):
-            value.node  # noqa: B018  # x[i] += d assigns the view to its own place: only bring it up to date
+            # What x[1:] += d does last: the view is assigned to its own place.
             return
         node = cast(as_node(value), self._node.dtype)
-        base = self.node
-        self.assign(view.write(base, fill_place(node, selection.shape, self.shape)))
+        if shape is not None:
+            node = fill_place(node, shape, self.shape)
+        self.assign(view.write(self.node, node))
 
     def _assign_masked(self, mask: Node, value: Any) -> None:
         x = self.node
@@ -447,6 +459,11 @@ class Array(Handle):
     nonzero = _method(np.nonzero)
     searchsorted = _method(np.searchsorted)
     conj = _method(np.conjugate)
+
+
+def _is_number(pick: Any) -> bool:
+    """Whether an index is one traced integer."""
+    return isinstance(pick, Node) and pick.shape == ()
 
 
 def as_array(value: Any) -> Array:

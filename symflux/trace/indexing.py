@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,11 +13,20 @@ from ..errors import ConversionError, IndexOutOfRange, UnsupportedOperation
 from ..ir.node import Node, constant, constant_value
 from ..ir.op import lookup
 from ..ir.origin import user_frame
-from ..ir.types import is_integer
+from ..ir.types import broadcast_shapes, is_integer
 from .promote import build, cast, literal
-from .views import read_slice, reshape, transpose
+from .views import View, fill_place, read_slice, reshape, transpose, write_slice
 
-__all__ = ["Selection", "parse", "read_advanced", "take_along"]
+__all__ = ["Captured", "PickView", "Selection", "block_of", "parse", "read_advanced", "write_advanced"]
+
+
+class Captured(NamedTuple):
+    """A plain array of indices, and the input that stands for it.
+
+    Its elements now are checked; those at later calls are clamped to the axis, as traced ones are."""
+
+    node: Node
+    array: np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,12 @@ class Selection:
     picks: tuple[tuple[int, Any], ...]
     scattered: bool
     is_scalar: bool
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """The shape of the result where all picks are single numbers."""
+        axes = {axis for axis, _ in self.picks}
+        return tuple(n for i, n in enumerate(self.shape) if i not in axes)
 
 
 def _out_of_range(index: int, axis: int, shape: Sequence[int]) -> IndexOutOfRange:
@@ -119,7 +135,7 @@ def parse(
             items.append(slice(*[_bound(b) for b in bounds]))
         else:
             items.append(as_pick(item))
-    has_picks = any(isinstance(item, Node | np.ndarray) for item in items)
+    has_picks = any(isinstance(item, Node | np.ndarray | Captured) for item in items)
     is_scalar = not has_picks and all(type(item) is int for item in items)
     start: list[int] = []
     step: list[int] = []
@@ -174,6 +190,9 @@ def parse(
 
 def _picks(item: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:
     """Integers for each axis that ``item`` picks along, none of them negative."""
+    if isinstance(item, Captured):
+        _in_bounds(item.array, axis, shape)
+        item = item.node
     if isinstance(item, Node):
         if item.dtype == "bool":
             raise UnsupportedOperation(
@@ -206,12 +225,16 @@ def _picks(item: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:
             f"bools, not {type(item).__name__} of {array.dtype}",
             place=user_frame(),
         )
+    array = _in_bounds(array, axis, shape).astype(np.int64)
+    return [np.where(array < 0, array + shape[axis], array)]
+
+
+def _in_bounds(array: np.ndarray[Any, Any], axis: int, shape: Sequence[int]) -> Any:
     n = shape[axis]
-    array = array.astype(np.int64)
     if array.size and not (-n <= array.min() and array.max() < n):
         worst = int(array.min() if array.min() < -n else array.max())
         raise _out_of_range(worst, axis, shape)
-    return [np.where(array < 0, array + n, array)]
+    return array
 
 
 def as_indices(pick: Any) -> Node:
@@ -219,41 +242,100 @@ def as_indices(pick: Any) -> Node:
     return pick if isinstance(pick, Node) else constant(pick, "i64")
 
 
-def take_along(x: Node, indices: Node, axis: int) -> Node:
-    """Elements of ``x`` along ``axis`` at ``indices``, whose axes take that axis's place."""
-    return lookup("take")(x, indices, axis=axis)
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """A block with the axes that are picked along side by side, as one axis.
+
+    Attributes:
+        node: the block so arranged; ``place`` is the picked axis.
+        order, moved: how: the permutation of the block's axes, and the shape after it.
+        flat: indices along the picked axis: an array, or a node.
+    """
+
+    node: Node
+    place: int
+    order: tuple[int, ...]
+    moved: tuple[int, ...]
+    flat: Any
+
+
+def _merge(block: Node, selection: Selection) -> _Merged:
+    axes = [axis for axis, _ in selection.picks]
+    picks = [pick for _, pick in selection.picks]
+    if len(axes) == 1:
+        return _Merged(block, axes[0], tuple(range(len(block.shape))), block.shape, picks[0])
+    rest = [i for i in range(len(block.shape)) if i not in axes]
+    place = 0 if selection.scattered else axes[0]
+    order = (*rest[:place], *axes, *rest[place:])
+    extents = tuple(block.shape[axis] for axis in axes)
+    moved = transpose(block, order)
+    shape = (*moved.shape[:place], math.prod(extents), *moved.shape[place + len(axes) :])
+    return _Merged(reshape(moved, shape), place, order, moved.shape, _flat(picks, extents))
+
+
+def _flat(picks: Sequence[Any], extents: tuple[int, ...]) -> Any:
+    """Indices along several axes as one row-major index."""
+    try:
+        broadcast_shapes(*[pick.shape for pick in picks])
+    except ValueError:
+        shapes = " and ".join(str(pick.shape) for pick in picks)
+        raise IndexOutOfRange(
+            f"index arrays of shapes {shapes} do not broadcast", place=user_frame()
+        ) from None
+    if not all(isinstance(pick, np.ndarray) for pick in picks):
+        flat, *nodes = [as_indices(pick) for pick in picks]
+        for node, n in zip(nodes, extents[1:], strict=True):
+            flat = build("add", build("mul", flat, literal(n, "i64")), node)
+        return flat
+    together = np.broadcast_arrays(*picks)
+    if not math.prod(extents):
+        return together[0]
+    return np.asarray(np.ravel_multi_index(tuple(together), extents))
 
 
 def read_advanced(block: Node, selection: Selection) -> Node:
     """The elements that ``selection.picks`` picks from the block (of ``selection.shape``)."""
-    axes = [axis for axis, _ in selection.picks]
-    picks = [pick for _, pick in selection.picks]
-    if len(axes) == 1:
-        taken = take_along(block, as_indices(picks[0]), axes[0])
-        return taken
-    # Several arrays pick together: their axes side by side, read as one, at one flat index.
-    rest = [i for i in range(len(block.shape)) if i not in axes]
-    place = 0 if selection.scattered else axes[0]
-    order = [*rest[:place], *axes, *rest[place:]]
-    extents = [block.shape[axis] for axis in axes]
-    moved = transpose(block, order)
-    total = int(np.prod(extents, dtype=np.int64))
-    shape = (*moved.shape[:place], total, *moved.shape[place + len(axes) :])
-    if all(isinstance(pick, np.ndarray) for pick in picks):
-        try:
-            together = np.broadcast_arrays(*picks)
-        except ValueError:
-            shapes = " and ".join(str(pick.shape) for pick in picks)
-            raise IndexOutOfRange(
-                f"index arrays of shapes {shapes} do not broadcast", place=user_frame()
-            ) from None
-        flat: Any = np.ravel_multi_index(tuple(together), tuple(extents)) if total else together[0]
+    merged = _merge(block, selection)
+    return lookup("take")(merged.node, as_indices(merged.flat), axis=merged.place)
+
+
+def write_advanced(block: Node, selection: Selection, value: Node) -> Node:
+    """The block with the picked elements replaced by ``value``; of equal indices the last one wins.
+
+    Raises:
+        UnsupportedOperation: naming the user's line, for arrays of traced indices.
+    """
+    merged = _merge(block, selection)
+    before, after = merged.node.shape[: merged.place], merged.node.shape[merged.place + 1 :]
+    along = (1,) * len(before), (1,) * len(after)
+    n = merged.node.shape[merged.place]
+    flat = merged.flat
+    if isinstance(flat, np.ndarray):
+        value = fill_place(value, (*before, *flat.shape, *after), block.shape)
+        if not flat.size:
+            return block
+        source, picked = np.zeros(n, np.int64), np.zeros(n, bool)
+        source[flat.ravel()] = np.arange(flat.size)
+        picked[flat.ravel()] = True
+        rows = reshape(value, (*before, flat.size, *after))
+        new = lookup("take")(rows, constant(source, "i64"), axis=merged.place)
+        mask = constant(picked, "bool")
+    elif flat.shape == ():
+        value = fill_place(value, (*before, *after), block.shape)
+        new = reshape(value, (*before, 1, *after))
+        mask = build("eq", lookup("iota")(shape=(n,), dtype="i64", axis=0), flat)
     else:
-        nodes = [as_indices(pick) for pick in picks]
-        flat = nodes[0]
-        for node, n in zip(nodes[1:], extents[1:], strict=True):
-            flat = build("add", build("mul", flat, literal(n, "i64")), node)
-    return take_along(reshape(moved, shape), as_indices(flat), place)
+        raise UnsupportedOperation(
+            f"assignment to elements at traced indices ({flat.type}) cannot be recorded",
+            place=user_frame(),
+            why="which element is written last would depend on the indices",
+            wrong="x[indices] = v",
+            right="x = np.where(mask, v, x)\nx[i] = v            # one i at a time",
+        )
+    mask = reshape(mask, (*along[0], n, *along[1]))
+    written = reshape(build("where", mask, new, merged.node), merged.moved)
+    back = sorted(range(len(merged.order)), key=merged.order.__getitem__)
+    return transpose(written, back)
 
 
 def block_of(x: Node, selection: Selection) -> Node:
@@ -261,3 +343,24 @@ def block_of(x: Node, selection: Selection) -> Node:
     return reshape(
         read_slice(x, selection.start, selection.step, selection.extent), selection.shape
     )
+
+
+class PickView(View):
+    """A view at traced integers: ``x[i]``, that reads and writes through as NumPy's does."""
+
+    __slots__ = ("selection",)
+
+    def __init__(self, base: Any, strides: tuple[int, ...], selection: Selection) -> None:
+        super().__init__(base, strides)
+        self.selection = selection
+
+    def read(self, base: Node) -> Node:
+        return read_advanced(block_of(base, self.selection), self.selection)
+
+    def write(self, base: Node, value: Node) -> Node:
+        s = self.selection
+        block = write_advanced(block_of(base, s), s, value)
+        return write_slice(base, reshape(block, s.extent), s.start, s.step)
+
+    def _key(self) -> object:
+        return self.selection

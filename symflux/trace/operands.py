@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError, UnsupportedOperation
-from ..ir.node import Node, constant, constant_value
-from ..ir.op import lookup
+from ..ir.node import Node, constant_value
 from ..ir.origin import user_frame
-from ..ir.types import ArrayType, broadcast_shapes
+from ..ir.types import ArrayType
 from .dispatch import TABLE
 from .handle import Handle
+from .indexing import Captured
 from .promote import BOOL, FLOAT, INT, STORED, WEAK_KEYS, literal
 from .scope import capture, short_dtype
-from .views import reshape
 
 __all__ = [
-    "as_node", "as_pick", "fill_place", "full_shape", "is_operand", "mask_of", "operand",
+    "as_node", "as_pick", "full_shape", "is_operand", "mask_of", "operand",
 ]  # fmt: skip
 
 _NUMBERS = (bool, int, float, np.generic, np.ndarray, list, tuple)
@@ -89,7 +88,7 @@ def as_pick(item: Any) -> Any:
     if isinstance(item, int | np.integer):
         return int(item)
     if isinstance(item, np.ndarray) and item.dtype.kind in "iu" and item.ndim:
-        return capture(item)
+        return Captured(capture(item), item)
     if isinstance(item, list) and not item:
         return np.zeros(0, np.int64)
     if isinstance(item, list | tuple) and any(isinstance(i, Handle) for i in item):
@@ -105,34 +104,12 @@ def _static_pick(item: Any) -> Any:
 
 
 def mask_of(index: Any) -> Node | None:
-    """The mask, if the index is one array of bools."""
+    """The mask, if the index is one traced array of bools."""
     if hasattr(type(index), "_symflux_value"):
         index = index._symflux_value()
     if isinstance(index, Handle) and index.dtype == bool:
         return index.node
-    if isinstance(index, np.ndarray) and index.dtype == bool:
-        return constant(index, "bool") if index.ndim else None
     return None
-
-
-def fill_place(node: Node, shape: tuple[int, ...], whole: tuple[int, ...]) -> Node:
-    """``node`` broadcast to the shape of the place that it is assigned to."""
-    if node.shape == shape:
-        return node
-    extra = len(node.shape) - len(shape)
-    if extra > 0 and all(n == 1 for n in node.shape[:extra]):
-        node = reshape(node, node.shape[extra:])
-    try:
-        fits = broadcast_shapes(node.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"cannot assign an array of shape {node.shape} to a place of shape {shape} in an array of "
-            f"shape {whole}",
-            place=user_frame(),
-        )
-    return lookup("broadcast_to")(node, shape=shape) if node.shape != shape else node
 
 
 def full_shape(type_: ArrayType, shape: Any) -> tuple[int, ...]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..errors import ShapeError
 from ..ir.node import Node
 from ..ir.op import lookup
+from ..ir.origin import user_frame
+from ..ir.types import broadcast_shapes
 from .promote import build, literal
 
 if TYPE_CHECKING:
     from .array import Array
 
 __all__ = [
-    "ReshapeView", "SliceView", "TransposeView", "View", "contiguous_strides", "flip_axes",
+    "ReshapeView", "SliceView", "TransposeView", "View", "contiguous_strides", "fill_place", "flip_axes",
     "read_slice", "reshaped_strides", "write_slice",
 ]  # fmt: skip
 
@@ -196,6 +199,26 @@ def _part(x: Node, axis: int, low: int, high: int) -> Node:
     start = tuple(low if i == axis else 0 for i in range(len(x.shape)))
     extent = tuple(high - low if i == axis else n for i, n in enumerate(x.shape))
     return read_slice(x, start if high > low else (0,) * len(start), (1,) * len(start), extent)
+
+
+def fill_place(node: Node, shape: tuple[int, ...], whole: tuple[int, ...]) -> Node:
+    """``node`` broadcast to the shape of the place that it is assigned to."""
+    if node.shape == shape:
+        return node
+    extra = len(node.shape) - len(shape)
+    if extra > 0 and all(n == 1 for n in node.shape[:extra]):
+        node = reshape(node, node.shape[extra:])
+    try:
+        fits = broadcast_shapes(node.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"cannot assign an array of shape {node.shape} to a place of shape {shape} in an array of "
+            f"shape {whole}",
+            place=user_frame(),
+        )
+    return lookup("broadcast_to")(node, shape=shape) if node.shape != shape else node
 
 
 # --- strides: which reshapes are views ------------------------------------------------------------
