@@ -500,8 +500,10 @@ def pointwise_of_broadcast(node: Node, scope: Scope) -> Node | None:
 )
 def map_of_scalar(node: Node, scope: Scope) -> Node | None:
     """Reshaped and transposed, equal elements stay equal."""
+    if node.op not in (reshape, transpose):
+        return None
     x = node.inputs[0].inputs[0]
-    if node.op not in (reshape, transpose) or math.prod(x.shape) != 1:
+    if math.prod(x.shape) != 1:
         return None
     return broadcast_to(reshape(x, shape=()) if x.shape else x, shape=node.shape)
 

@@ -193,7 +193,7 @@ class Laws:
         name = node.op.name
         first = inputs[0].type if inputs else None
         letter = first.dtype[0] if type(first) is ArrayType else "-"
-        key = (name, letter, keys)
+        key = (name, letter, keys, len(inputs) > 3)  # a set of keys is not the keys in order
         found = self._found.get(key)
         if found is None:
             found = self._find(name, letter, keys, len(inputs))
