@@ -352,6 +352,8 @@ def has_gradient(case):
 def test_native_gradient_against_the_interpreter(name, sample):
     check = Check(name, sample)
     pulled = [g for g in check.gradient() if g is not None]
+    if all(a.size == 0 for a in sample.arrays):
+        return
     assert pulled
     graph = Graph("gradient", tuple(check.inputs), tuple(pulled))
     for value, wanted in zip(
