@@ -44,7 +44,7 @@ from ..ir import (
     While,
 )
 from ..ranges import LIMITS
-from ..scalars import SCALARS, numpy_dtype
+from ..scalars import FLOATS, SCALARS, numpy_dtype
 from .dead import remove_dead
 from .laws import LAWS, Rewritten, fold, same_operand, simpler
 from .memory import Contents, stored_in
@@ -68,6 +68,15 @@ def simplify_kernel(kernel: Kernel) -> Kernel:
     """One kernel, simplified; the same object when nothing changed."""
     body = remove_dead(_Simplifier(kernel).block(kernel.body))
     return kernel if body is kernel.body else replace(kernel, body=body)
+
+
+def _commutes(op: str, args: Sequence[Operand]) -> bool:
+    """Whether exchanging two arguments keeps every bit.
+
+    Not for the minimum and maximum of floats: of 0.0 and -0.0 the first or the second is taken."""
+    if op not in _COMMUTATIVE:
+        return False
+    return op not in ("minimum", "maximum") or args[0].dtype not in FLOATS
 
 
 def _literal_key(const: Const) -> tuple[object, ...]:
@@ -210,7 +219,7 @@ class _Simplifier:
     def reduced(self, op: str, args: tuple[Operand, ...], dtype: str) -> Rewritten:
         """``op(args)`` after all the laws that apply."""
         while True:
-            if op in _COMMUTATIVE and isinstance(args[0], Const):
+            if isinstance(args[0], Const) and _commutes(op, args):
                 args = args[::-1]  # laws and readers find the literal last
             found = simpler(op, args, dtype, self.lets) if op in LAWS else None
             if not isinstance(found, tuple):
@@ -221,7 +230,7 @@ class _Simplifier:
         self, op: str, args: Sequence[Operand], dtype: str, reassociate: bool
     ) -> tuple[Any, ...]:
         parts = [_literal_key(a) if isinstance(a, Const) else a for a in args]
-        if len(args) == 2 and op in _COMMUTATIVE:
+        if len(args) == 2 and _commutes(op, args):
             a, b = args
             if not isinstance(b, Const) and not isinstance(a, Const) and a.id > b.id:
                 parts.reverse()
