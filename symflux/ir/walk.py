@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .node import Node, rebuild
+from .origin import exchange
 
 __all__ = ["dependents", "rewrite", "substitute", "topological", "use_counts"]
 
@@ -42,23 +43,37 @@ def use_counts(nodes: Iterable[Node], outputs: Iterable[Node]) -> dict[int, int]
 
 
 def rewrite(outputs: Sequence[Node], rule: Callable[[Node], Node]) -> list[Node]:
-    """Rebuild bottom-up: ``rule`` sees each node with its inputs already rewritten."""
+    """Rebuild bottom-up: ``rule`` sees each node with its inputs already rewritten.
+
+    What takes a node's place comes from the same line."""
     done: dict[int, Node] = {}
-    for node in topological(outputs):
-        inputs = tuple([done[x.id] for x in node.inputs])
-        done[node.id] = rule(rebuild(node, inputs))
+    before = exchange()
+    try:
+        for node in topological(outputs):
+            exchange(node.origin)
+            inputs = tuple([done[x.id] for x in node.inputs])
+            done[node.id] = rule(rebuild(node, inputs))
+    finally:
+        exchange(before)
     return [done[node.id] for node in outputs]
 
 
 def substitute(outputs: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
-    """``outputs`` with each key of ``replacement`` replaced by its value; other nodes are shared."""
+    """``outputs`` with each key of ``replacement`` replaced by its value; other nodes are shared.
+
+    Rebuilt nodes come from the line of the node that they stand for."""
     by_id = {node.id: value for node, value in replacement.items()}
     done: dict[int, Node] = {}
-    for node in topological(outputs):
-        if node.id in by_id:
-            done[node.id] = by_id[node.id]
-        elif any(done[x.id] is not x for x in node.inputs):
-            done[node.id] = rebuild(node, tuple([done[x.id] for x in node.inputs]))
-        else:
-            done[node.id] = node
+    before = exchange()
+    try:
+        for node in topological(outputs):
+            if node.id in by_id:
+                done[node.id] = by_id[node.id]
+            elif any(done[x.id] is not x for x in node.inputs):
+                exchange(node.origin)
+                done[node.id] = rebuild(node, tuple([done[x.id] for x in node.inputs]))
+            else:
+                done[node.id] = node
+    finally:
+        exchange(before)
     return [done[node.id] for node in outputs]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, item, symbol
 from ..ir.op import Rules
+from ..ir.origin import exchange
 from ..ir.walk import dependents, topological
 from ..ops.shape import broadcast_to
 from .jvp import Engine
@@ -29,34 +30,41 @@ def batch_nodes(
     for old, new in zip(wrt, replacements, strict=True):
         done[old.id] = new
         batched[old.id] = True
-    for node in nodes:
-        if node.id in done:
-            continue
-        if node.id not in active:
-            done[node.id] = node
-            batched[node.id] = False
-            continue
-        inputs = [done[x.id] for x in node.inputs]
-        if node.op is ITEM:
-            flags = batched[node.inputs[0].id]
-            assert isinstance(flags, tuple)
-            done[node.id] = item(inputs[0], node["index"])
-            batched[node.id] = flags[node["index"]]
-            continue
-        which = [bool(batched[x.id]) for x in node.inputs]
-        if not any(which):  # depends on wrt through an unbatched result of a region
-            done[node.id] = node.op(*inputs, **node.attributes)
-            batched[node.id] = False
-            continue
-        if isinstance(node.op.derivative, Rules):  # a region: it says which results have the axis
-            done[node.id], batched[node.id] = node.op.batch(Engine, inputs, which, **node.attributes)
-        else:
-            done[node.id] = node.op.batch(inputs, which, **node.attributes)
-            batched[node.id] = True
+    before = exchange()
+    try:
+        for node in nodes:
+            if node.id in done:
+                continue
+            if node.id not in active:
+                done[node.id] = node
+                batched[node.id] = False
+                continue
+            exchange(node.origin)
+            inputs = [done[x.id] for x in node.inputs]
+            if node.op is ITEM:
+                flags = batched[node.inputs[0].id]
+                assert isinstance(flags, tuple)
+                done[node.id] = item(inputs[0], node["index"])
+                batched[node.id] = flags[node["index"]]
+                continue
+            which = [bool(batched[x.id]) for x in node.inputs]
+            if not any(which):  # depends on wrt through an unbatched result of a region
+                done[node.id] = node.op(*inputs, **node.attributes)
+                batched[node.id] = False
+                continue
+            if isinstance(node.op.derivative, Rules):  # a region: it says which results have the axis
+                done[node.id], batched[node.id] = node.op.batch(Engine, inputs, which, **node.attributes)
+            else:
+                done[node.id] = node.op.batch(inputs, which, **node.attributes)
+                batched[node.id] = True
+    finally:
+        exchange(before)
     return [(done[node.id], bool(batched[node.id])) for node in outputs]
 
 
-def batch_graph(graph: Graph, which: Sequence[bool], size: int, force: Sequence[bool]) -> tuple[Graph, tuple[bool, ...]]:
+def batch_graph(
+    graph: Graph, which: Sequence[bool], size: int, force: Sequence[bool]
+) -> tuple[Graph, tuple[bool, ...]]:
     """``graph`` over a leading axis of ``size`` on the inputs of ``which``.
 
     Outputs with ``force`` get the axis even when they do not depend on a batched input. Also returns
