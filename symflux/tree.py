@@ -9,7 +9,8 @@ from typing import Any
 from .errors import StructureError
 
 __all__ = [
-    "Container", "TreeDef", "flatten", "is_array", "leaves", "map", "paths", "register", "structure",
+    "Container", "TreeDef", "flatten", "is_array", "leaves", "map", "paths",
+    "register", "register_leaf", "structure",
     "unflatten",
 ]  # fmt: skip
 
@@ -223,6 +224,11 @@ def register(
         cls.__name__, flatten, unflatten, names or _numbered, _split_as(lambda: kind), _show_named
     )
     _kinds[cls] = kind
+
+
+def register_leaf(cls: type) -> None:
+    """Make ``cls`` a leaf, even if it is a dataclass or a named tuple."""
+    _kinds[cls] = None
 
 
 def _kind_of(obj: Any) -> Kind | None:

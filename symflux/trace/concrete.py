@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import BranchOnTracedValue, ConversionError, MissingAttribute
-from ..ir.node import constant_value
+from ..ir.node import INPUT
+from ..ir.op import Rules
 from ..ir.origin import user_frame
-
-if TYPE_CHECKING:
-    from .array import Array
+from ..ir.walk import topological
+from .handle import Handle
 
 __all__ = ["array", "contains", "formatted", "index", "missing", "number", "truth"]
 
 
-def _known(x: Array) -> np.ndarray[Any, Any] | None:
-    """The value, for a literal."""
-    return constant_value(x.node)
+def _known(x: Handle) -> np.ndarray[Any, Any] | None:
+    """The value, where it depends on literals only."""
+    nodes = topological([x.node])
+    if any(n.op is INPUT or isinstance(n.op.derivative, Rules) for n in nodes):
+        return None
+    values: dict[int, Any] = {}
+    with np.errstate(all="ignore"):
+        for node in nodes:
+            inputs = [values[i.id] for i in node.inputs]
+            values[node.id] = np.asarray(node.op.oracle(*inputs, **node.attributes))
+    return values[x.node.id]  # type: ignore[no-any-return]
 
 
 #: what stands in the user's line -> the cure; the first that is found decides
@@ -45,8 +53,8 @@ _IF = (
 )
 
 
-def truth(x: Array) -> bool:
-    """``bool(x)``: known for literals only."""
+def truth(x: Handle) -> bool:
+    """``bool(x)``: known where it depends on literals only."""
     value = _known(x)
     if value is not None:
         return bool(value)
@@ -64,7 +72,7 @@ def truth(x: Array) -> bool:
     )
 
 
-def contains(x: Array, value: Any) -> bool:
+def contains(x: Handle, value: Any) -> bool:
     """``value in x``."""
     known = _known(x)
     if known is not None:
@@ -77,8 +85,8 @@ def contains(x: Array, value: Any) -> bool:
     )
 
 
-def number(x: Array, kind: str) -> Any:
-    """``float(x)``, ``int(x)``, ``x.item()`` ...: known for literals only."""
+def number(x: Handle, kind: str) -> Any:
+    """``float(x)``, ``int(x)``, ``x.item()`` ...: known where it depends on literals only."""
     value = _known(x)
     if value is not None:
         if kind == "tolist":
@@ -112,8 +120,8 @@ def number(x: Array, kind: str) -> Any:
     )
 
 
-def index(x: Array) -> int:
-    """``range(x)``, ``items[x]``, ``np.zeros(x)``: known for literals only."""
+def index(x: Handle) -> int:
+    """``range(x)``, ``items[x]``, ``np.zeros(x)``: known where it depends on literals only."""
     value = _known(x)
     if value is not None and value.ndim == 0 and value.dtype.kind in "iu":
         return int(value)
@@ -134,8 +142,8 @@ def index(x: Array) -> int:
     )
 
 
-def array(x: Array, dtype: Any) -> np.ndarray[Any, Any]:
-    """``np.asarray(x)``: known for literals only."""
+def array(x: Handle, dtype: Any) -> np.ndarray[Any, Any]:
+    """``np.asarray(x)``: known where it depends on literals only."""
     value = _known(x)
     if value is not None:
         return value.astype(dtype) if dtype is not None else value.copy()
@@ -159,7 +167,7 @@ def array(x: Array, dtype: Any) -> np.ndarray[Any, Any]:
     )
 
 
-def formatted(x: Array, spec: str) -> str:
+def formatted(x: Handle, spec: str) -> str:
     """``f"{x}"`` shows the type; ``f"{x:.3f}"`` needs digits."""
     if not spec:
         return repr(x)
@@ -174,7 +182,7 @@ def formatted(x: Array, spec: str) -> str:
     )
 
 
-def missing(x: Array, name: str) -> NoReturn:
+def missing(x: Handle, name: str) -> NoReturn:
     """An attribute that traced arrays do not have."""
     if name.startswith("__") or not hasattr(np.ndarray, name):
         raise AttributeError(f"'Array' object has no attribute {name!r}")

@@ -94,6 +94,7 @@ class Static:
         self.value = value
 
 
+tree.register_leaf(ArrayType)
 tree.register(Static, lambda s: ((), _Value(s.value)), lambda v, _: Static(v.value))
 
 

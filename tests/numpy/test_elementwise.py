@@ -15,8 +15,23 @@ FLOATS = ("float16", "float32", "float64")
 INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = ("bool", *INTS, *FLOATS)
 # what keeps a function inside its domain
-DOMAIN = {"arccosh": (1.0, 3.0), "arcsin": (-1.0, 1.0), "arccos": (-1.0, 1.0), "arctanh": (-0.9, 0.9)}
-POSITIVE = {"log", "log2", "log10", "log1p", "sqrt", "power", "float_power", "left_shift", "right_shift"}
+DOMAIN = {
+    "arccosh": (1.0, 3.0),
+    "arcsin": (-1.0, 1.0),
+    "arccos": (-1.0, 1.0),
+    "arctanh": (-0.9, 0.9),
+}
+POSITIVE = {
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sqrt",
+    "power",
+    "float_power",
+    "left_shift",
+    "right_shift",
+}
 
 
 def sample(name, dtype, shape=(2, 3), seed=0):
@@ -138,7 +153,9 @@ def test_integer_powers_with_traced_exponents_agree():
     assert_agrees(np.power, base.astype(np.int8), exponent.astype(np.int8))
 
 
-@pytest.mark.parametrize("name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
+@pytest.mark.parametrize(
+    "name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+)
 def test_comparisons_of_signed_with_unsigned_are_exact(name):
     ufunc = getattr(np, name)
     signed = np.array([-1, 0, 1, 2**63 - 1], np.int64)

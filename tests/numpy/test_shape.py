@@ -112,7 +112,9 @@ def test_moving_elements_agrees(name):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_moving_elements_agrees_for_every_dtype(dtype):
     x = sample("", dtype, (3, 4))
-    assert_agrees(lambda x: [x.T, x[::-1], np.concatenate([x, x]), np.stack([x, x]), np.pad(x, 1)], x)
+    assert_agrees(
+        lambda x: [x.T, x[::-1], np.concatenate([x, x]), np.stack([x, x]), np.pad(x, 1)], x
+    )
     assert_agrees(lambda x: [np.tile(x, 2), np.roll(x, 1), np.diag(x), np.triu(x)], x)
 
 
@@ -196,7 +198,9 @@ MADE = {
 
 @pytest.mark.parametrize("name", MADE)
 def test_making_arrays_agrees(name):
-    assert_agrees(lambda x: np.asarray(MADE[name](x)) if not hasattr(x, "node") else MADE[name](x), 2.5)
+    assert_agrees(
+        lambda x: np.asarray(MADE[name](x)) if not hasattr(x, "node") else MADE[name](x), 2.5
+    )
 
 
 def test_made_arrays_can_be_filled():

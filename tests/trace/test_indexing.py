@@ -89,6 +89,7 @@ def indices(shape):
 @given(indices((2, 3, 4)))
 def test_random_reads_and_writes_agree(index):
     static = tuple(i.tolist() if isinstance(i, np.ndarray) else i for i in index)
+
     def write(x):
         x[static] = np.cos(x[static])
         return x
@@ -148,7 +149,9 @@ def test_traced_integers_read_and_write(i):
 
 def test_traced_index_arrays_read():
     i = np.array([[2, 0], [-1, 1]])
-    assert_agrees(lambda x, i: (x[i], x[:, i], x[i, 0], x[i, i[0]]), np.arange(9.0).reshape(3, 3), i)
+    assert_agrees(
+        lambda x, i: (x[i], x[:, i], x[i, 0], x[i, i[0]]), np.arange(9.0).reshape(3, 3), i
+    )
     assert_agrees(lambda x, i: np.take(x, i), V, i)
     assert_agrees(lambda x, i: x[i % 2 * 1], V, np.array([0, 5], np.uint8))
 
@@ -245,7 +248,9 @@ def test_transposed_and_reshaped_views_write_through():
 @settings(max_examples=200, deadline=None)
 @given(
     st.permutations(range(3)),
-    st.tuples(*[st.sampled_from([slice(None), slice(1, None), slice(None, None, 2), slice(0, 1)])] * 3),
+    st.tuples(
+        *[st.sampled_from([slice(None), slice(1, None), slice(None, None, 2), slice(0, 1)])] * 3
+    ),
     st.sampled_from([(-1,), (4, -1), (-1, 1, 2), (2, -1), (1, -1), (3, -1), (-1, 4)]),
 )
 def test_reshape_is_a_view_where_numpys_is(order, cut, shape):
@@ -351,7 +356,9 @@ def test_assignments_that_do_not_fit_are_reported():
     def in_place(x):
         x += np.ones((2, 7))
 
-    with pytest.raises(ShapeError, match=r"cannot assign an array of shape \(3,\) to a place of shape"):
+    with pytest.raises(
+        ShapeError, match=r"cannot assign an array of shape \(3,\) to a place of shape"
+    ):
         traced_result(wide, V)
     with pytest.raises(ShapeError, match="cannot hold the result of shape"):
         traced_result(in_place, V)
