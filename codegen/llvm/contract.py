@@ -39,7 +39,7 @@ from .contract_kernels import (
     pack_kernel,
     tile_kernel,
 )
-from .contract_plan import Dots, Tiling, direct_store, plan, wide_dtype
+from .contract_plan import Dots, Plan, Tile, Tiling, direct_store, has_masks, plan, wide_dtype
 from .contract_shape import Product, normalise
 from .contract_small import emit_loops, emit_unrolled
 from .instructions import memory_type
@@ -48,32 +48,51 @@ from .machine import Machine
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["emit_contract", "with_scratch"]
+__all__ = ["Contractions", "emit_contract"]
 
 #: scratch memory of one contraction up to this many bytes is on the stack
 STACK_SCRATCH = 48 * 1024
 
 
-def with_scratch(program: Program, machine: Machine) -> tuple[Program, Buffer | None]:
-    """The program with a buffer added that is large enough for the scratch of any contraction."""
-    most = 0
-    for kernel in program.kernels:
-        for statement in walk(kernel.body):
-            if isinstance(statement, Contract):
-                way = plan(normalise(statement), machine)
-                if isinstance(way, Tiling):
-                    most = max(most, sum(way.areas))
-    if most <= STACK_SCRATCH:
-        return program, None
-    start = -(-program.arena // 64) * 64
-    scratch = Buffer("contraction scratch", "u8", most, Role.TEMP, start)
-    buffers = (*program.buffers, scratch)
-    return replace(program, buffers=buffers, arena=start + most), scratch
+class Contractions:
+    """The contractions of a program, planned together so that they share register tiles.
+
+    ``program`` is the program with the buffer ``scratch`` added when one of them needs it."""
+
+    def __init__(self, program: Program, machine: Machine) -> None:
+        self.machine = machine
+        self._ways: dict[int, tuple[Contract, Product, Plan]] = {}
+        known: set[Tile] = set()
+        most = 0
+        for kernel in program.kernels:
+            for statement in walk(kernel.body):
+                if isinstance(statement, Contract):
+                    product = normalise(statement)
+                    way = plan(product, machine, known)
+                    self._ways[id(statement)] = (statement, product, way)
+                    if isinstance(way, Tiling):
+                        most = max(most, sum(way.areas))
+                        acc = wide_dtype(product.acc.dtype)
+                        known.add((acc, way.lanes, way.rows, way.vectors))
+        self.program, self.scratch = program, None
+        if most > STACK_SCRATCH:
+            start = -(-program.arena // 64) * 64
+            self.scratch = Buffer("contraction scratch", "u8", most, Role.TEMP, start)
+            buffers = (*program.buffers, self.scratch)
+            self.program = replace(program, buffers=buffers, arena=start + most)
+
+    def way(self, contract: Contract) -> tuple[Product, Plan]:
+        """How to compute one of the contractions."""
+        found = self._ways.get(id(contract))
+        if found is not None:
+            return found[1], found[2]
+        product = normalise(contract)  # made after planning: on its own
+        return product, plan(product, self.machine)
 
 
 def emit_contract(e: Emitter, contract: Contract) -> None:
     """Write a contraction into the function being written."""
-    product = normalise(contract)
+    product, way = e.contractions.way(contract)
     if product.empty:
         return
     for var in product.ones:
@@ -81,7 +100,7 @@ def emit_contract(e: Emitter, contract: Contract) -> None:
 
     def over(depth: int) -> None:
         if depth == len(product.outer):
-            _emit_core(e, product)
+            _emit_core(e, product, way)
             return
         dim = product.outer[depth]
 
@@ -95,8 +114,7 @@ def emit_contract(e: Emitter, contract: Contract) -> None:
     over(0)
 
 
-def _emit_core(e: Emitter, product: Product) -> None:
-    way = plan(product, e.machine)
+def _emit_core(e: Emitter, product: Product, way: Plan) -> None:
     match way:
         case Tiling():
             _Tiles(e, product, way).emit()
@@ -129,8 +147,9 @@ def _scratch_memory(e: Emitter, count: int) -> str:
     """The pointer to so many bytes: on the stack when they are few."""
     if not count:
         return "null"
-    if e.scratch is not None and count > STACK_SCRATCH:
-        return e.pointer(e.scratch)
+    scratch = e.contractions.scratch
+    if scratch is not None and count > STACK_SCRATCH:
+        return e.pointer(scratch)
     return e.entry_alloca(f"[{count} x i8]", align=64)
 
 
@@ -272,6 +291,8 @@ class _Tiles(_Panels):
     def __init__(self, e: Emitter, product: Product, way: Tiling) -> None:
         super().__init__(e, product, way.m_block, way.columns)
         self.way = way
+        if way.sums != "direct":
+            self.direct = None
         self.adds = self.adds or way.k_block < product.k.extent
         bytes_a, bytes_b, bytes_sums = way.areas
         memory = _scratch_memory(e, bytes_a + bytes_b + bytes_sums)
@@ -353,6 +374,8 @@ class _Tiles(_Panels):
                 kernel = TileKernel(
                     product.a.dtype, b_dtype, self.acc, tile, way.vectors, way.lanes, self.adds,
                     between if way.vectors == 1 else 0,
+                    masks_b=not way.whole and not way.packs_b,
+                    masks_c=not way.whole and way.sums == "direct",
                 )  # fmt: skip
                 name = tile_kernel(e, kernel)
                 here = offset(e, a, times(e, row, a_row))
@@ -472,6 +495,7 @@ class _DotRows(_Panels):
             kernel = DotKernel(
                 product.a.dtype, product.b.dtype, self.acc, tile, columns, way.depth, way.lanes,
                 self.adds,
+                has_masks(e.machine, product.a.dtype) and has_masks(e.machine, product.b.dtype),
             )  # fmt: skip
             name = dot_kernel(e, kernel)
             here = offset(e, a, times(e, row, a_row))

@@ -42,7 +42,8 @@ class TileKernel:
     ``a`` and ``b`` are the operands' dtypes, ``acc`` that of the sum and of ``c``. Columns lie side
     by side in b and c. With ``adds`` c is added to the sum when the argument ``more`` is 1. With
     ``a_row`` the rows of a are that many bytes apart, whatever the argument says: tiles one vector
-    wide do so little with each row that adding up its address would take longer."""
+    wide do so little with each row that adding up its address would take longer. Without
+    ``masks_b`` (``masks_c``) rows of b (of c) may be read (written) past the columns in use."""
 
     a: str
     b: str
@@ -52,6 +53,8 @@ class TileKernel:
     lanes: int
     adds: bool = False
     a_row: int = 0
+    masks_b: bool = False
+    masks_c: bool = False
 
     @property
     def columns(self) -> int:
@@ -63,7 +66,8 @@ class DotKernel:
     """``c[rows, columns] (+)= a[rows, k] @ b[columns, k]^T``, k side by side in both operands.
 
     Sums are kept in ``rows * columns * depth`` vectors along k and added up at the end. With
-    ``adds`` the sum starts from c when the argument ``more`` is 1."""
+    ``adds`` c is added to the sum when the argument ``more`` is 1. The last few terms are one
+    vector under a mask, or without ``masks`` taken singly."""
 
     a: str
     b: str
@@ -73,6 +77,7 @@ class DotKernel:
     depth: int
     lanes: int
     adds: bool = False
+    masks: bool = True
 
 
 def _vector(lanes: int, dtype: str) -> str:
@@ -111,10 +116,10 @@ def convert(e: Emitter, value: str, lanes: int, source: str, target: str) -> str
 
 
 def multiply_add(e: Emitter, x: str, y: str, total: str, lanes: int, dtype: str) -> str:
-    """``x * y + total``: one rounding for floats, wrapping for integers."""
+    """``x * y + total``: one rounding for floats where the machine can, wrapping for integers."""
     vector = _vector(lanes, dtype) if lanes else memory_type(dtype)
     if dtype in FLOATS:
-        name = f"@llvm.fma.{_suffix(lanes, dtype)}"
+        name = f"@llvm.fmuladd.{_suffix(lanes, dtype)}"
         return e.value(f"call {vector} {name}({vector} {x}, {vector} {y}, {vector} {total})", "f")
     term = e.value(f"mul {vector} {x}, {y}", "f")
     return e.value(f"add {vector} {total}, {term}", "f")
@@ -136,7 +141,9 @@ def masks(e: Emitter, count: str, vectors: int, lanes: int) -> list[str]:
 
 
 def masked_load(e: Emitter, pointer: str, mask: str, lanes: int, dtype: str) -> str:
-    """The elements that the mask selects; 0 elsewhere."""
+    """The elements that the mask selects, 0 elsewhere; without a mask all of them."""
+    if not mask:
+        return e.value(f"load {_vector(lanes, dtype)}, ptr {pointer}, align {BYTES[dtype]}", "v")
     vector, name = _vector(lanes, dtype), f"@llvm.masked.load.{_suffix(lanes, dtype)}.p0"
     bits = f"<{lanes} x i1>"
     _declare(e, f"declare {vector} {name}(ptr, i32 immarg, {bits}, {vector})")
@@ -145,7 +152,11 @@ def masked_load(e: Emitter, pointer: str, mask: str, lanes: int, dtype: str) -> 
 
 
 def masked_store(e: Emitter, value: str, pointer: str, mask: str, lanes: int, dtype: str) -> None:
-    """Store the elements that the mask selects."""
+    """Store the elements that the mask selects; without a mask all of them."""
+    if not mask:
+        kind = _vector(lanes, dtype)
+        e.line(f"store {kind} {value}, ptr {pointer}, align {BYTES[dtype]}")
+        return
     vector, name = _vector(lanes, dtype), f"@llvm.masked.store.{_suffix(lanes, dtype)}.p0"
     bits = f"<{lanes} x i1>"
     _declare(e, f"declare void {name}({vector}, ptr, i32 immarg, {bits})")
@@ -204,7 +215,11 @@ def tile_kernel(e: Emitter, kernel: TileKernel) -> str:
 def _tile_body(e: Emitter, kernel: TileKernel) -> None:
     rows, vectors, lanes, acc = kernel.rows, kernel.vectors, kernel.lanes, kernel.acc
     width = lanes * BYTES[acc]
-    mask = masks(e, "%columns", vectors, lanes)
+    mask = [""] * vectors
+    if kernel.masks_b or kernel.masks_c:
+        mask = masks(e, "%columns", vectors, lanes)
+    mask_b = mask if kernel.masks_b else [""] * vectors
+    mask_c = mask if kernel.masks_c else [""] * vectors
     twice = e.value("shl i64 %am, 1", "x") if rows > 2 else "0"
     places = [
         offset(e, row, v * width) for row in _each_row(e, "%c", "%cm", rows) for v in range(vectors)
@@ -219,7 +234,7 @@ def _tile_body(e: Emitter, kernel: TileKernel) -> None:
         columns = []
         for v in range(vectors):
             place = offset(e, b, v * lanes * BYTES[kernel.b])
-            loaded = masked_load(e, place, mask[v], lanes, kernel.b)
+            loaded = masked_load(e, place, mask_b[v], lanes, kernel.b)
             columns.append(convert(e, loaded, lanes, kernel.b, acc))
         following = []
         if kernel.a_row:
@@ -237,14 +252,13 @@ def _tile_body(e: Emitter, kernel: TileKernel) -> None:
     inits = [*(("ptr", p) for p in bases), ("ptr", "%b")]
     inits += [(_vector(lanes, acc), zero(lanes, acc))] * (rows * vectors)
     sums = e.counted_loop("%k", step, inits=inits, hint="k")[len(bases) + 1 :]
-    if kernel.adds:
-        more = splat(e, "%more", lanes, "i1")
-        before = [e.value(f"and <{lanes} x i1> {m}, {more}", "mask") for m in mask]
+    vector = _vector(lanes, acc)
     for n, (place, total) in enumerate(zip(places, sums, strict=True)):
         if kernel.adds:
-            old = masked_load(e, place, before[n % vectors], lanes, acc)
+            old = masked_load(e, place, mask_c[n % vectors], lanes, acc)
+            old = e.value(f"select i1 %more, {vector} {old}, {vector} zeroinitializer", "v")
             total = add(e, old, total, lanes, acc)
-        masked_store(e, total, place, mask[n % vectors], lanes, acc)
+        masked_store(e, total, place, mask_c[n % vectors], lanes, acc)
 
 
 def add(e: Emitter, x: str, y: str, lanes: int, dtype: str) -> str:
@@ -284,50 +298,76 @@ def _dot_body(e: Emitter, kernel: DotKernel) -> None:
         kernel.rows, kernel.columns, kernel.depth, kernel.lanes, kernel.acc,
     )  # fmt: skip
     step = depth * lanes
-    vector = _vector(lanes, acc)
-    whole = e.value(f"udiv i64 %k, {step}", "n")
     bases = [*_each_row(e, "%a", "%am", rows), *_each_row(e, "%b", "%bn", columns)]
-
-    def terms(pointers: list[str], sums: list[str], mask: list[str]) -> list[str]:
-        following = list(sums)
-        for d in range(depth):
-            vectors = []
-            for n, pointer in enumerate(pointers):
-                source = kernel.a if n < rows else kernel.b
-                place = offset(e, pointer, d * lanes * BYTES[source])
-                if mask:
-                    loaded = masked_load(e, place, mask[d], lanes, source)
-                else:
-                    loaded = e.value(
-                        f"load {_vector(lanes, source)}, ptr {place}, align {BYTES[source]}", "v"
-                    )
-                vectors.append(convert(e, loaded, lanes, source, acc))
-            for n in range(rows * columns):
-                x, y = vectors[n // columns], vectors[rows + n % columns]
-                at = n * depth + d
-                following[at] = multiply_add(e, x, y, following[at], lanes, acc)
-        return following
-
-    def advance(pointers: list[str]) -> list[str]:
-        sizes = [BYTES[kernel.a]] * rows + [BYTES[kernel.b]] * columns
-        return [offset(e, p, step * size) for p, size in zip(pointers, sizes, strict=True)]
+    sizes = [BYTES[kernel.a]] * rows + [BYTES[kernel.b]] * columns
 
     def body(i: str, carried: list[str]) -> list[str]:
         pointers, sums = carried[: len(bases)], carried[len(bases) :]
-        following = terms(pointers, sums, [])
-        return [*advance(pointers), *following]
+        following = _dot_terms(e, kernel, pointers, sums, [""] * depth)
+        moved = [offset(e, p, step * size) for p, size in zip(pointers, sizes, strict=True)]
+        return [*moved, *following]
 
-    inits = [("ptr", p) for p in bases]
-    inits += [(vector, zero(lanes, acc))] * (rows * columns * depth)
-    results = e.counted_loop(whole, body, inits=inits, hint="k")
+    whole = e.value(f"udiv i64 %k, {step}", "n")
     left = e.value(f"urem i64 %k, {step}", "n")
-    sums = terms(results[: len(bases)], results[len(bases) :], masks(e, left, depth, lanes))
-    for n in range(rows * columns):
-        total = _total(e, sums[n * depth : (n + 1) * depth], lanes, acc)
+    inits = [("ptr", p) for p in bases]
+    inits += [(_vector(lanes, acc), zero(lanes, acc))] * (rows * columns * depth)
+    results = e.counted_loop(whole, body, inits=inits, hint="k")
+    bases, sums = results[: len(bases)], results[len(bases) :]
+    if kernel.masks:
+        sums = _dot_terms(e, kernel, bases, sums, masks(e, left, depth, lanes))
+    totals = [
+        _total(e, sums[n : n + depth], lanes, acc) for n in range(0, rows * columns * depth, depth)
+    ]
+    if not kernel.masks:
+        totals = _dot_rest(e, kernel, bases, totals, left)
+    for n, total in enumerate(totals):
         row, column = divmod(n, columns)
         place = offset(e, "%c", e.value(f"mul i64 %cm, {row}", "x") if row else 0)
         place = offset(e, place, e.value(f"mul i64 %cn, {column}", "x") if column else 0)
         _store_total(e, total, place, kernel)
+
+
+def _dot_terms(
+    e: Emitter, kernel: DotKernel, pointers: list[str], sums: list[str], mask: list[str]
+) -> list[str]:
+    """The sums after ``depth`` vectors more of every row and column."""
+    rows, columns, depth, lanes = kernel.rows, kernel.columns, kernel.depth, kernel.lanes
+    following = list(sums)
+    for d in range(depth):
+        vectors = []
+        for n, pointer in enumerate(pointers):
+            source = kernel.a if n < rows else kernel.b
+            place = offset(e, pointer, d * lanes * BYTES[source])
+            loaded = masked_load(e, place, mask[d], lanes, source)
+            vectors.append(convert(e, loaded, lanes, source, kernel.acc))
+        for n in range(rows * columns):
+            x, y = vectors[n // columns], vectors[rows + n % columns]
+            at = n * depth + d
+            following[at] = multiply_add(e, x, y, following[at], lanes, kernel.acc)
+    return following
+
+
+def _dot_rest(
+    e: Emitter, kernel: DotKernel, pointers: list[str], totals: list[str], left: str
+) -> list[str]:
+    """The totals after the last ``left`` terms, one at a time."""
+    rows, columns, acc = kernel.rows, kernel.columns, kernel.acc
+
+    def body(i: str, carried: list[str]) -> list[str]:
+        values = []
+        for n, pointer in enumerate(pointers):
+            source = kernel.a if n < rows else kernel.b
+            kind = memory_type(source)
+            place = e.value(f"getelementptr {kind}, ptr {pointer}, i64 {i}", "p")
+            loaded = e.value(f"load {kind}, ptr {place}, align {BYTES[source]}", "v")
+            values.append(convert(e, loaded, 0, source, acc))
+        return [
+            multiply_add(e, values[n // columns], values[rows + n % columns], total, 0, acc)
+            for n, total in enumerate(carried)
+        ]
+
+    inits = [(memory_type(acc), total) for total in totals]
+    return e.counted_loop(left, body, inits=inits, hint="k")
 
 
 def _store_total(e: Emitter, total: str, place: str, kernel: DotKernel) -> None:

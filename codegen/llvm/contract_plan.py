@@ -7,15 +7,25 @@ of every sum is fixed.
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
-from ..ir import BYTES, Let, Store, Var, walk
-from ..scalars import SCALARS
+from ..ir import BYTES, Store, Var
 from .contract_shape import Product
 from .machine import Machine
 
-__all__ = ["Dots", "Plan", "Tiling", "plan", "wide_dtype"]
+__all__ = [
+    "Dots",
+    "Plan",
+    "Tile",
+    "Tiling",
+    "coefficient",
+    "direct_store",
+    "has_masks",
+    "plan",
+    "wide_dtype",
+]
 
 #: bytes of the panel of b that is read again for every row tile (should stay in the first cache)
 _PANEL = 40 * 1024
@@ -61,6 +71,11 @@ class Tiling:
         return self.vectors * self.lanes
 
     @property
+    def whole(self) -> bool:
+        """Whether every panel has all its columns."""
+        return self.columns_in_all % self.columns == 0
+
+    @property
     def panel_bytes(self) -> int:
         """Bytes of the sums of one block of rows in one panel."""
         return self.m_block * self.columns * self.size
@@ -95,6 +110,9 @@ class Dots:
 
 Plan = Tiling | Dots | Literal["unrolled", "loops"]
 
+#: a register tile that was chosen before: dtype of the sums, lanes, rows, vectors
+Tile = tuple[str, int, int, int]
+
 
 def wide_dtype(dtype: str) -> str:
     """The dtype sums are kept in: f16 sums in f32."""
@@ -119,16 +137,18 @@ def coefficient(store: Store, var: Var) -> int:
     return sum(c for v, c in store.index.terms if v is var)
 
 
-def is_costly(product: Product) -> bool:
-    """Whether the epilogue holds more than a few instructions."""
-    count = 0
-    for statement in walk(product.epilogue):
-        count += SCALARS[statement.op].flops if isinstance(statement, Let) else 1
-    return count > 8
+def has_masks(machine: Machine, dtype: str) -> bool:
+    """Whether the machine loads and stores some lanes of a vector in one instruction."""
+    if machine.vector_bytes == 64:
+        return True
+    return machine.vector_bytes == 32 and BYTES[dtype] >= 4
 
 
-def plan(product: Product, machine: Machine) -> Plan:
-    """The way to compute a product on a machine."""
+def plan(product: Product, machine: Machine, known: Set[Tile] = frozenset()) -> Plan:
+    """The way to compute a product on a machine.
+
+    Register tiles of the shapes in ``known`` are there already: one of them is taken when it is
+    nearly as good as the best."""
     acc = wide_dtype(product.acc.dtype)
     most = machine.vector_bytes // BYTES[acc]
     m, n, k, terms = product.m.extent, product.n.extent, product.k, product.terms
@@ -145,7 +165,7 @@ def plan(product: Product, machine: Machine) -> Plan:
         return _dots(product, most)
     if n == 1 and product.n.stride_b == 0 and not along_k:
         return "loops"
-    return _tiling(product, acc, machine, most)
+    return _tiling(product, acc, machine, known)
 
 
 def _dots(product: Product, most: int) -> Dots:
@@ -172,25 +192,31 @@ def _power_of_two(number: int) -> int:
     return 1 << max(0, number - 1).bit_length()
 
 
-def _tiling(product: Product, acc: str, machine: Machine, most: int) -> Tiling:
+def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> Tiling:
     m, n, k = product.m.extent, product.n.extent, product.k
     size = BYTES[acc]
-    lanes = min(most, max(2, _power_of_two(n)))
+    lanes = min(machine.vector_bytes // size, max(2, _power_of_two(n)))
     registers = 32 if machine.vector_bytes == 64 else 16
-    rows, vectors = _tile(m, n, lanes, registers)
+    rows, vectors = _tile(m, n, lanes, registers, [t[2:] for t in known if t[:2] == (acc, lanes)])
     columns = vectors * lanes
+    whole = n % columns == 0
+    masks = has_masks(machine, acc)
     k_block = _even_blocks(k.extent, _PANEL // (columns * size), 8)
-    packs_a = _packs_a(product, acc)
     several = k_block < k.extent or len(product.sums) > 1
     sums: Literal["direct", "panel", "block"] = "block" if several else "panel"
-    if direct_store(product) is not None:
+    if direct_store(product) is not None and (whole or masks):
         sums = "direct"
+    packs_a = _packs_a(product, acc) if masks else ""
+    packs_b = _packs_b(product, acc)
+    if packs_b == "transpose" and (columns % 8 or (k.extent % 8 and not masks)):
+        packs_b = "elements"
+    if packs_b != "transpose" and not masks and not whole:
+        packs_b = "elements"
     m_block = m
     if packs_a or sums == "block":
         m_block = _even_blocks(m, _BLOCK // (k_block * size), rows)
     elif sums == "panel":
         m_block = _even_blocks(m, _SUMS // (columns * size), rows)
-    packs_b = _packs_b(product, acc)
     return Tiling(rows, vectors, lanes, m_block, k_block, packs_a, packs_b, sums, size, n)
 
 
@@ -230,10 +256,13 @@ def _packs_b(product: Product, acc: str) -> Literal["", "elements", "rows", "tra
     return "elements"
 
 
-def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
+def _tile(
+    m: int, n: int, lanes: int, registers: int, known: list[tuple[int, ...]]
+) -> tuple[int, int]:
     """The (rows, vectors) of the register tile with the fewest cycles for an m by n result.
 
-    A remainder of rows costs a second kernel, larger tiles more to compile: a few per cent each."""
+    A remainder of rows costs a second kernel, larger tiles more to compile: a few per cent each; a
+    tile that is known costs nothing to compile."""
     best = (math.inf, 1, 1)
     for vectors in range(1, min(6, math.ceil(n / lanes)) + 1):
         for rows in range(1, min(m, 16) + 1):
@@ -243,9 +272,12 @@ def _tile(m: int, n: int, lanes: int, registers: int) -> tuple[int, int]:
             if m % rows:
                 cycles += _cycles(m % rows, vectors)
             cycles *= math.ceil(n / (vectors * lanes))
-            cycles *= 1 + 0.003 * rows * vectors + (0.06 if m % rows else 0)
-            best = min(best, (cycles, rows, vectors))
-    return best[1], best[2]
+            if (rows, vectors) not in known:
+                cycles *= 1.04 + 0.003 * rows * vectors
+            if m % rows and (m % rows, vectors) not in known:
+                cycles *= 1.06
+            best = min(best, (cycles, vectors, rows))
+    return best[2], best[1]
 
 
 def _cycles(rows: int, vectors: int) -> float:

@@ -31,7 +31,7 @@ from ..ir import (
     walk,
 )
 from ..scalars import SCALARS
-from .contract import emit_contract, with_scratch
+from .contract import Contractions, emit_contract
 from .instructions import cast_text, instruction
 from .machine import Machine, host
 from .optimise import Options
@@ -62,8 +62,8 @@ class Emitter(Writer):
     ) -> None:
         super().__init__(fast_math=fast_math)
         self.machine = machine or host()
-        #: ``scratch`` is the buffer that contractions work in, if one of them needs it
-        self.program, self.scratch = with_scratch(program, self.machine)
+        self.contractions = Contractions(program, self.machine)
+        self.program = self.contractions.program
         #: statements of the whole program
         self.weight = sum(1 for kernel in program.kernels for _ in walk(kernel.body))
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
@@ -72,8 +72,9 @@ class Emitter(Writer):
     def buffers_of(self, block: Block) -> list[Buffer]:
         """The buffers that a function holding the block needs, in order of first use."""
         found = buffers_of(block)
-        if self.scratch is not None and any(isinstance(s, Contract) for s in walk(block)):
-            found.append(self.scratch)
+        scratch = self.contractions.scratch
+        if scratch is not None and any(isinstance(s, Contract) for s in walk(block)):
+            found.append(scratch)
         return found
 
     # -- values and addresses ----------------------------------------------------------------------
