@@ -274,12 +274,14 @@ class Plan:
     ) -> set[int] | None:
         """None when the value is at hand where it is used; else the axes its memory can do without."""
         node = access.node
-        if isinstance(holder, RegionItem):
+        if isinstance(holder, RegionItem) and not (isinstance(an_item, ContractItem) and nest is None):
             return None if node.shape == () and isinstance(node.inputs[0].type, TupleType) else set()
         if isinstance(holder, ContractItem) and holder is an_item and nest is not None:
             return None if nest.contract is holder else set()
-        if isinstance(holder, ContractItem):
+        if isinstance(holder, (ContractItem, RegionItem)):
             return set()
+        if isinstance(an_item, ContractItem) and nest is None:
+            return set()  # an operand of a contraction is read from memory
         nests = self.producers[node]
         if len(nests) != 1 or access.index is None:
             return None if len(nests) == 1 and node.shape == () and _direct(nests[0]) else set()

@@ -1,0 +1,276 @@
+"""Derivatives of functions: nesting, closures, containers, masks, kinks, regions, batching."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symflux as sf
+from symflux.errors import DerivativeError, ShapeError
+from symflux.testing import check_gradients
+
+
+def f(x):
+    return 3 * x**2 + 2 * x + 1
+
+
+def test_the_first_gradients():
+    assert sf.grad(f)(2.0) == 14.0
+    assert sf.grad(sf.grad(f))(2.0) == 6.0
+    assert sf.grad(sf.grad(sf.grad(f)))(2.0) == 0.0
+    assert tuple(map(float, sf.gradient(lambda W, b, x: W * x + b, 2.0, 3.0, 4.0))) == (4.0, 1.0, 2.0)
+    W, b = sf.param(2.0), sf.param(3.0)
+    grads = sf.gradient(lambda: W * 4.0 + b, sf.params(W, b))
+    assert grads[W] == 4.0 and grads[b] == 1.0
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_nested_derivatives_of_sine(order):
+    g = np.sin
+    for _ in range(order):
+        g = sf.grad(g)
+    expected = [np.sin, np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x), np.sin][order]
+    assert float(g(0.7)) == pytest.approx(float(expected(0.7)), rel=1e-14)
+
+
+def test_no_perturbation_confusion():
+    """d/dx (x * d/dy (x + y)) = 1 (Siskind and Pearlmutter 2005)."""
+    for inner in (sf.grad, lambda g: lambda y: sf.jvp(g, (y,), (1.0,))[1]):
+        assert float(sf.grad(lambda x: x * inner(lambda y: x + y)(1.0))(1.0)) == 1.0
+        outer = sf.jvp(lambda x: x * inner(lambda y: x * y)(2.0), (3.0,), (1.0,))[1]
+        assert float(outer) == 6.0
+
+
+def test_gradient_inside_a_compiled_function_with_closures():
+    @sf.compile
+    def newton(x, a):
+        g = sf.grad(lambda t: t**3 - a * t)
+        for _ in range(3):
+            x = x - g(x) / sf.grad(g)(x)
+        return x
+
+    x = 2.0
+    for _ in range(3):
+        x = x - (3 * x**2 - 5.0) / (6 * x)
+    assert float(newton(2.0, 5.0)) == pytest.approx(x, rel=1e-14)
+
+
+def test_argnums_has_aux_and_containers():
+    def loss(params, x, extra=1.0):
+        y = params["w"] * x + params["b"][0]
+        return np.sum(y**2) * extra, {"y": y}
+
+    p = {"w": np.array([1.0, 2.0]), "b": [np.array([0.5, 0.5])]}
+    x = np.array([3.0, 4.0])
+    y = p["w"] * x + p["b"][0]
+    for _ in range(2):
+        grads, aux = sf.grad(loss, has_aux=True)(p, x)
+        np.testing.assert_allclose(grads["w"], 2 * y * x)
+        np.testing.assert_allclose(grads["b"][0], 2 * y)
+        np.testing.assert_allclose(aux["y"], y)
+    (value, _), (gp, gx) = sf.value_and_grad(loss, argnums=(0, 1), has_aux=True)(p, x, extra=2.0)
+    assert value == pytest.approx(2 * np.sum(y**2))
+    np.testing.assert_allclose(gx, 4 * y * p["w"])
+    np.testing.assert_allclose(gp["w"], 4 * y * x)
+
+
+def test_jacobian_modes_agree_and_have_the_right_layout():
+    a = np.random.default_rng(0).standard_normal((2, 3))
+
+    def g(x):
+        return np.sin(a @ x)[:, None] * x[None, :2]
+
+    x = np.array([0.1, 0.2, 0.3])
+    forward = sf.jacobian(g, mode="forward")(x)
+    reverse = sf.jacobian(g, mode="reverse")(x)
+    assert forward.shape == (2, 2, 3)
+    np.testing.assert_allclose(forward, reverse, rtol=1e-13)
+    h = 1e-6
+    for j in range(3):
+        e = np.eye(3)[j] * h
+        np.testing.assert_allclose(forward[:, :, j], (g(x + e) - g(x - e)) / (2 * h), atol=1e-8)
+
+
+def test_hessian_is_symmetric_and_matches_hvp():
+    def g(x):
+        return np.sum(np.exp(x) * x[::-1] ** 2) + np.prod(x)
+
+    x = np.array([0.3, -0.4, 0.9, 1.1])
+    h = sf.hessian(g)(x)
+    np.testing.assert_allclose(h, h.T, rtol=1e-12)
+    v = np.array([1.0, -2.0, 0.5, 0.0])
+    np.testing.assert_allclose(sf.hvp(g, (x,), (v,)), h @ v, rtol=1e-12)
+
+
+def test_vjp_and_jvp_are_adjoint():
+    rng = np.random.default_rng(1)
+    x, v = rng.standard_normal((2, 3, 4))
+    w = rng.standard_normal((4, 5))
+
+    def g(x):
+        return np.tanh(x @ w), np.sum(x, axis=0)
+
+    (y1, y2), (t1, t2) = sf.jvp(g, (x,), (v,))
+    (z1, _), pull = sf.vjp(g, x)
+    np.testing.assert_array_equal(y1, z1)
+    c1, c2 = rng.standard_normal(y1.shape), rng.standard_normal(y2.shape)
+    (back,) = pull((c1, c2))
+    assert np.sum(back * v) == pytest.approx(np.sum(c1 * t1) + np.sum(c2 * t2), rel=1e-12)
+
+
+# --- where-safe gradients, kinks ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fn", "x", "expected"),
+    [
+        (lambda x: np.sum(np.where(x > 0, np.sqrt(x), 0.0)), [0.0, 4.0], [0.0, 0.25]),
+        (lambda x: np.sum(np.where(x > 0, np.log(x) * 2, x)), [-1.0, 2.0], [1.0, 1.0]),
+        (lambda x: np.sum(np.where(x != 0, np.sin(x) / x, 1.0)), [0.0], [0.0]),
+        (lambda x: np.sum(np.where(x > 0, np.sqrt(x) + 1 / x + np.sqrt(x), 0.0)), [0.0], [0.0]),
+        (lambda x: np.where(x[0] > 0, np.sum(np.sqrt(x)), 1.0), [0.0, 0.0], [0.0, 0.0]),
+        (lambda x: np.where(x[0] > 0, np.sum(np.eye(2) @ np.sqrt(x)), 1.0), [0.0, 0.0], [0.0, 0.0]),
+        (lambda x: np.sum(np.where(x > 0, np.sqrt(x), 0.0)[::-1].reshape(2, 1).T), [0.0, 4.0], [0.0, 0.25]),
+        (lambda x: np.sum(np.where(x > 0, x[0] ** 0.5 * x, 0.0)), [0.0, 0.0], [0.0, 0.0]),
+        (lambda x: np.sum(np.sqrt(x)[1:]), [4.0, 4.0], [0.0, 0.25]),
+    ],
+)  # fmt: skip
+def test_branches_not_taken_contribute_exactly_zero(fn, x, expected):
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(sf.grad(fn)(np.array(x)), expected)
+        _, slope = sf.jvp(lambda x: fn(x), (np.array(x),), (np.ones(len(x)),))
+    assert float(slope) == pytest.approx(sum(expected)) or not np.isfinite(slope)
+
+
+def test_where_safe_second_derivatives():
+    def g(x):
+        return np.where(x > 0, np.sqrt(x), x**2)
+
+    assert float(sf.grad(sf.grad(g))(0.0)) == 2.0
+    assert float(sf.grad(sf.grad(g))(4.0)) == pytest.approx(-0.25 * 4**-1.5)
+
+
+def test_kinks():
+    assert float(sf.grad(sf.relu)(0.0)) == 0.0
+    assert float(sf.grad(np.abs)(0.0)) == 0.0
+    assert tuple(map(float, sf.gradient(np.maximum, 1.0, 1.0))) == (0.5, 0.5)
+    assert tuple(map(float, sf.gradient(np.minimum, 1.0, 1.0))) == (0.5, 0.5)
+    np.testing.assert_array_equal(sf.grad(np.max)(np.array([2.0, 1.0, 2.0])), [0.5, 0.0, 0.5])
+
+
+# --- regions --------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+REGIONS = {
+    "scan with scalars": (
+        lambda x: sf.scan(lambda c, v: (c * np.sin(v) + v, c * v), 1.0, x), (RNG.random(5) + 0.5,)
+    ),
+    "scan reversed": (
+        lambda x: sf.scan(lambda c, v: (c * np.sin(v) + v, c * v), 1.0, x, reverse=True), (RNG.random(5),)
+    ),
+    "recurrent net": (
+        lambda w, h, xs: sf.scan(lambda h, x: ((n := np.tanh(w @ h + x)), np.sum(n)), h, xs),
+        (RNG.standard_normal((3, 3)), RNG.standard_normal(3), RNG.standard_normal((6, 3))),
+    ),
+    "fori_loop with arrays": (
+        lambda x: sf.fori_loop(0, 4, lambda i, c: np.sin(c) * x + c[::-1] * i, x), (RNG.random(4),)
+    ),
+    "loop in a loop": (
+        lambda x: sf.fori_loop(0, 3, lambda i, c: sf.fori_loop(0, 2, lambda j, d: np.sin(d) * x, c) + i, x),
+        (RNG.random(3),),
+    ),
+    "cond with arrays": (
+        lambda x: sf.cond(x[0] > 0, lambda v: v**3, lambda v: -v, x), (RNG.random(3),)
+    ),
+    "cond in a scan": (
+        lambda x: sf.scan(lambda c, v: (sf.cond(v > 0.5, lambda a: a * v, lambda a: a + v, c), c), 1.0, x)[0],
+        (np.array([0.2, 0.7, 0.9, 0.1]),),
+    ),
+    "switch": (
+        lambda x: sf.switch(2, [lambda v: v, np.sin, np.exp, np.cos], x), (RNG.random(3),)
+    ),
+    "map": (lambda x: sf.map(lambda r: np.sum(r**2) * r, x), (RNG.random((3, 2)),)),
+    "vmap of a scan": (
+        lambda x: sf.vmap(lambda r: sf.scan(lambda c, v: (c * v + np.sin(v), c), 1.0, r))(x), (RNG.random((3, 4)),)
+    ),
+    "vmap of a batched cond": (
+        lambda x: sf.vmap(lambda r: sf.cond(r[0] > 0.5, lambda v: np.sum(v**2), lambda v: np.prod(v), r))(x),
+        (RNG.random((4, 3)),),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_regions_differentiate_in_both_modes(name):
+    fn, args = REGIONS[name]
+    check_gradients(fn, args)
+
+
+def test_while_loop_differentiates_in_forward_mode():
+    def g(x):
+        return sf.while_loop(lambda s: s[0] < 3.5, lambda s: (s[0] + 1.0, np.sin(s[1]) * 2), (0.0, x))[1]
+
+    x = RNG.random(3)
+    check_gradients(g, (x,), modes=("forward",))
+    with pytest.raises(DerivativeError, match="fori_loop or scan"):
+        sf.grad(lambda x: np.sum(g(x)))(x)
+
+
+def test_while_loop_batches_each_row_on_its_own():
+    def halvings(x):
+        return sf.while_loop(lambda s: s[0] > 1.0, lambda s: (s[0] / 2, s[1] + 1), (x, 0))[1]
+
+    x = np.array([0.5, 3.0, 100.0, 1.0])
+    np.testing.assert_array_equal(sf.vmap(halvings)(x), [halvings(v) for v in x])
+
+
+def test_loops_match_python():
+    def body(i, c):
+        return c * 0.5 + i
+
+    expected = 1.0
+    for i in range(2, 9):
+        expected = body(i, expected)
+    assert float(sf.fori_loop(2, 9, body, 1.0)) == expected
+    assert float(sf.compile(lambda n: sf.fori_loop(2, n, body, 1.0))(9)) == expected
+    assert float(sf.fori_loop(5, 5, body, 1.0)) == 1.0
+    assert float(sf.fori_loop(5, 2, body, 1.0)) == 1.0
+
+
+# --- batching -------------------------------------------------------------------------------------
+
+
+def test_vmap_axes_nesting_and_derivatives():
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 5))
+    outer = sf.vmap(sf.vmap(np.dot, in_axes=(None, 1)), in_axes=(0, None))
+    np.testing.assert_allclose(outer(a, b), a @ b, rtol=1e-13)
+    np.testing.assert_allclose(sf.vmap(np.dot, in_axes=(0, None), out_axes=0)(a, b[:, 0]), a @ b[:, 0])
+    moved = sf.vmap(lambda r: r * 2, in_axes=1, out_axes=1)(a)
+    np.testing.assert_array_equal(moved, a * 2)
+    rows = sf.vmap(sf.grad(lambda r: np.sum(np.sin(r) ** 2)))(a)
+    np.testing.assert_allclose(rows, np.sin(2 * a), rtol=1e-12)
+    total = sf.grad(lambda a: np.sum(sf.vmap(lambda r: np.prod(r))(a)))(a)
+    np.testing.assert_allclose(total, np.prod(a, axis=1, keepdims=True) / a, rtol=1e-12)
+    pairs = sf.vmap(lambda p: p["x"] * p["y"], in_axes=({"x": 0, "y": None},))({"x": a, "y": 2.0})
+    np.testing.assert_array_equal(pairs, 2 * a)
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def test_errors_say_what_is_wrong():
+    with pytest.raises(ShapeError, match="jacobian"):
+        sf.grad(lambda x: x * 2)(np.ones(3))
+    with pytest.raises(DerivativeError, match="argument 0"):
+        sf.grad(lambda x: np.sum(x))(np.arange(3))
+    with pytest.raises(TypeError, match="argnums"):
+        sf.grad(lambda x: x, argnums=1)(1.0)
+    with pytest.raises(ShapeError, match="mapped axes"):
+        sf.vmap(lambda x, y: x + y)(np.ones(3), np.ones(4))
+    with pytest.raises(ShapeError, match="carry"):
+        sf.scan(lambda c, x: (np.stack([c, c]), x), 0.0, np.ones(3))
+
+
+def test_stop_gradient():
+    assert float(sf.grad(lambda x: x * sf.stop_gradient(x**2))(3.0)) == 9.0
