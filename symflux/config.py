@@ -1,15 +1,18 @@
-"""Settings: one table with defaults and help; each is an environment variable and a context manager."""
+"""Settings: one table with defaults and help; each an environment variable and a context manager.
+
+What they print goes to standard error. They concern what is compiled while they are set.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SETTINGS", "Setting", "get", "override", "put"]
+__all__ = ["SETTINGS", "Setting", "get", "names", "override", "put"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +31,24 @@ class Setting:
 
 
 def _flag(text: str) -> bool:
-    return text.strip().lower() not in ("", "0", "no", "false", "off")
+    word = text.strip().lower()
+    if word not in ("", "0", "no", "false", "off", "1", "yes", "true", "on"):
+        raise ValueError(text)
+    return word in ("1", "yes", "true", "on")
 
 
 #: The table. ``docs/settings.md`` is generated from it.
 SETTINGS: dict[str, Setting] = {
     s.name: s
     for s in (
-        Setting("dump", "", "print each compiled function at these levels, comma-separated: graph, "
-                "optimized, kernels, llvm, llvm_optimized, asm"),
-        Setting("print_after", "", "print the graph or the loops after these passes, comma-separated; "
-                "`all` prints what each pass changed"),
-        Setting("stop_after", "", "skip the graph passes behind this one"),
+        Setting("dump", "", "print each function that is compiled, at these levels, "
+                "comma-separated: graph, optimized, origins, kernels, llvm, llvm_optimized, asm, cost"),
+        Setting("print_after", "", "print the graph or the loops after these passes, "
+                "comma-separated; `all` prints what each pass changed"),
+        Setting("stop_after", "", "skip the passes behind this one, those over graphs and those "
+                "over loops (none of them is needed for a right result)"),
         Setting("verify", False, "check the graph and the loops after every pass", _flag),
         Setting("timing", False, "print the seconds that each step of a compilation took", _flag),
-        Setting("num_threads", 0, "threads for parallel loops (0: as many as there are cores)", int),
     )
 }  # fmt: skip
 
@@ -57,11 +63,15 @@ _global: dict[str, Any] = {}
 
 
 def get(name: str) -> Any:
-    """The value of a setting: the innermost ``override``, else ``put``, else the environment, else the
-    default.
+    """The value of a setting: the innermost ``override``, else ``put``, else the environment, else
+    the default.
 
     Raises:
         KeyError: if there is no such setting.
+        ValueError: if the environment variable's text means nothing.
+
+    >>> get("dump")
+    ''
     """
     setting = SETTINGS[name]
     for frame in reversed(_local.stack):
@@ -78,8 +88,34 @@ def get(name: str) -> Any:
         raise ValueError(f"{setting.variable}={text!r} is not a value for: {setting.help}") from None
 
 
+def names(setting: str, known: Iterable[str]) -> list[str]:
+    """The comma-separated names that a setting holds.
+
+    Raises:
+        ValueError: for a name that is not among ``known``.
+
+    >>> with override(dump="graph, asm"):
+    ...     names("dump", ["graph", "kernels", "asm"])
+    ['graph', 'asm']
+    """
+    found = [name.strip() for name in get(setting).split(",") if name.strip()]
+    for name in found:
+        if name not in known:
+            raise ValueError(f"setting {setting}: no {name!r}; there are {', '.join(known)}")
+    return found
+
+
 def put(name: str, value: Any) -> None:
-    """Set a setting for the whole process."""
+    """Set a setting for the whole process.
+
+    Raises:
+        KeyError: if there is no such setting.
+
+    >>> put("verify", True)
+    >>> get("verify")
+    True
+    >>> put("verify", False)
+    """
     if name not in SETTINGS:
         raise KeyError(f"no setting {name!r}; there are {', '.join(SETTINGS)}")
     _global[name] = value
@@ -88,6 +124,9 @@ def put(name: str, value: Any) -> None:
 @contextmanager
 def override(**values: Any) -> Iterator[None]:
     """Set settings inside a ``with`` block, on this thread.
+
+    Raises:
+        KeyError: if there is no such setting.
 
     >>> with override(verify=True):
     ...     get("verify")

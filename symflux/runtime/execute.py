@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, Node as TupleNode, build_entry
 from ..ir.graph import Graph
 from ..ir.types import ArrayType, numpy_dtype
+from .lowered import report
 from .stages import Stages, make_stages
 
-__all__ = ["execute", "flat_entry", "plain"]
+__all__ = ["execute", "flat_entry", "native_entry", "plain"]
 
 #: How many graphs that ran through :func:`execute` are kept compiled.
 CAPACITY = 512
@@ -58,7 +60,15 @@ def flat_entry(stages: Stages) -> Entry:
         if i not in stages.donate
     ]
     spec = CallSpec(graph.name, tuple(params), TupleNode("tuple", tuple(results)), _refuse)
-    return build_entry(stages.program, spec)
+    return native_entry(stages, spec)
+
+
+def native_entry(stages: Stages, spec: CallSpec) -> Entry:
+    """Machine code for a program behind the entry that ``spec`` describes."""
+    start = time.perf_counter()
+    entry = build_entry(stages.program, spec)
+    stages.seconds["LLVM"] = time.perf_counter() - start
+    return entry
 
 
 def _refuse(*arguments: Any, **keywords: Any) -> Any:
@@ -77,7 +87,9 @@ def execute(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
         if entry is not None:
             _cache.move_to_end(key)
     if entry is None:
-        entry = flat_entry(make_stages(graph))
+        stages = make_stages(graph)
+        entry = flat_entry(stages)
+        report(stages, entry)
         with _lock:
             _cache[key] = entry
             while len(_cache) > CAPACITY:

@@ -12,13 +12,13 @@ import numpy as np
 
 from .. import tree
 from ..codegen.cost import ProgramCost
-from ..codegen.llvm.pycall import CallSpec, Entry, build_entry
+from ..codegen.llvm.pycall import CallSpec, Entry
 from ..ir.graph import Graph
 from ..ir.types import ArrayType
 from ..trace.param import Param
 from ..trace.trace import Traced, leaf_type, mark_static, trace
-from .execute import flat_entry, plain
-from .lowered import Lowered, Text
+from .execute import flat_entry, native_entry, plain
+from .lowered import Lowered, Text, report
 from .signature import direct_spec
 from .stages import Stages, make_stages
 
@@ -110,9 +110,10 @@ class Specialization:
         spec: CallSpec | None = direct_spec(self.traced, self.stages, call.leaves, captured, fallback)
         self.direct = spec is not None
         self.entry: Entry = (
-            build_entry(self.stages.program, spec) if spec is not None else flat_entry(self.stages)
+            native_entry(self.stages, spec) if spec is not None else flat_entry(self.stages)
         )
         self._flat: Entry | None = None if self.direct else self.entry
+        report(self.stages, self.entry)
 
     def call(self, call: Call) -> Any:
         """The result for arguments of this signature, whatever their layout."""

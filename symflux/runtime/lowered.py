@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from .. import config
 from ..codegen.cost import ProgramCost, program_cost
 from ..codegen.llvm.pycall import Entry
 from ..codegen.text import print_program
@@ -12,7 +15,7 @@ from ..ir.graph import Graph
 from ..ir.text import print_graph
 from .stages import Stages
 
-__all__ = ["Lowered", "Text"]
+__all__ = ["LEVELS", "Lowered", "Text", "report"]
 
 
 class Text(str):
@@ -93,3 +96,29 @@ class Lowered:
 
     def __repr__(self) -> str:
         return f"<Lowered {self.graph.name}: {len(self.stages.program.kernels)} kernels>"
+
+
+#: What can be shown of a function, in the order in which it comes about.
+LEVELS: dict[str, Callable[[Lowered], str]] = {
+    "graph": lambda low: str(low.graph),
+    "optimized": lambda low: str(low.optimized),
+    "origins": lambda low: low.origins(),
+    "kernels": lambda low: low.kernels,
+    "llvm": lambda low: low.llvm_ir,
+    "llvm_optimized": lambda low: low.llvm_optimized,
+    "asm": lambda low: low.asm,
+    "cost": lambda low: str(low.cost),
+    "latex": lambda low: low.latex(),
+    "sympy": lambda low: str(low.to_sympy()),
+}
+
+
+def report(stages: Stages, entry: Entry) -> None:
+    """Print to standard error what the settings ``dump`` and ``timing`` ask for."""
+    name = stages.graph.name
+    for level in config.names("dump", LEVELS):
+        print(f"== {name}: {level}", file=sys.stderr)
+        print(LEVELS[level](Lowered(stages, entry)).rstrip("\n"), file=sys.stderr)
+    if config.get("timing"):
+        steps = ", ".join(f"{step} {s * 1e3:.2f} ms" for step, s in stages.seconds.items())
+        print(f"== {name}: {steps}", file=sys.stderr)
