@@ -176,6 +176,12 @@ def _donations(traced: Traced, options: Options) -> dict[int, int]:
     return pairs
 
 
+class _Trying(threading.local):
+    """Whether this thread is trying a native entry after the slow path chose it."""
+
+    active = False
+
+
 class _State:
     """What a compiled function owns. The native entry refers back to it weakly, so that dropping the
     function frees everything at once."""
@@ -187,6 +193,7 @@ class _State:
         self.made: dict[Any, Specialization] = {}
         self.last: Specialization | None = None
         self.lock = threading.RLock()
+        self.trying = _Trying()
 
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
         """The specialization for these arguments, compiled where it is new."""
@@ -211,6 +218,12 @@ class _State:
         owner = self.owner()
         if owner is not None and found.direct:
             owner.__call__ = found.entry.call  # type: ignore[method-assign]
+            if not kwargs and not self.trying.active:
+                self.trying.active = True  # what the entry refuses comes back here, and goes on below
+                try:
+                    return found.entry.call(*args)
+                finally:
+                    self.trying.active = False
         return found.call(call)
 
 
