@@ -280,8 +280,8 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
         return functions.forward_mode(fn, primals, tangents)
 
     if is_tracing():
-        return traced(tuple(primals), tuple(tangents))  # type: ignore[no-any-return]
-    return run_now(traced, (tuple(primals), tuple(tangents)), {})  # type: ignore[no-any-return]
+        return traced(tuple(primals), tuple(tangents))
+    return run_now(traced, (tuple(primals), tuple(tangents)), {})
 
 
 def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -304,7 +304,7 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         """The cotangents of the primals, one entry each."""
-        return compiled(tuple(primals), cotangent)  # type: ignore[no-any-return]
+        return compiled(tuple(primals), cotangent)
 
     return value, pullback
 
@@ -443,7 +443,7 @@ def scan(
     >>> float(total), running
     (6.0, array([1., 3., 6.]))
     """
-    return _now_or_traced(  # type: ignore[no-any-return]
+    return _now_or_traced(
         lambda c, x: control_flow.scan(body, c, x, length, reverse), init, xs
     )
 

@@ -69,7 +69,7 @@ class Graph:
 
     def latex(self) -> str:
         """The outputs as LaTeX, by way of :meth:`to_sympy`."""
-        return _interop("sympy").latex(self)  # type: ignore[no-any-return]
+        return _interop("sympy").latex(self)
 
 
 def _interop(name: str) -> Any:

@@ -38,12 +38,12 @@ class Node:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.type.shape  # type: ignore[no-any-return]
+        return self.type.shape
 
     @property
     def dtype(self) -> str:
         """The short dtype name."""
-        return self.type.dtype  # type: ignore[no-any-return]
+        return self.type.dtype
 
     @property
     def attributes(self) -> dict[str, Any]:

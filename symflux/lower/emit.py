@@ -366,7 +366,7 @@ class BlockEmitter(RegionEmitter):
             low = self.b.let("maximum", wide, Const(0, "i64"))
             near = self.b.let("minimum", low, Const(extent - 1, "i64"))
             found = self.memo[-1][key] = Affine.of(Dynamic(near, 0, extent - 1))
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _clamp(self, guard: Guard) -> Affine:
         return self._guard(guard)[1]
@@ -444,7 +444,7 @@ def _fold_dtypes(nest: Nest) -> tuple[str, ...]:
     dtype = nest.source[0].dtype
     if fold.combine is not None:
         return ("f32" if dtype == "f16" else nest.root.dtype,)
-    return tuple(fold.dtypes(dtype)) if getattr(fold, "dtypes", None) else (dtype, nest.root.dtype)
+    return tuple(fold.dtypes(dtype)) if fold.dtypes is not None else (dtype, nest.root.dtype)
 
 
 def _coefficient(value: Affine, axis: Axis) -> int:

@@ -38,7 +38,7 @@ class RegionEmitter:
         """Where result ``index`` of a region lies."""
         key = item(node, index)
         storage = self.plan.storage.get(key) or self.plan.extra[node, index]
-        return storage.view  # type: ignore[no-any-return]
+        return storage.view
 
     def _bind_scalar(self, node: Node, index: int, value: Any) -> None:
         """A scalar result: at hand from here on, and stored where memory is wanted."""
@@ -46,7 +46,8 @@ class RegionEmitter:
         self.memo[-1][key.id, ()] = value
         storage = self.plan.storage.get(key)
         if storage is not None:
-            self.b.store(*self.place(storage.view, ()), value)  # type: ignore[attr-defined]
+            buffer, index = self.place(storage.view, ())  # type: ignore[attr-defined]
+            self.b.store(buffer, index, value)
 
     def _copy(self, target: View, source: Any, shape: tuple[int, ...]) -> None:
         """Copy an array between two places of the same contiguous shape."""

@@ -132,7 +132,7 @@ def pack(results: Sequence[Node]) -> Node:
     return PACK(*results)
 
 
-PACK = Op(
+PACK: Op = Op(
     "pack", Kind.OPAQUE, lambda *types: TupleType(types),
     Rules(
         lambda engine, out, tangents, *xs: list(tangents),

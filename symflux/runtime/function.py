@@ -217,7 +217,7 @@ class _State:
         found, call = self.find(args, kwargs)
         owner = self.owner()
         if owner is not None and found.direct:
-            owner.__call__ = found.entry.call  # type: ignore[method-assign]
+            owner.__call__ = found.entry.call
             if not kwargs and not self.trying.active:
                 self.trying.active = True  # what the entry refuses comes back here, and goes on below
                 try:
@@ -253,7 +253,7 @@ class CompiledFunction:
 
     def __init__(self, fn: Callable[..., Any], options: Options) -> None:
         self._state = _State(fn, options, self)
-        self.__call__ = _fallback(weakref.ref(self._state))  # type: ignore[method-assign]
+        self.__call__ = _fallback(weakref.ref(self._state))
 
     @property
     def __wrapped__(self) -> Callable[..., Any]:
