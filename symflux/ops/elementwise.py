@@ -347,7 +347,7 @@ softplus = pointwise(
 )
 relu = pointwise(
     "relu",
-    partials=lambda out, x: (_either(gt(x, constant(0, x.dtype)), 1, 0, x.dtype),),
+    partials=lambda out, x: (_either(gt(out, constant(0, x.dtype)), 1, 0, x.dtype),),
     oracle=lambda x: np.maximum(x, x.dtype.type(0)),
     lower=lambda b, x: b.let("maximum", x, 0.0),
     doc="max(x, 0).",
