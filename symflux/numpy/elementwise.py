@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,10 +36,20 @@ def no_keywords(function: str, **given: Any) -> None:
     for keyword, value in given.items():
         if value is None or value is np._NoValue:
             continue
+        place = user_frame()
+        if keyword == "out" and re.search(r"[^=!<>]=(?!=)", place.source if place else "") and (
+            f"{function}(" not in (place.source if place else "")
+        ):  # fmt: skip
+            raise UnsupportedOperation(
+                "a plain array cannot take traced values in place",
+                place=place,
+                wrong="W += x                # W is a plain array",
+                right="W = W + x\nW = sf.param(W); W += x",
+            )
         wrong, right = cures.get(keyword, ("", f"np.{function} without {keyword}="))
         raise UnsupportedOperation(
             f"np.{function}: {keyword}= cannot be recorded",
-            place=user_frame(),
+            place=place,
             why="a plain array cannot be filled with traced values" if keyword == "out" else "",
             wrong=wrong,
             right=right,

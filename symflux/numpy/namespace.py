@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +49,8 @@ def public(name: str) -> Callable[..., Any]:
             return record(*args, **kwargs)
         return plain(*args, **kwargs)
 
-    functools.update_wrapper(call, plain, assigned=("__doc__",), updated=())
+    summary = (record.__doc__ or "elementwise.").split("\n\n")[0]
+    call.__doc__ = f"``numpy.{name}`` for traced and plain arrays: {summary}"
     call.__name__ = call.__qualname__ = name
     call.__module__ = "symflux.numpy"
     return call

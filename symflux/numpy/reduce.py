@@ -437,3 +437,14 @@ def vector_norm(x: Any, /, *, axis: Any = None, ord: Any = 2, keepdims: bool = F
         found = norm(a.ravel(), ord, 0)
         return found.reshape((1,) * a.ndim) if keepdims else found
     return norm(a, ord, axis, keepdims)
+
+
+def _enter_accumulate(ufunc: Any, implementation: Any) -> None:
+    def call(a: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Array:
+        return implementation(a, axis, dtype, out)
+
+    TABLE[ufunc, "accumulate"] = call
+
+
+_enter_accumulate(np.add, cumsum)
+_enter_accumulate(np.multiply, cumprod)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import BranchOnTracedValue, ConversionError, MissingAttribute
+from ..errors import BranchOnTracedValue, ConversionError, MissingAttribute, SymFluxError
 from ..ir.node import INPUT
 from ..ir.op import Rules
 from ..ir.origin import user_frame
@@ -15,6 +16,24 @@ from ..ir.walk import topological
 from .handle import Handle
 
 __all__ = ["array", "contains", "formatted", "index", "missing", "number", "truth"]
+
+
+class _Refusals(threading.local):
+    """The last conversion that was refused: NumPy replaces some errors by its own, less helpful ones."""
+
+    def __init__(self) -> None:
+        self.last: SymFluxError | None = None
+
+    def forget(self) -> None:
+        self.last = None
+
+
+refusals = _Refusals()
+
+
+def _refuse(error: SymFluxError) -> SymFluxError:
+    refusals.last = error
+    return error
 
 
 def _known(x: Handle) -> np.ndarray[Any, Any] | None:
@@ -27,7 +46,7 @@ def _known(x: Handle) -> np.ndarray[Any, Any] | None:
         for node in nodes:
             inputs = [values[i.id] for i in node.inputs]
             values[node.id] = np.asarray(node.op.oracle(*inputs, **node.attributes))
-    return values[x.node.id]  # type: ignore[no-any-return]
+    return values[x.node.id]
 
 
 #: what stands in the user's line -> the cure; the first that is found decides
@@ -35,10 +54,10 @@ _BRANCHES: tuple[tuple[str, str, str], ...] = (
     (r"\bwhile\b", "while x > tolerance: x = step(x)",
      "x = sf.while_loop(lambda x: x > tolerance, step, x)"),
     (r"\bassert\b", "assert x > 0", "assert on the result, outside of the traced function"),
-    (r"[\w\])]\s*[<>]=?[^<>=]+[<>]=?", "a < x < b", "(a < x) & (x < b)"),
     (r"\band\b", "a > 0 and b > 0", "(a > 0) & (b > 0)"),
     (r"\bor\b", "a > 0 or b > 0", "(a > 0) | (b > 0)"),
-    (r"\bnot\b", "not a", "~a"),
+    (r"\bnot\b", "not a", "np.logical_not(a)"),
+    (r"[\w\])]\s*[<>]=?[^<>=]+[<>]=?", "a < x < b", "(a < x) & (x < b)"),
     (r"\bmax\(", "max(a, b)", "np.maximum(a, b)\nnp.max(x)            # of all elements"),
     (r"\bmin\(", "min(a, b)", "np.minimum(a, b)\nnp.min(x)            # of all elements"),
     (r"\bsorted\(|\.sort\(", "sorted(x)", "np.sort(x), outside of the traced function"),
@@ -51,6 +70,11 @@ _IF = (
     "y = np.where(x > 0, a, b)                      # element by element\n"
     "y = sf.cond(x > 0, lambda: a, lambda: b)       # runs only one side",
 )
+
+
+#: an assignment to elements, and what makes it possible
+_FILLS = r"\]\s*[-+*/]?=[^=]"
+_FILL = ("out = np.zeros(3)\nout[0] = x", "out = symflux.numpy.zeros(3)\nout[0] = x")
 
 
 def truth(x: Handle) -> bool:
@@ -102,6 +126,8 @@ def number(x: Handle, kind: str) -> Any:
             wrong, right = f"math.{found[1]}(x)", f"np.{name}(x)"
         else:
             wrong, right = "float(x)", "x                    # a traced number is used as it is"
+        if re.search(_FILLS, source):
+            wrong, right = _FILL
     elif kind == "int":
         wrong = "int(x)"
         right = "np.floor(x)\nx.astype(np.int64)"
@@ -110,13 +136,15 @@ def number(x: Handle, kind: str) -> Any:
     else:
         wrong, right = f"x.{kind}()", "x, and convert the result outside of the traced function"
     what = {"item": "x.item()", "tolist": "x.tolist()"}.get(kind, f"{kind}(x)")
-    raise ConversionError(
-        f"cannot convert a traced value ({x.type}) to a Python number: {what}",
-        place=place,
-        why="its value is known only when the compiled function runs; if the argument is a setting, "
-        "name it in static_argnames",
-        wrong=wrong,
-        right=right,
+    raise _refuse(
+        ConversionError(
+            f"cannot convert a traced value ({x.type}) to a Python number: {what}",
+            place=place,
+            why="its value is known only when the compiled function runs; if the argument is a setting, "
+            "name it in static_argnames",
+            wrong=wrong,
+            right=right,
+        )
     )
 
 
@@ -133,12 +161,14 @@ def index(x: Handle) -> int:
     else:
         wrong = "items[i]             # a Python list\nnp.zeros(n)"
         right = "np.stack(items)[i]\nsf.compile(f, static_argnames='n')"
-    raise ConversionError(
-        f"a traced value ({x.type}) cannot be a Python index, count or size",
-        place=place,
-        why="its value is known only when the compiled function runs",
-        wrong=wrong,
-        right=right,
+    raise _refuse(
+        ConversionError(
+            f"a traced value ({x.type}) cannot be a Python index, count or size",
+            place=place,
+            why="its value is known only when the compiled function runs",
+            wrong=wrong,
+            right=right,
+        )
     )
 
 
@@ -152,18 +182,19 @@ def array(x: Handle, dtype: Any) -> np.ndarray[Any, Any]:
     if re.search(r"\b(np|numpy)\.array\(", source):
         wrong = "np.array([x, y])"
         right = "np.stack([x, y])\nsymflux.numpy.array([x, y])"
-    elif re.search(r"\]\s*[-+*/]?=[^=]", source):
-        wrong = "out = np.zeros(3)\nout[0] = x"
-        right = "out = symflux.numpy.zeros(3)\nout[0] = x"
+    elif re.search(_FILLS, source):
+        wrong, right = _FILL
     else:
         wrong = "np.asarray(x)"
         right = "x                    # NumPy's functions take it as it is"
-    raise ConversionError(
-        f"cannot convert a traced value ({x.type}) to a plain NumPy array",
-        place=place,
-        why="its elements are known only when the compiled function runs",
-        wrong=wrong,
-        right=right,
+    raise _refuse(
+        ConversionError(
+            f"cannot convert a traced value ({x.type}) to a plain NumPy array",
+            place=place,
+            why="its elements are known only when the compiled function runs",
+            wrong=wrong,
+            right=right,
+        )
     )
 
 
@@ -174,11 +205,13 @@ def formatted(x: Handle, spec: str) -> str:
     value = _known(x)
     if value is not None and value.ndim == 0:
         return format(value.item(), spec)
-    raise ConversionError(
-        f"a traced value ({x.type}) has no digits to format as {spec!r}",
-        place=user_frame(),
-        wrong='print(f"{x:.3f}")',
-        right='print(f"{x}")           # shows its type\nprint the result outside of the traced function',
+    raise _refuse(
+        ConversionError(
+            f"a traced value ({x.type}) has no digits to format as {spec!r}",
+            place=user_frame(),
+            wrong='print(f"{x:.3f}")',
+            right='print(f"{x}")           # shows its type\nprint the result outside of the traced function',
+        )
     )
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -27,27 +26,37 @@ PLAIN: dict[str, Callable[..., Any]] = {}
 #: the module that ``Array.__array_namespace__`` returns; ``symflux.numpy`` enters itself
 NAMESPACE: list[Any] = [None]
 
-#: what to write instead of functions whose result cannot be a graph
+_SHAPE = "the shape of the result would depend on the values"
+_PLAIN = "a plain array cannot be filled with traced values"
+_MEMORY = "a traced value has no elements in memory yet"
+_OUTSIDE = "f(x, y)              # y computed by {} outside of the traced function"
+
+#: name -> (what to write instead, why the function itself cannot be recorded)
 _INSTEAD = {
-    "nonzero": ("np.where(mask, x, 0)", "the shape of the result would depend on the values"),
-    "argwhere": ("np.where(mask, x, 0)", "the shape of the result would depend on the values"),
-    "flatnonzero": ("np.where(mask, x, 0)", "the shape of the result would depend on the values"),
-    "unique": ("np.unique outside", "the shape of the result would depend on the values"),
-    "compress": ("np.where(mask, x, 0)", "the shape of the result would depend on the values"),
-    "extract": ("np.where(mask, x, 0)", "the shape of the result would depend on the values"),
-    "copyto": ("a[...] = b", "a plain array cannot be filled with traced values"),
-    "put": ("a[i] = b", "a plain array cannot be filled with traced values"),
-    "place": ("a = np.where(mask, b, a)", "a plain array cannot be filled with traced values"),
-    "putmask": ("a = np.where(mask, b, a)", "a plain array cannot be filled with traced values"),
-    "array_str": ("print the result outside", "a traced value has no digits yet"),
-    "array_repr": ("print the result outside", "a traced value has no digits yet"),
-    "array2string": ("print the result outside", "a traced value has no digits yet"),
-    "save": ("save the result outside", "a traced value has no bytes yet"),
-    "savetxt": ("save the result outside", "a traced value has no bytes yet"),
-    "may_share_memory": ("compare outside", "a traced value has no memory yet"),
-    "shares_memory": ("compare outside", "a traced value has no memory yet"),
-    "array_equal": ("np.all(a == b)", "a traced value has no truth yet"),
-}
+    **dict.fromkeys(
+        ("nonzero", "argwhere", "flatnonzero", "compress", "extract"),
+        ("np.where(mask, x, 0)", _SHAPE),
+    ),
+    **dict.fromkeys(("unique", "union1d", "intersect1d", "setdiff1d", "delete"), (_OUTSIDE, _SHAPE)),
+    **dict.fromkeys(("copyto", "put"), ("a[i] = b            # a made by symflux.numpy", _PLAIN)),
+    **dict.fromkeys(("place", "putmask"), ("a = np.where(mask, b, a)", _PLAIN)),
+    **dict.fromkeys(
+        ("array_str", "array_repr", "array2string", "save", "savez", "savetxt", "may_share_memory",
+         "shares_memory"),
+        ("the same with the result, outside of the traced function", _MEMORY),
+    ),
+    "sort": (_OUTSIDE, ""),
+    "argsort": (_OUTSIDE, ""),
+    "array_equal": ("np.all(a == b)", ""),
+    "allclose": ("np.all(np.isclose(a, b))", ""),
+    "nanmax": ("np.max(np.where(np.isnan(x), -np.inf, x))", ""),
+    "nanmin": ("np.min(np.where(np.isnan(x), np.inf, x))", ""),
+    "nanmean": ("np.nansum(x) / np.sum(~np.isnan(x))", ""),
+    "cbrt": ("np.sign(x) * np.abs(x) ** (1 / 3)", ""),
+    "gradient": ("np.diff(x) / dx", ""),
+    "polyval": ("sum(c * x**i for i, c in enumerate(reversed(p)))", ""),
+    "convolve": ("np.stack([x[i : i + n] for i in range(k)]).T @ kernel[::-1]", ""),
+}  # fmt: skip
 
 
 def implements(
@@ -89,20 +98,19 @@ def function_name(function: Any) -> str:
 
 
 def unsupported(function: Any, why: str = "", right: str = "") -> UnsupportedOperation:
-    """The error for a function that graphs do not record, with the nearest one that they do."""
+    """The error for a function that graphs do not record, with one that they do in its place."""
     name = getattr(function, "__name__", str(function))
     if not right:
         right, reason = _INSTEAD.get(name, ("", ""))
         why = why or reason
     if not right:
-        near = difflib.get_close_matches(name, BY_NAME, n=2, cutoff=0.6)
-        names = " or ".join(f"symflux.numpy.{n}" for n in near)
-        right = f"{names} (the nearest names that are recorded)" if near else (
-            "the same with functions that are listed in symflux.numpy"
-        )  # fmt: skip
+        parts = [n for n in BY_NAME if len(n) > 2 and (n in name or name in n)]
+        near = max(parts, key=len, default="")
+        right = f"np.{near}, which is recorded" if near else _OUTSIDE
+    right = right.replace("{}", function_name(function))
     return UnsupportedOperation(
         f"{function_name(function)} cannot be recorded",
         place=user_frame(),
-        why=why or "it has no meaning in a graph of symflux so far",
+        why=why or "symflux has no operation for it so far",
         right=right,
     )

@@ -17,7 +17,15 @@ from ..ir.types import broadcast_shapes, is_integer
 from .promote import build, cast, literal
 from .views import View, fill_place, read_slice, reshape, transpose, write_slice
 
-__all__ = ["Captured", "PickView", "Selection", "block_of", "parse", "read_advanced", "write_advanced"]
+__all__ = [
+    "Captured",
+    "PickView",
+    "Selection",
+    "block_of",
+    "parse",
+    "read_advanced",
+    "write_advanced",
+]
 
 
 class Captured(NamedTuple):
@@ -222,7 +230,7 @@ def _picks(item: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:
     if array.dtype.kind not in "iu":
         raise IndexOutOfRange(
             f"an index must be an integer, a slice, None, an ellipsis or an array of integers or "
-            f"bools, not {type(item).__name__} of {array.dtype}",
+            f"bools, not {item}" + (f" of {array.dtype}" if array.ndim else ""),
             place=user_frame(),
         )
     array = _in_bounds(array, axis, shape).astype(np.int64)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError, UnsupportedOperation
+from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedOperation
 from ..ir.node import Node, constant_value
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType
@@ -20,7 +20,7 @@ __all__ = [
     "as_node", "as_pick", "full_shape", "is_operand", "mask_of", "operand",
 ]  # fmt: skip
 
-_NUMBERS = (bool, int, float, np.generic, np.ndarray, list, tuple)
+_NUMBERS = (bool, int, float, complex, np.generic, np.ndarray, list, tuple)
 
 
 def is_operand(value: Any) -> bool:
@@ -55,7 +55,13 @@ def operand(value: Any) -> tuple[str, Any]:
         return operand(_from_sequence(value))
     if isinstance(value, int | float):  # IntEnum and the like
         return operand(int(value) if isinstance(value, int) else float(value))
-    if isinstance(value, complex | str | bytes) or not hasattr(value, "__array__"):
+    if isinstance(value, complex):
+        raise DTypeError(
+            f"complex numbers are not supported: {value}",
+            place=user_frame(),
+            right="the real and the imaginary part as two arrays",
+        )
+    if isinstance(value, str | bytes) or not hasattr(value, "__array__"):
         raise ArgumentError(
             f"expected an array or a number, not {value!r:.60} ({cls.__name__})",
             place=user_frame(),

@@ -149,7 +149,8 @@ def _operator(name: str) -> Any:
     def apply(self: Param, *others: Any) -> Any:
         now = self._symflux_value()
         if name == "__round__":
-            return round(now, *others)
+            # A NumPy number rounds as Python's do; an array of no axes does not.
+            return round(now[()] if isinstance(now, np.ndarray) else now, *others)
         return getattr(now, name)(*_plain(others))
 
     return apply

@@ -51,7 +51,7 @@ def resolve(ufunc: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
             f"np.{ufunc.__name__} is not defined for {names}",
             place=user_frame(),
             why=str(error).split("\n")[0][:200],
-            right="x.astype(float)" if "f64" not in names else "",
+            right="x.astype(int)" if set(keys) & {"bool", BOOL, "f16", "f32", "f64"} else "",
         ) from None
     _resolved[ufunc, keys] = found
     return found

@@ -85,7 +85,12 @@ def short_dtype(dtype: Any) -> str:
     try:
         return dtype_of(dtype)
     except TypeError as error:
-        raise DTypeError(str(error), place=user_frame()) from None
+        complex_ = np.dtype(dtype).kind == "c"
+        raise DTypeError(
+            str(error),
+            place=user_frame(),
+            right="the real and the imaginary part as two arrays" if complex_ else "",
+        ) from None
 
 
 def capture(array: np.ndarray[Any, Any], name: str = "") -> Node:

@@ -15,10 +15,11 @@ from .. import tree
 from ..errors import ArgumentError, LeakedValue, SymFluxError
 from ..ir.graph import Graph
 from ..ir.node import CONSTANT, INPUT, Node, symbol
-from ..ir.origin import user_frame
+from ..ir.origin import Origin, user_frame
 from ..ir.types import ArrayType
 from ..ir.walk import dependents, substitute, topological
 from .array import Array, operand
+from .concrete import refusals
 from .param import Param, _rebind, updated
 from .promote import BOOL, FLOAT, INT, STORED, literal
 from .scope import Scope, is_tracing, pushed, short_dtype
@@ -355,16 +356,27 @@ def _unwrapped(values: Iterable[Any]) -> list[Any]:
 
 
 def _call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Call ``fn``; where NumPy wrapped one of our errors in its own, raise ours."""
+    """Call ``fn``; where NumPy put an error of its own in place of one of ours, raise ours."""
+    refusals.forget()
     try:
         return fn(*args, **kwargs)
     except SymFluxError:
         raise
     except (TypeError, ValueError, SystemError) as error:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, SymFluxError):
-            raise cause from None
+        ours = error.__cause__ or error.__context__
+        if not isinstance(ours, SymFluxError) and "Array(" in str(error):
+            ours = refusals.last
+        if isinstance(ours, SymFluxError):
+            raise ours from None
         raise
+
+
+def _definition(fn: Callable[..., Any]) -> Origin | None:
+    """Where ``fn`` is written, for what is wrong with the function as a whole."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    if code is None:
+        return user_frame()
+    return Origin(code.co_filename, code.co_firstlineno, code.co_name)
 
 
 def _output_nodes(
@@ -380,7 +392,7 @@ def _output_nodes(
             raise ArgumentError(
                 f"`{path}` of {_name_of(fn)} is neither an array nor a number: "
                 f"{leaf!r:.60} ({type(leaf).__name__})",
-                place=user_frame(),
+                place=_definition(fn),
                 right="return arrays and numbers only, in tuples, lists, dicts or dataclasses",
             ) from None
         nodes.append(value if type(value) is Node else literal(value, STORED.get(key, key)))
@@ -394,7 +406,9 @@ def _check_leaks(graph: Graph, inputs: Sequence[Node]) -> None:
     foreign = next((n for n in graph.nodes if n.op is INPUT and n.id not in known), None)
     if foreign is None:
         return
-    user = next((n for n in graph.nodes if foreign in n.inputs), None)
+    theirs = dependents(graph.nodes, [foreign])
+    ours = dependents(graph.nodes, graph.inputs) & theirs
+    user = next((n for n in graph.nodes if n.id in (ours or theirs) and n is not foreign), None)
     raise LeakedValue(
         f"{graph.name} uses `{foreign['name']}` ({foreign.type}), a value of another traced function "
         "or of a region's body",

@@ -233,6 +233,8 @@ def test_ufunc_outer_and_reduce_agree():
     assert_agrees(lambda x: np.maximum.reduce(x, axis=1, keepdims=True), x)
     assert_agrees(lambda x: np.multiply.reduce(x, axis=None), x)
     assert_agrees(lambda x: np.logical_or.reduce(x > 0), x)
+    assert_agrees(lambda x: np.add.accumulate(x), x)
+    assert_agrees(lambda x: np.multiply.accumulate(x, axis=1), x)
 
 
 def test_functions_that_numpy_lacks():

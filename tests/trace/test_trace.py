@@ -368,9 +368,7 @@ def test_dataclasses_with_strings_and_functions_are_arguments():
 
 @pytest.mark.parametrize("value", ["up", object(), np.sin, 1j, {1, 2}], ids=str)
 def test_other_objects_are_refused(value):
-    with pytest.raises(
-        ArgumentError, match="`mode` of f is neither an array nor a number"
-    ):
+    with pytest.raises(ArgumentError, match="`mode` of f is neither an array nor a number"):
 
         def f(x, mode):
             return x

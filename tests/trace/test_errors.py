@@ -1,0 +1,404 @@
+"""Every message that a user can meet while tracing, in full: the golden text is ``errors.txt``.
+
+Each case is a function that a user might write; ``pytest --update-golden`` rewrites the file.
+"""
+
+import dataclasses
+import inspect
+import math
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import symflux.numpy as snp
+from symflux import errors
+from symflux.errors import SymFluxError
+from symflux.trace.param import param, update
+from symflux.trace.trace import trace
+
+GOLDEN = Path(__file__).with_name("errors.txt")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "errors.md"
+X = np.arange(3.0)
+M = np.ones((2, 3))
+W = np.zeros(3)
+kept = []
+
+
+# fmt: off
+def branch_if(x):
+    if x[0] > 0:
+        return x
+    return -x
+
+
+def branch_ternary(x):
+    return 1.0 if np.sum(x) > 3 else 0.0
+
+
+def branch_while(x):
+    while np.sum(x) > 1:
+        x = x / 2
+    return x
+
+
+def branch_and(x):
+    return x[0] > 0 and x[1] > 0
+
+
+def branch_not(x):
+    return not x[0]
+
+
+def branch_chain(x):
+    return np.where(0 < x < 1, x, 0)
+
+
+def branch_max(x):
+    return max(x[0], 0.0)
+
+
+def branch_builtin_all(x):
+    return all(x > 0)
+
+
+def branch_sorted(x):
+    return sorted(x)
+
+
+def branch_assert(x):
+    assert np.all(x > 0)
+    return x
+
+
+def branch_in(x):
+    return 3.0 in x
+
+
+def convert_float(x):
+    return float(x[0])
+
+
+def convert_math(x):
+    return math.atan2(x[0], 1.0)
+
+
+def convert_int(x):
+    return int(x[0]) + 1
+
+
+def convert_item(x):
+    return x.item()
+
+
+def convert_tolist(x):
+    return x.tolist()
+
+
+def convert_range(x, n=4):
+    return sum(x[0] for _ in range(n))
+
+
+def convert_list_index(x, n=1):
+    return [1.0, 2.0][n] * x
+
+
+def convert_zeros(x, n=4):
+    return np.zeros(n) + x
+
+
+def convert_np_array(x):
+    return np.array([x[0], x[1]])
+
+
+def convert_fill(x):
+    out = np.zeros(2)
+    out[0] = x[0]
+    return out
+
+
+def convert_fill_slice(x):
+    out = np.zeros(3)
+    out[:] = x
+    return out
+
+
+def convert_format(x):
+    return f"{x[0]:.3f}"
+
+
+def convert_slice(x, i=1):
+    return x[i:i + 2]
+
+
+def unsupported_function(x):
+    return np.linalg.inv(x[None] * x[:, None])
+
+
+def unsupported_unique(x):
+    return np.unique(x)
+
+
+def unsupported_nearest(x):
+    return np.nanmax(x)
+
+
+def unsupported_ufunc(x):
+    return np.spacing(x)
+
+
+def unsupported_out(x):
+    return np.sin(x, out=W)
+
+
+def unsupported_in_place_on_plain(x):
+    global W
+    W += x
+    return W
+
+
+def unsupported_where(x):
+    return np.exp(x, where=x > 0)
+
+
+def unsupported_reduce_where(x):
+    return np.median(x)
+
+
+def unsupported_accumulate(x):
+    return np.maximum.accumulate(x)
+
+
+def unsupported_at(x):
+    np.add.at(x, [0, 1], 1.0)
+
+
+def unsupported_where_alone(x):
+    return np.where(x > 0)
+
+
+def unsupported_mask(x):
+    return x[x > 0]
+
+
+def unsupported_attribute(x):
+    return x.tobytes()
+
+
+def unsupported_sort_method(x):
+    return x.sort()
+
+
+def unsupported_order(x):
+    return x.reshape(3, 1, order="F")
+
+
+def shape_broadcast(x):
+    return x + np.ones(4)
+
+
+def shape_matmul(x):
+    return np.ones((2, 2)) @ x
+
+
+def shape_reshape(x):
+    return x.reshape(2, 2)
+
+
+def shape_axis(x):
+    return np.sum(x, axis=1)
+
+
+def shape_concatenate(x):
+    return np.concatenate([x, x[None]], axis=0)
+
+
+def shape_assign(x):
+    x[:2] = np.ones(3)
+    return x
+
+
+def shape_in_place(x):
+    x += np.ones((2, 3))
+    return x
+
+
+def index_range(x):
+    return x[3]
+
+
+def index_many(x):
+    return x[0, 0]
+
+
+def index_float(x):
+    return x[1.5]
+
+
+def dtype_subtract_bools(x):
+    return (x > 0) - (x > 1)
+
+
+def dtype_shift(x):
+    return x << 1
+
+
+def dtype_in_place(x):
+    y = x.astype(np.int64)
+    y += 0.5
+    return y
+
+
+def dtype_complex_array(x):
+    return x * np.array([1j, 2j, 3j])
+
+
+def dtype_complex_number(x):
+    return x * 1j
+
+
+def range_integer(x):
+    return x.astype(np.int8) + 1000
+
+
+def range_negative_power(x):
+    return x.astype(np.int64) ** -1
+
+
+def leak_keep(x):
+    kept.append(x * 2)
+    return x
+
+
+def leak_use(x):
+    trace(leak_keep, (X,))
+    return x + kept[-1]
+
+
+def argument_result(x):
+    return {"value": x, "name": "up"}
+
+
+def argument_operand(x):
+    return np.add(x, {1, 2})
+
+
+def param_shape(x):
+    update(param(W), np.ones((2, 3)))
+
+
+def param_plain(x):
+    update(W, x)
+
+
+def param_loses_precision(x):
+    update(param(np.arange(3)), x)
+# fmt: on
+
+CASES = {
+    name: function
+    for name, function in list(globals().items())
+    if inspect.isfunction(function) and function.__module__ == __name__ and "x" in (
+        inspect.signature(function).parameters
+    )
+}  # fmt: skip
+del CASES["leak_keep"]
+
+
+def message(function):
+    """The text of the error, with line numbers made stable."""
+    defaults = [p.default for p in list(inspect.signature(function).parameters.values())[1:]]
+    with pytest.raises(SymFluxError) as caught:
+        trace(function, (X, *defaults))
+    text = re.sub(r"(test_errors\.py):\d+", r"\1:LINE", str(caught.value))
+    return f"{type(caught.value).__name__}: {text}"
+
+
+def read_golden():
+    blocks = re.split(r"^=== (\w+)\n", GOLDEN.read_text(), flags=re.M)
+    return dict(zip(blocks[1::2], (b.strip("\n") for b in blocks[2::2]), strict=True))
+
+
+def test_every_message_is_golden(update_golden):
+    found = {name: message(function) for name, function in CASES.items()}
+    if update_golden:
+        GOLDEN.write_text("\n\n".join(f"=== {name}\n{text}" for name, text in found.items()) + "\n")
+    assert found == read_golden()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_message_shows_the_users_own_line(name):
+    text = message(CASES[name])
+    line = re.search(r"at test_errors\.py:LINE(?:, in (\w+))?:\n      (.*)\n", text + "\n")
+    assert line is not None
+    source = inspect.getsource(CASES[name])
+    assert line[2] in source
+    assert line[1] == name
+
+
+def test_static_names_are_offered_for_other_arguments():
+    def f(x, mode):
+        return x
+
+    @dataclasses.dataclass
+    class Config:
+        options: object
+
+    with pytest.raises(errors.ArgumentError) as caught:
+        trace(f, (X, "up"))
+    text = str(caught.value)
+    assert "argument `mode` of f is neither an array nor a number: 'up' (str)" in text
+    assert "sf.compile(f, static_argnames='mode')" in text
+    with pytest.raises(errors.ArgumentError, match=r"argument `x\.options` of f"):
+        trace(f, (Config({1, 2}), 1.0))
+    with pytest.raises(
+        errors.ArgumentError, match="the static argument `mode` of f is not hashable"
+    ):
+        trace(f, (X, [1, 2]), static_argnames="mode")
+    with pytest.raises(errors.ArgumentError, match="f has no parameter 'speed'"):
+        trace(f, (X, 1), static_argnames="speed")
+
+
+def test_comparing_is_not_branching():
+    """What looks like a branch to Python, but is none."""
+    found = trace(lambda x: (x is not None, x.ndim == 1 and x.shape[0] > 2, len(x) > 0), (X,))
+    assert len(found.graph.outputs) == 3
+
+
+def every_error_class():
+    return [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, SymFluxError)]
+
+
+def test_every_error_class_is_exported_and_documented():
+    document = DOCUMENT.read_text()
+    for cls in every_error_class():
+        assert cls.__name__ in errors.__all__
+        assert re.search(rf"^## {cls.__name__}$", document, flags=re.M), (
+            f"docs/errors.md: {cls.__name__}"
+        )
+    headings = re.findall(r"^## (\w+)$", document, flags=re.M)
+    assert sorted(headings) == sorted(cls.__name__ for cls in every_error_class())
+
+
+def test_errors_are_also_what_numpy_would_raise():
+    for cls, base in (
+        (errors.ShapeError, ValueError), (errors.DTypeError, TypeError), (errors.RangeError, OverflowError),
+        (errors.IndexOutOfRange, IndexError), (errors.AxisOutOfRange, IndexError),
+        (errors.MissingAttribute, AttributeError), (errors.BranchOnTracedValue, TypeError),
+        (errors.NegativePower, ValueError),
+    ):  # fmt: skip
+        assert issubclass(cls, base)
+        assert issubclass(cls, SymFluxError)
+
+
+def test_errors_can_be_pickled():
+    error = errors.ShapeError("no", right="yes", wrong="maybe")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.right) == (errors.ShapeError, str(error), "yes")
+
+
+def test_unknown_names_of_the_namespace_are_attribute_errors():
+    with pytest.raises(AttributeError, match=r"symflux\.numpy' has no attribute 'sine'"):
+        snp.sine  # noqa: B018
