@@ -48,6 +48,9 @@ HUGE = 200_000
 SMALL = 150
 #: statements up to which a loop of mode ``unroll`` is written out
 UNROLLED = 2000
+#: elementary functions of single values are put into their callers up to this many calls: a long
+#: scalar program would otherwise be made of copies of them
+INLINED_CALLS = 16
 
 
 class Emitter(Writer):
@@ -65,6 +68,7 @@ class Emitter(Writer):
         self.contractions = Contractions(program, self.machine)
         self.program = self.contractions.program
         #: statements of the whole program
+        self.scalar_calls = 0  # of elementary functions
         self.weight = sum(1 for kernel in program.kernels for _ in walk(kernel.body))
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
         self.raw_arena = ""  # the heap block behind the arena of the function being written
@@ -336,6 +340,7 @@ class Emitter(Writer):
         key = "mathlib", name, wide, self.lanes
         callee = self.helpers.get(key) or self._define_mathlib(name, wide)
         self.helpers[key] = callee
+        self.scalar_calls += self.lanes == 1
         args = [cast_text(self, a, dtype, wide) for a in args]
         kind = self.kind(wide)
         listed = ", ".join(f"{kind} {a}" for a in args)
@@ -353,7 +358,7 @@ class Emitter(Writer):
         names = [f"%a{n}" for n in range(len(params))]
         listed = ", ".join(f"{kind} {name}" for name in names)
         header = f"define internal {kind} {callee}({listed})"
-        with self.function(header, attributes="#1", strict=True):
+        with self.function(header, attributes="#1" if lanes > 1 else "#3", strict=True):
             result = vector.write_function(self, lanes, params, names, block)
             self.line(f"ret {kind} {result}")
         return callee
@@ -381,10 +386,12 @@ class Emitter(Writer):
     def finish(self) -> str:
         """Everything written so far as module text."""
         width = f'"prefer-vector-width"="{8 * self.machine.vector_bytes}"'
+        inlining = "alwaysinline" if self.scalar_calls <= INLINED_CALLS else "noinline"
         attributes = (
             f"attributes #0 = {{ nounwind {width} }}\n"
             f"attributes #1 = {{ alwaysinline nounwind {width} }}\n"
             f"attributes #2 = {{ noinline nounwind {width} }}\n"
+            f"attributes #3 = {{ {inlining} nounwind {width} }}\n"
         )
         head = f"; {self.program.name}\n"
         return "\n".join((head, *self._text, attributes, *self._metadata, ""))
