@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 #: bytes of the panel of b that is read again for every row tile (should stay in the first cache)
-_PANEL = 40 * 1024
+_PANEL = 32 * 1024
 #: bytes of the packed block of a, read again for every panel of b (should stay in the second cache)
-_BLOCK = 320 * 1024
+_BLOCK = 512 * 1024
 #: bytes of the scratch panel that holds finished sums until their epilogue runs
 _SUMS = 32 * 1024
 #: rows from which a panel of b is copied: it is then aligned, and its rows fill all sets of a cache
