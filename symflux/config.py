@@ -41,8 +41,8 @@ def _flag(text: str) -> bool:
 SETTINGS: dict[str, Setting] = {
     s.name: s
     for s in (
-        Setting("dump", "", "print each function that is compiled, at these levels, "
-                "comma-separated: graph, optimized, origins, kernels, llvm, llvm_optimized, asm, cost"),
+        Setting("dump", "", "print each function that is compiled at these levels, comma-separated: "
+                "graph, optimized, origins, kernels, llvm, llvm_optimized, asm, cost"),
         Setting("print_after", "", "print the graph or the loops after these passes, "
                 "comma-separated; `all` prints what each pass changed"),
         Setting("stop_after", "", "skip the passes behind this one, those over graphs and those "
@@ -85,7 +85,8 @@ def get(name: str) -> Any:
     try:
         return setting.parse(text)
     except ValueError:
-        raise ValueError(f"{setting.variable}={text!r} is not a value for: {setting.help}") from None
+        message = f"{setting.variable}={text!r} is not a value for: {setting.help}"
+        raise ValueError(message) from None
 
 
 def names(setting: str, known: Iterable[str]) -> list[str]:

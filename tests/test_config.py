@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 import symflux as sf
 from symflux import config
 from symflux.runtime.lowered import LEVELS
@@ -82,7 +83,10 @@ def test_dump_takes_several_levels(capsys):
 
 
 def test_unknown_level():
-    with config.override(dump="grph"), pytest.raises(ValueError, match="no 'grph'; there are graph"):
+    with (
+        config.override(dump="grph"),
+        pytest.raises(ValueError, match="no 'grph'; there are graph"),
+    ):
         sf.compile(energy)(X)
 
 

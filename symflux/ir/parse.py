@@ -66,8 +66,6 @@ def parse_graph(text: str) -> Graph:
     Traceback (most recent call last):
     symflux.ir.parse.GraphParseError: line 2, column 12: nothing is named y here
     """
-    from .. import ops  # noqa: F401  (names in the text are looked up in the table of operations)
-
     parser = _Parser(text)
     parser.lines()
     graph = parser.graph()

@@ -79,7 +79,7 @@ PASS_NAMES = (*_GRAPH_NAMES, *_LOOP_NAMES)
 
 
 def _passes() -> tuple[Sequence[graph_pipeline.Pass], loop_pipeline.Pipeline]:
-    """The passes over graphs and over loops, up to the one that the setting ``stop_after`` names."""
+    """The passes over graphs and over loops, up to the one that ``stop_after`` names."""
     found = config.names("stop_after", PASS_NAMES)
     if not found:
         return graph_pipeline.PASSES, loop_pipeline.PASSES
