@@ -88,12 +88,18 @@ class Node:
         return lookup("neg")(self)
 
 
-def _intern(op: Op, inputs: tuple[Node, ...], attrs: tuple[tuple[str, Any], ...]) -> Node:
+def _intern(
+    op: Op,
+    inputs: tuple[Node, ...],
+    attrs: tuple[tuple[str, Any], ...],
+    type_: Type | None = None,  # if known
+) -> Node:
     key = (op.name, tuple([n.id for n in inputs]), attrs)
     node = _interned.get(key)
     if node is not None:
         return node
-    type_ = op.infer(*[x.type for x in inputs], **dict(attrs))
+    if type_ is None:
+        type_ = op.infer(*[x.type for x in inputs], **dict(attrs))
     node = Node()
     node.op = op
     node.inputs = inputs

@@ -38,7 +38,7 @@ def _has_exact_reciprocal(env: Environment) -> bool:
 
 
 def _reciprocal(c: Node) -> Node:
-    """1 / c as a literal: as an expression, with x = 1, it would be the law's own left side again."""
+    """1 / c as a literal: as an expression, with x = 1, it would be the law's left side again."""
     return constant(1 / number(c), c.dtype)
 
 

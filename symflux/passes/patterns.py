@@ -191,7 +191,10 @@ def _match_op(
                 wanted = env.setdefault(wanted.name, value)
             if wanted != value:
                 return False
-        return all(f(x, env) for f, x in zip(inputs, node.inputs, strict=True))
+        for f, x in zip(inputs, node.inputs, strict=True):  # noqa: SIM110 (all() is slower)
+            if not f(x, env):
+                return False
+        return True
 
     return match
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ..ir.graph import Graph
@@ -20,7 +20,7 @@ from .algebra import ALGEBRA
 from .dead import remove_dead
 from .fold import FOLD
 from .index_maps import INDEX_MAPS
-from .rewrite import Law, Laws, rewrite
+from .rewrite import Law, Laws, NodeClass, rewrite
 from .stable import STABLE
 
 __all__ = ["PASSES", "Observer", "Options", "Pass", "VerifyLevel", "checked", "laws", "optimize"]
@@ -38,10 +38,12 @@ class Options:
     Attributes:
         fast: whether laws that are equal in real numbers only are welcome.
         optimize: runs all passes on another graph (the body of a region).
+        classes: which laws may hold for the nodes met so far.
     """
 
     fast: bool
     optimize: Callable[[Graph], Graph]
+    classes: dict[int, NodeClass] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def laws(name: str, new: Sequence[Law], settled: Sequence[Law] = (), after: Any 
     }
 
     def run(graph: Graph, options: Options) -> Graph:
-        return _with_outputs(graph, rewrite(graph.outputs, *tables[options.fast]))
+        return _with_outputs(
+            graph, rewrite(graph.outputs, *tables[options.fast], graph.nodes, options.classes)
+        )
 
     return Pass(name, run, after)
 

@@ -15,6 +15,7 @@ laws fired.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -176,42 +177,77 @@ def fit(result: Node, type_: ArrayType) -> Node:
 # --- the table ------------------------------------------------------------------------------------
 
 
+Found: TypeAlias = tuple[tuple[Law, Variant], ...]
+
+
+class NodeClass:
+    """All nodes with the same op, dtype and kinds of inputs: the same laws may hold for them.
+
+    ``keys`` says what the inputs are, in order: names of ops, and the keys of constants.
+    Of more than three inputs it is the sorted set (``unordered``)."""
+
+    __slots__ = ("found", "keys", "letter", "name", "unordered")
+
+    def __init__(self, name: str, letter: str, keys: tuple[str, ...], unordered: bool) -> None:
+        self.name = name
+        self.letter = letter
+        self.keys = keys
+        self.unordered = unordered
+        self.found: dict[int, Found] = {}  # by the number of the set of laws
+
+
+_classes: dict[Any, NodeClass] = {}
+
+
+def classify(node: Node) -> NodeClass:
+    """The class of the node; few enough to be kept for ever."""
+    inputs = node.inputs
+    keys = tuple([constant_key(x) if x.op is CONSTANT else x.op.name for x in inputs])
+    unordered = len(keys) > 3
+    if unordered:
+        keys = tuple(sorted(set(keys)))
+    name = node.op.name
+    first = inputs[0].type
+    letter = first.dtype[0] if type(first) is ArrayType else "-"
+    key = (name, letter, keys, unordered)
+    found = _classes.get(key)
+    if found is None:
+        found = _classes[key] = NodeClass(name, letter, keys, unordered)
+    return found
+
+
 class Laws:
-    """A set of laws, asked by the ops of a node and its inputs. Compiled when first used."""
+    """A set of laws, asked by the class of a node. Compiled when first used."""
 
     def __init__(self, laws: Sequence[Law], fast: bool = False) -> None:
         self.laws = tuple(x for x in laws if fast or x.grade != "fast")
+        self.number = next(_numbers)
+        self._by_head: dict[str, list[tuple[Law, Variant]]] = {}
         self._entries: list[tuple[Law, Variant]] | None = None
-        self._found: dict[Any, tuple[tuple[Law, Variant], ...]] = {}
 
-    def candidates(self, node: Node) -> tuple[tuple[Law, Variant], ...]:
-        """The laws that may hold for the node, in order."""
-        inputs = node.inputs
-        keys = tuple([constant_key(x) if x.op is CONSTANT else x.op.name for x in inputs])
-        if len(keys) > 3:
-            keys = tuple(sorted(set(keys)))
-        name = node.op.name
-        first = inputs[0].type if inputs else None
-        letter = first.dtype[0] if type(first) is ArrayType else "-"
-        key = (name, letter, keys, len(inputs) > 3)  # a set of keys is not the keys in order
-        found = self._found.get(key)
+    def of(self, kind: NodeClass) -> Found:
+        """The laws that may hold for nodes of the class, in order."""
+        found = kind.found.get(self.number)
         if found is None:
-            found = self._find(name, letter, keys, len(inputs))
-            self._found[key] = found
+            found = kind.found[self.number] = tuple(
+                (x, variant)
+                for x, variant in self._headed(kind.name)
+                if (kind.letter in x.dtypes or kind.letter == "-") and _inputs_admit(variant, kind)
+            )
         return found
 
-    def _find(
-        self, name: str, letter: str, keys: tuple[str, ...], count: int
-    ) -> tuple[tuple[Law, Variant], ...]:
-        if self._entries is None:
-            self._entries = [(x, variant) for x in self.laws for variant in x.ways()]
-        return tuple(
-            (x, variant)
-            for x, variant in self._entries
-            if _admits(variant.head, name)
-            and (letter in x.dtypes or letter == "-")
-            and _inputs_admit(variant, keys, count)
-        )
+    def _headed(self, name: str) -> list[tuple[Law, Variant]]:
+        """The laws that the op of that name can stand at the head of."""
+        found = self._by_head.get(name)
+        if found is None:
+            if self._entries is None:
+                self._entries = [(x, variant) for x in self.laws for variant in x.ways()]
+            found = [(x, variant) for x, variant in self._entries if _admits(variant.head, name)]
+            self._by_head[name] = found
+        return found
+
+
+_numbers = itertools.count()
 
 
 def _admits(wanted: Filter, key: str) -> bool:
@@ -223,14 +259,14 @@ def _admits(wanted: Filter, key: str) -> bool:
     return wanted == "literal" and (key in NUMBERS or key in ("constant", "nan"))
 
 
-def _inputs_admit(variant: Variant, keys: tuple[str, ...], count: int) -> bool:
+def _inputs_admit(variant: Variant, kind: NodeClass) -> bool:
     if callable(variant.inputs):
-        return variant.inputs(keys)
-    if count > 3:  # keys are a sorted set then: positions are not known
+        return variant.inputs(kind.keys)
+    if kind.unordered:  # positions are not known
         return True
-    if len(variant.inputs) > count:
+    if len(variant.inputs) > len(kind.keys):
         return False
-    return all(_admits(w, key) for w, key in zip(variant.inputs, keys, strict=False))
+    return all(_admits(w, key) for w, key in zip(variant.inputs, kind.keys, strict=False))
 
 
 # --- the driver -----------------------------------------------------------------------------------
@@ -251,17 +287,26 @@ class Scope:
         return self._uses.get(node.id, 1) <= 1
 
 
-def rewrite(outputs: Sequence[Node], laws: Laws, settled: Laws | None = None) -> list[Node]:
+def rewrite(
+    outputs: Sequence[Node],
+    laws: Laws,
+    settled: Laws | None = None,
+    order: Sequence[Node] | None = None,
+    classes: dict[int, NodeClass] | None = None,
+) -> list[Node]:
     """``outputs`` with ``laws`` applied to every node until none fires.
 
     Args:
+        order: all nodes in topological order, if known.
+        classes: the classes of nodes by id, as far as earlier passes have found them; filled.
         settled: the laws that hold already for the given nodes, and are only to be applied to nodes
             that this rewriting makes.
 
     Raises:
         RuntimeError: when laws undo each other without end; names them.
     """
-    run = _Run(outputs, laws, settled)
+    nodes = topological(outputs) if order is None else order
+    run = _Run(outputs, laws, settled, nodes, {} if classes is None else classes)
     before = _origin.exchange()
     try:
         return run.all()
@@ -270,28 +315,43 @@ def rewrite(outputs: Sequence[Node], laws: Laws, settled: Laws | None = None) ->
 
 
 class _Run:
-    def __init__(self, outputs: Sequence[Node], laws: Laws, settled: Laws | None) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Node],
+        laws: Laws,
+        settled: Laws | None,
+        order: Sequence[Node],
+        classes: dict[int, NodeClass],
+    ) -> None:
         self.outputs = outputs
-        self.order = topological(outputs)
+        self.order = order
+        self.classes = classes
         self.laws = laws
         self.settled = settled
-        self.scope = Scope(outputs, self.order)
-        self.old = {node.id for node in self.order} if settled is not None else set()
+        self.scope = Scope(outputs, order)
+        self.old = {node.id for node in order} if settled is not None else set()
         self.done: dict[int, Node] = {}
         self.forward: dict[int, Node] = {}
         self.swapped: dict[tuple[str, int, int], Node] = {}
-        self.fuel = 100 * len(self.order) + 1000
+        self.fuel = 100 * len(order) + 10_000
         self.recent: list[str] = []
 
     def all(self) -> list[Node]:
         done = self.done
-        candidates = self.laws.candidates
+        classes, number, of = self.classes, self.laws.number, self.laws.of
         changed = False
         for node in self.order:
             inputs = node.inputs
             if not inputs:
                 done[node.id] = node
-            elif candidates(node) or (changed and any(done[x.id] is not x for x in inputs)):
+                continue
+            kind = classes.get(node.id)
+            if kind is None:
+                kind = classes[node.id] = classify(node)
+            found = kind.found.get(number)
+            if found is None:
+                found = of(kind)
+            if found or (changed and any(done[x.id] is not x for x in inputs)):
                 if self.normalise(node) is not node:
                     changed = True
             else:
@@ -304,11 +364,11 @@ class _Run:
         """The normal form of the node, and of everything it depends on."""
         done, forward = self.done, self.forward
         stack = [node]
-        limit = 20 * len(self.order) + 100_000
         while stack:
-            if len(stack) > limit:  # a law's result contains the law's own left side
-                raise RuntimeError(f"laws undo each other at {stack[-1]!r} and {stack[-2]!r}")
             top = stack[-1]
+            self.fuel -= 1
+            if self.fuel < 0:
+                raise RuntimeError(f"laws undo each other: {', '.join(self.recent)}, at {top!r}")
             if top.id in done:
                 stack.pop()
                 continue
@@ -338,18 +398,24 @@ class _Run:
         inputs = tuple([done[x.id] for x in node.inputs])
         if inputs != node.inputs:
             _origin.exchange(node.origin)
-            return _intern(node.op, inputs, node.attrs)
+            return _intern(node.op, inputs, node.attrs, node.type)  # laws keep types
         if node.op.commutative:
             other = self.one_order(node)
             if other is not node:
                 return other
-        for x, variant in self.laws.candidates(node):
-            if (result := self.apply(x, variant, node)) is not None:
-                return result
+        _origin.exchange(node.origin)
+        if not inputs:
+            return node
+        kind = self.classes.get(node.id)
+        if kind is None:
+            kind = self.classes[node.id] = classify(node)
         if self.settled is not None and node.id not in self.old:
-            for x, variant in self.settled.candidates(node):
+            for x, variant in self.settled.of(kind):
                 if (result := self.apply(x, variant, node)) is not None:
                     return result
+        for x, variant in self.laws.of(kind):
+            if (result := self.apply(x, variant, node)) is not None:
+                return result
         return node
 
     def one_order(self, node: Node) -> Node:
@@ -361,7 +427,6 @@ class _Run:
         )
 
     def apply(self, x: Law, variant: Variant, node: Node) -> Node | None:
-        _origin.exchange(node.origin)
         result = variant.apply(node, self.scope)
         if result is None:
             return None
@@ -372,11 +437,8 @@ class _Run:
         if result is node:
             return None
         self.relabel(result, node, x.name)
-        self.fuel -= 1
-        if self.fuel < 8:
+        if self.fuel < 1000 and x.name not in self.recent:
             self.recent.append(x.name)
-            if self.fuel < 0:
-                raise RuntimeError(f"laws undo each other: {', '.join(dict.fromkeys(self.recent))}")
         return result
 
     def relabel(self, result: Node, node: Node, name: str) -> None:
