@@ -58,8 +58,10 @@ class Scalar:
 
 
 def _sigmoid(x: Any) -> Any:
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
+    """``1 / (1 + exp(-x))`` by the exponential that cannot overflow, halves through singles."""
+    wide = np.asarray(x, np.float32 if x.dtype == np.float16 else x.dtype)
+    small = np.exp(-np.abs(wide))
+    return (np.where(wide < 0, small, 1) / (1 + small)).astype(x.dtype)[()]
 
 
 def _lgamma(x: Any) -> Any:

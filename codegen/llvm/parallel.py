@@ -59,6 +59,9 @@ def _is_worth_it(loop: Loop) -> bool:
 def write_loop(e: Emitter, loop: Loop) -> bool:
     """Write a parallel loop for several threads. False, and nothing written, when that does not
     pay or a value is carried in another way than by reductions."""
+    extent = e.extent(loop.extent)
+    if isinstance(extent, int):  # also what a literal or a value that is known by now says
+        loop = replace(loop, extent=extent)
     combines = combining_lets(loop)
     if combines is None or not _is_worth_it(loop):
         return False
@@ -84,8 +87,7 @@ class _ParallelLoop:
         self.ops = ops
         self.combines = combining_lets(loop) or ()
         self.buffers = buffers_of(loop.body)
-        inner = uses(replace(loop, inits=()))
-        inner -= {*e.program.sizes, loop.extent}
+        inner = uses(replace(loop, inits=(), extent=0)) - {*e.program.sizes}
         self.live = sorted(inner, key=lambda v: v.id)
         self.name = e.global_name(f"{e.function_name}_parallel")[1:]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..fuzz import running
+from ..fuzz import native, running
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Level:
 
 
 def loops() -> Level:
-    """The loop IR. ``verify`` prints the verdict, ``execute`` what the interpreter computes."""
+    """The loop IR. ``verify`` prints the verdict, ``execute`` what the interpreter computes, and
+    ``native`` whether native code computes the same."""
     from symflux.codegen.passes import PASSES
     from symflux.codegen.text import parse_program, print_program
     from symflux.codegen.verify import VerifyError, verify
@@ -42,6 +43,11 @@ def loops() -> Level:
         arrays = running.interpreted(program)
         return "".join(f"{name} = {array.tolist()}\n" for name, array in arrays.items())
 
+    def native_agrees(program):
+        verify(program)
+        wrong, *_ = native.disagreements(program, native.native_arrays(program), runs=40)
+        return "\n".join(wrong or ["agrees"]) + "\n"
+
     def same_meaning(before, after):
         verify(before)
         verify(after)
@@ -51,7 +57,7 @@ def loops() -> Level:
 
     actions = {each.name: each.run for each in PASSES.passes}
     actions |= {"passes": PASSES.run, "print": lambda program: program}
-    actions |= {"verify": verdict, "execute": execute}
+    actions |= {"verify": verdict, "execute": execute, "native": native_agrees}
     return Level(parse_program, print_program, actions, same_meaning)
 
 

@@ -1,0 +1,182 @@
+"""Random programs of the loop IR: they verify, read back, and mean the same however they are run.
+
+A program that fails is shrunk and written to tests/filetests/found/, where it stays as a test. To
+look at many more programs than the tests do: ``python -m tests.fuzz.test_loops 0 10000``.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from symflux.codegen.interp import InterpreterError
+from symflux.codegen.ir import DTYPES, Const, Let, Store, walk
+from symflux.codegen.passes import run_passes
+from symflux.codegen.scalars import SCALARS
+from symflux.codegen.text import parse_program, print_program
+from symflux.codegen.verify import VerifyError, verify
+
+from .contractions import random_contraction
+from .loops import random_program
+from .native import allowed_errors, disagreements, native_arrays
+from .running import differences, interpreted
+from .shrink import shrink
+
+FOUND = Path(__file__).parents[1] / "filetests" / "found"
+BATCH = 25
+
+
+def keep(name, program, what):
+    """Write a program that failed into the file tests; its path."""
+    FOUND.mkdir(exist_ok=True)
+    path = FOUND / f"{name}.sfx"
+    runs = "# level: loops\n# run: passes\n# run: native\n"
+    path.write_text(f"{runs}# Found by fuzzing: {what}\n{print_program(program)}")
+    return path
+
+
+def passes_change_it(program):
+    """Whether the passes break a program or change what it computes, in any bit."""
+    try:
+        wanted = interpreted(program)
+    except InterpreterError:  # shrunk too far
+        return False
+    try:
+        return bool(differences(wanted, interpreted(run_passes(program, verify=True))))
+    except (VerifyError, InterpreterError):
+        return True
+
+
+def native_differs(program):
+    """Whether native code cannot be made or is wrong beyond what rounding explains."""
+    try:
+        interpreted(program)
+    except InterpreterError:
+        return False
+    try:
+        got = native_arrays(program)
+    except Exception:  # whatever the compiler fails with is the failure to shrink
+        return True
+    wrong, *_ = disagreements(program, got)
+    return bool(wrong and disagreements(program, got, runs=40)[0])
+
+
+def check(name, program, fails, what):
+    if fails(program):
+        small = shrink(program, fails)
+        path = keep(name, small, what)
+        pytest.fail(f"{what}: shrunk to {path}\n{print_program(small)}")
+
+
+@pytest.mark.parametrize("batch", range(8))
+def test_programs_verify_read_back_and_survive_the_passes(batch):
+    for seed in range(batch * BATCH, (batch + 1) * BATCH):
+        program = random_program(seed)
+        verify(program)
+        text = print_program(program)
+        assert print_program(parse_program(text)) == text
+        check(f"passes_{seed}", program, passes_change_it, "the passes change what it computes")
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_native_code_agrees_with_the_interpreter(batch):
+    for seed in range(batch * BATCH, (batch + 1) * BATCH):
+        program = random_program(seed)
+        if seed % 2:
+            program = run_passes(program)
+        check(f"native_{seed}", program, native_differs, "native code differs")
+
+
+@pytest.mark.parametrize("batch", range(2))
+def test_native_contractions_agree_with_the_interpreter(batch):
+    for seed in range(batch * BATCH, (batch + 1) * BATCH):
+        program = random_contraction(seed)
+        verify(program)
+        check(f"contraction_{seed}", program, native_differs, "native code differs")
+
+
+def test_random_programs_hold_every_kind_of_statement_dtype_and_function():
+    kinds, dtypes, functions = Counter(), Counter(), Counter()
+    for seed in range(100):
+        for kernel in random_program(seed).kernels:
+            for statement in walk(kernel.body):
+                kinds[type(statement).__name__] += 1
+                if isinstance(statement, Let):
+                    functions[statement.op] += 1
+                    dtypes[statement.result.dtype] += 1
+    assert set(kinds) == {"Let", "Load", "Store", "Loop", "If", "While", "Contract"}
+    assert min(kinds.values()) > 50
+    assert set(dtypes) == set(DTYPES)
+    assert set(functions) == set(SCALARS)
+
+
+def test_a_seed_gives_the_same_program_again():
+    assert print_program(random_program(5)) == print_program(random_program(5))
+    assert print_program(random_program(5)) != print_program(random_program(6))
+    assert print_program(random_contraction(5)) == print_program(random_contraction(5))
+
+
+def test_most_elements_are_compared():
+    """The tolerance must not be so wide that nothing is checked."""
+    compared = total = 0
+    for seed in range(10):
+        program = random_program(seed)
+        _, some, every = disagreements(program, interpreted(program))
+        compared, total = compared + some, total + every
+    assert compared > 0.95 * total
+
+
+def test_wrong_results_are_seen():
+    """One element changed by more than rounding, in any output, is found."""
+    program = random_program(1)
+    for name, array in interpreted(program).items():
+        wrong = {n: a.copy() for n, a in interpreted(program).items()}
+        wrong[name][-1] = array[-1] == 0
+        assert disagreements(program, wrong)[0], name
+
+
+def test_allowed_errors_stay_inside_their_block():
+    program = random_program(2)
+    before = interpreted(program)
+    with allowed_errors(0):
+        interpreted(program)
+    assert not differences(before, interpreted(program))
+
+
+def test_shrinking_keeps_what_fails():
+    """A failure that needs one store of a product: little else is left."""
+
+    def stores_a_product(program):
+        products = {
+            s.result
+            for k in program.kernels
+            for s in walk(k.body)
+            if isinstance(s, Let) and s.op == "mul"
+        }
+        return any(
+            not isinstance(s.value, Const) and s.value in products
+            for k in program.kernels
+            for s in walk(k.body)
+            if isinstance(s, Store)
+        )
+
+    seed = next(s for s in range(100) if stores_a_product(random_program(s)))
+    small = shrink(random_program(seed), stores_a_product)
+    verify(small)
+    assert [type(s).__name__ for k in small.kernels for s in walk(k.body)] == ["Let", "Store"]
+
+
+def main(first, last):
+    """Look for failures among many seeds; those found are kept as file tests."""
+    for seed in range(first, last):
+        for name, program, fails in (
+            ("passes", random_program(seed), passes_change_it),
+            ("native", random_program(seed), native_differs),
+            ("contraction", random_contraction(seed), native_differs),
+        ):
+            if fails(program):
+                print(keep(f"{name}_{seed}", shrink(program, fails), "found by hand"), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
