@@ -146,7 +146,9 @@ class Transformed:
     def __init__(self, fn: Callable[..., Any], traced: Callable[..., Any], name: str) -> None:
         self.__wrapped__ = fn
         self.__name__ = f"{name}_{getattr(fn, '__name__', 'function')}".replace("<lambda>", "lambda")
-        traced.__name__ = self.__name__  # what its graph is called
+        # what its graph and the inputs of that are called
+        functools.update_wrapper(traced, fn, assigned=(), updated=())
+        traced.__name__ = self.__name__
         self.traced = traced
         self._compiled: CompiledFunction | None = None
         self._called = False

@@ -1,1 +1,1 @@
-"""Placeholder until the first functions of this folder land."""
+"""Reports on compiled functions for the command line, and the pages generated from tables."""

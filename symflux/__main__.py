@@ -1,0 +1,46 @@
+"""The command line: ``python -m symflux inspect`` and ``docs``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import SymFluxError
+from .inspect.pages import write
+from .inspect.report import report
+from .runtime.lowered import LEVELS
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m symflux", description="Look at generated code.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    look = commands.add_parser("inspect", help="print a function at any level of its compilation")
+    look.add_argument("target", metavar="FILE:FUNCTION", help="a Python file and a function in it")
+    look.add_argument("--level", choices=(*LEVELS, "all"), default="all", help="default: all")
+    look.add_argument("--args", help='example arguments, such as "np.ones(3), 2.0"')
+    pages = commands.add_parser("docs", help="write the pages of docs/ that come from tables")
+    pages.add_argument("folder", nargs="?", default="docs", type=Path, help="default: docs")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status (2 for a mistake of the user's)."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "inspect":
+            print(report(options.target, options.level, options.args), end="")
+        else:
+            changed = write(options.folder)
+            print("\n".join(f"wrote {path}" for path in changed) or "all pages are up to date")
+    except SymFluxError as error:
+        print(f"symflux: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
