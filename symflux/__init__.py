@@ -42,7 +42,8 @@ __version__ = "0.1.0"
 #: Loaded when first used, so that ``import symflux`` stays quick.
 _SUBMODULES = ("nn", "optim", "data", "testing", "interop", "inspect", "config", "errors", "tree")
 _ELSEWHERE = {
-    "train": "symflux.train",
+    "train": "symflux.training",
+    "training_step": "symflux.training",
     "from_sympy": "symflux.interop.sympy",
     "set_threads": "symflux.codegen.threads",
 }

@@ -1,1 +1,5 @@
-"""Placeholder until the first functions of this folder land."""
+"""Data sets as tuples of arrays: splitting, encoding, batches."""
+
+from .minibatches import minibatches, one_hot, split
+
+__all__ = ["minibatches", "one_hot", "split"]

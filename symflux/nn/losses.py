@@ -1,0 +1,129 @@
+"""Losses: how far predictions are from their targets, as one number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import numpy as snp
+from ..errors import DTypeError, ShapeError
+from ..ir.origin import user_frame
+
+__all__ = ["accuracy", "cross_entropy", "mae", "mse"]
+
+
+def _same_shape(name: str, prediction: Any, target: Any) -> None:
+    """Refuse shapes that would broadcast: (n,) against (n, 1) is n² differences, not n."""
+    if np.shape(prediction) != np.shape(target):
+        raise ShapeError(
+            f"{name}: predictions are of shape {np.shape(prediction)}, targets {np.shape(target)}",
+            place=user_frame(),
+            right="target.reshape(prediction.shape)",
+        )
+
+
+def mse(prediction: Any, target: Any) -> Any:
+    """The mean of the squared errors.
+
+    Args:
+        prediction: an array of any shape.
+        target: an array of the same shape.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ShapeError: if the shapes differ.
+
+    >>> import numpy as np, symflux as sf
+    >>> float(sf.nn.mse(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+    2.0
+    """
+    _same_shape("mse", prediction, target)
+    return snp.mean(snp.square(snp.subtract(prediction, target)))
+
+
+def mae(prediction: Any, target: Any) -> Any:
+    """The mean of the absolute errors; its slope at an error of zero is zero.
+
+    Arguments and errors as for :func:`mse`.
+
+    >>> import numpy as np, symflux as sf
+    >>> float(sf.nn.mae(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+    1.0
+    """
+    _same_shape("mae", prediction, target)
+    return snp.mean(snp.abs(snp.subtract(prediction, target)))
+
+
+def cross_entropy(logits: Any, target: Any) -> Any:
+    """The mean negative log-likelihood of the targets under ``softmax(logits)``.
+
+    It is computed from the logits, before any softmax, so that no probability underflows.
+
+    Args:
+        logits: shape ``(..., classes)``.
+        target: integers ``0 ... classes - 1`` of shape ``(...)``, or probabilities (such as one-hot
+            rows) of the shape of the logits.
+
+    Returns:
+        A scalar: the mean over all but the last axis; nan if an integer names no class.
+
+    Raises:
+        ShapeError: if the target has neither of the two shapes.
+        DTypeError: if class numbers are not integers.
+
+    >>> import numpy as np, symflux as sf
+    >>> logits = np.array([[1000.0, 0.0], [0.0, 0.0]])
+    >>> float(sf.nn.cross_entropy(logits, np.array([0, 1])))
+    0.34657359027997264
+    >>> float(sf.nn.cross_entropy(logits, np.array([[1, 0], [0, 1]])))
+    0.34657359027997264
+    """
+    shape, given = np.shape(logits), np.shape(target)
+    if not shape or given not in (shape, shape[:-1]):
+        raise ShapeError(
+            f"cross_entropy: logits of shape {shape} take targets of shape {shape[:-1]} "
+            f"(class numbers) or {shape} (probabilities), not {given}",
+            place=user_frame(),
+        )
+    likelihood = snp.log_softmax(logits, axis=-1)
+    if given == shape:
+        # a class of probability 0 adds nothing, even where its log-likelihood is -inf
+        needed = snp.where(snp.equal(target, 0), 0.0, likelihood)
+        return -snp.mean(snp.sum(snp.multiply(target, needed), axis=-1))
+    labels = snp.asarray(target)
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(
+            f"cross_entropy: class numbers are integers, not {labels.dtype}",
+            place=user_frame(),
+            right="target.astype(np.int64)",
+        )
+    own = labels[..., None] == snp.arange(shape[-1], dtype=labels.dtype)
+    picked = snp.sum(snp.where(own, likelihood, 0.0), axis=-1)
+    known = (labels >= 0) & (labels < shape[-1])
+    return -snp.mean(snp.where(known, picked, np.nan))
+
+
+def accuracy(scores: Any, labels: Any) -> Any:
+    """The share of rows whose largest score is at the place the label names.
+
+    Args:
+        scores: shape ``(..., classes)``: logits or probabilities.
+        labels: integers of shape ``(...)``.
+
+    Raises:
+        ShapeError: if the shapes do not fit.
+
+    >>> import numpy as np, symflux as sf
+    >>> float(sf.nn.accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1])))
+    0.5
+    """
+    if np.shape(scores)[:-1] != np.shape(labels):
+        raise ShapeError(
+            f"accuracy: scores of shape {np.shape(scores)} take labels of shape "
+            f"{np.shape(scores)[:-1]}, not {np.shape(labels)}",
+            place=user_frame(),
+        )
+    return snp.mean(snp.equal(snp.argmax(scores, axis=-1), labels))

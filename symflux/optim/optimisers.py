@@ -1,0 +1,315 @@
+"""Optimisers: one update rule each, applied to new values or in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import numpy as snp
+from .. import tree
+from ..errors import ArgumentError, DTypeError
+from ..ir.origin import user_frame
+from ..trace.param import Gradients, Param, Params, update
+
+__all__ = ["Adam", "AdamW", "Descent", "Momentum", "Optimizer", "State"]
+
+#: A number, a scalar param (which may change while training), or a function of the step's number.
+Rate = float | Param | Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class State:
+    """What an optimiser remembers between steps; a container, so it passes through ``sf.compile``.
+
+    Attributes:
+        count: the number of steps taken, an integer scalar.
+        slots: for each name, one array per parameter, in the order of the parameters' leaves.
+    """
+
+    count: Any
+    slots: dict[str, tuple[Any, ...]]
+
+
+class Optimizer:
+    """The base of optimisers. A subclass names its ``slots`` and defines :meth:`rule`.
+
+    There are two ways to take a step. :meth:`step` is pure: it returns new parameters and a new
+    state. :meth:`update` changes params and their state in place; in a compiled function, forward
+    pass, gradient and update become one native call:
+
+    >>> import numpy as np, symflux as sf
+    >>> W, optimizer = sf.param([1.0, 2.0]), sf.optim.Descent(0.1)
+    >>> state = optimizer.init(W)
+    >>> @sf.compile
+    ... def step(x):
+    ...     loss = lambda: np.sum((W * x) ** 2)
+    ...     value = loss()
+    ...     optimizer.update(W, sf.gradient(loss, sf.params(W))[W], state)
+    ...     return value
+    >>> float(step(1.0)), W, int(state.count)
+    (5.0, param([0.8, 1.6]), 1)
+    """
+
+    #: names of the arrays that are kept per parameter; they start at zero
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"
+
+    def rate_at(self, count: Any) -> Any:
+        """The learning rate of step number ``count`` (1, 2, ...)."""
+        return self.rate(count) if callable(self.rate) else self.rate
+
+    def rule(
+        self, gradient: Any, value: Any, slots: Mapping[str, Any], count: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """What to add to one parameter, and its new slots.
+
+        Args:
+            gradient, value: of the parameter.
+            slots: arrays of its shape, by name.
+            count: the number of this step, from 1, as a float64 scalar.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define rule")
+
+    def init(self, params: Any) -> State:
+        """The state before the first step.
+
+        Args:
+            params: an array, or a container of arrays. The state of params is made of params, which
+                :meth:`update` changes in place.
+
+        Raises:
+            DTypeError: for a parameter that is not of a floating-point dtype.
+        """
+        leaves = tree.leaves(params)
+        for leaf in leaves:
+            _check_float(leaf)
+        kept = any(isinstance(leaf, Param) for leaf in leaves)
+        count = Param(np.int64(0), "count") if kept else np.int64(0)
+        return State(count, {s: tuple([_zeros(leaf, s) for leaf in leaves]) for s in self.slots})
+
+    def step(self, params: Any, gradients: Any, state: State) -> tuple[Any, State]:
+        """New parameters and the new state; nothing is changed.
+
+        Args:
+            params: an array, or a container of arrays.
+            gradients: in the same structure; for ``sf.params(...)`` what ``sf.gradient`` gives.
+            state: from :meth:`init` or the step before.
+
+        Raises:
+            StructureError: if the gradients have another structure.
+
+        >>> import numpy as np, symflux as sf
+        >>> optimizer = sf.optim.Momentum(0.5, 0.9)
+        >>> W = {"W": np.array([1.0, 2.0])}
+        >>> W, state = optimizer.step(W, {"W": np.array([1.0, 0.0])}, optimizer.init(W))
+        >>> W["W"], state.slots["velocity"]
+        (array([0.5, 2. ]), (array([1., 0.]),))
+        """
+        leaves, structure = tree.flatten(params)
+        count = state.count + 1
+        moved, slots = [], []
+        given = _per_leaf(params, gradients)
+        for i, (value, gradient) in enumerate(zip(leaves, given, strict=True)):
+            delta, new = self._apply(value, gradient, state, i, count)
+            moved.append(_in_dtype(value + delta, value))
+            slots.append({name: _in_dtype(array, value) for name, array in new.items()})
+        collected = {name: tuple([each[name] for each in slots]) for name in self.slots}
+        return structure.unflatten(moved), State(count, collected)
+
+    def update(self, params: Any, gradients: Any, state: State) -> None:
+        """Take a step in place: params and state get new values.
+
+        Args:
+            params: a param, or a container of params (a layer, ``sf.params(...)``).
+            gradients: in the same structure; for ``sf.params(...)`` what ``sf.gradient`` gives.
+            state: from ``init(params)``.
+
+        Raises:
+            ArgumentError: for plain arrays, which cannot be changed in a compiled function.
+            StructureError: if the gradients have another structure.
+        """
+        leaves = tree.leaves(params)
+        if not all(isinstance(leaf, Param) for leaf in (*leaves, state.count)):
+            raise ArgumentError(
+                "only params are updated in place",
+                place=user_frame(),
+                right="params = sf.param(array)          # then optimizer.init(params)\n"
+                "params, state = optimizer.step(params, gradients, state)",
+            )
+        update(state.count, 1)
+        given = _per_leaf(params, gradients)
+        for i, (value, gradient) in enumerate(zip(leaves, given, strict=True)):
+            delta, new = self._apply(value, gradient, state, i, state.count)
+            for name, array in new.items():
+                state.slots[name][i][...] = array
+            update(value, delta)
+
+    def _apply(
+        self, value: Any, gradient: Any, state: State, i: int, count: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        own = {name: state.slots[name][i] for name in self.slots}
+        return self.rule(gradient, value, own, snp.astype(count, np.float64))
+
+
+def _check_float(leaf: Any) -> None:
+    dtype = np.dtype(getattr(leaf, "dtype", type(leaf)))
+    if dtype.kind != "f":
+        raise DTypeError(
+            f"only floating-point arrays can be optimised, not {dtype}",
+            place=user_frame(),
+            right="array.astype(np.float64)",
+        )
+
+
+def _zeros(leaf: Any, slot: str) -> Any:
+    """The first value of a slot: a param for a param, an array for an array."""
+    if isinstance(leaf, Param):
+        return Param(np.zeros(leaf.shape, leaf.dtype), f"{leaf.name}_{slot}" if leaf.name else slot)
+    return snp.zeros(np.shape(leaf), getattr(leaf, "dtype", np.float64))
+
+
+def _in_dtype(new: Any, value: Any) -> Any:
+    """``new`` in the dtype of ``value``: a float64 rate does not widen float32 parameters."""
+    dtype = getattr(value, "dtype", np.float64)
+    return new if getattr(new, "dtype", dtype) == dtype else new.astype(dtype)
+
+
+def _per_leaf(params: Any, gradients: Any) -> list[Any]:
+    """The gradient for each leaf of ``params``."""
+    if isinstance(params, Params) and isinstance(gradients, Gradients):
+        return [gradients[each] for each in params]
+    return tree.structure(params).flatten_up_to(gradients)
+
+
+class Descent(Optimizer):
+    """Gradient descent: ``w -= rate * gradient``.
+
+    Args:
+        rate: the learning rate; a number, a scalar param, or a function of the step's number.
+
+    >>> import numpy as np, symflux as sf
+    >>> w, optimizer = np.array([1.0, 2.0]), sf.optim.Descent(0.5)
+    >>> optimizer.step(w, np.array([1.0, 2.0]), optimizer.init(w))[0]
+    array([0.5, 1. ])
+    """
+
+    def __init__(self, rate: Rate = 0.1) -> None:
+        super().__init__(rate)
+
+    def rule(
+        self, gradient: Any, value: Any, slots: Mapping[str, Any], count: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        return -self.rate_at(count) * gradient, {}
+
+
+class Momentum(Optimizer):
+    """Descent with inertia: ``velocity = decay * velocity + gradient; w -= rate * velocity``.
+
+    Args:
+        rate: the learning rate; a number, a scalar param, or a function of the step's number.
+        decay: what is left of the velocity after a step.
+        nesterov: take the gradient's part twice, as if looking one step ahead.
+
+    Sources: B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964;
+    I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML
+    2013.
+
+    >>> import numpy as np, symflux as sf
+    >>> w, optimizer = np.array([1.0]), sf.optim.Momentum(0.1, 0.5)
+    >>> state = optimizer.init(w)
+    >>> for _ in range(2):
+    ...     w, state = optimizer.step(w, np.array([1.0]), state)
+    >>> w
+    array([0.75])
+    """
+
+    slots = ("velocity",)
+
+    def __init__(self, rate: Rate = 0.01, decay: float = 0.9, nesterov: bool = False) -> None:
+        super().__init__(rate)
+        self.decay = decay
+        self.nesterov = nesterov
+
+    def rule(
+        self, gradient: Any, value: Any, slots: Mapping[str, Any], count: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        velocity = self.decay * slots["velocity"] + gradient
+        ahead = gradient + self.decay * velocity if self.nesterov else velocity
+        return -self.rate_at(count) * ahead, {"velocity": velocity}
+
+
+class Adam(Optimizer):
+    """Steps of about the learning rate, whatever the size of the gradients.
+
+    Running means of the gradient (``mean``) and of its square (``square``), corrected for their
+    start at zero, give ``w -= rate * mean / (sqrt(square) + epsilon)``.
+
+    Args:
+        rate: the learning rate; a number, a scalar param, or a function of the step's number.
+        decay: what is left of the running mean after a step.
+        square_decay: the same for the mean square.
+        epsilon: keeps the division finite.
+
+    Source: D. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+
+    >>> import numpy as np, symflux as sf
+    >>> w, optimizer = np.array([1.0, 2.0]), sf.optim.Adam(0.1)
+    >>> optimizer.step(w, np.array([300.0, -0.01]), optimizer.init(w))[0].round(4)
+    array([0.9, 2.1])
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self, rate: Rate = 1e-3, decay: float = 0.9, square_decay: float = 0.999,
+        epsilon: float = 1e-8,
+    ) -> None:  # fmt: skip
+        super().__init__(rate)
+        self.decay = decay
+        self.square_decay = square_decay
+        self.epsilon = epsilon
+
+    def rule(
+        self, gradient: Any, value: Any, slots: Mapping[str, Any], count: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        mean = self.decay * slots["mean"] + (1.0 - self.decay) * gradient
+        square = self.square_decay * slots["square"] + (1.0 - self.square_decay) * gradient**2
+        # the two corrections are scalars; they are put together in float64 and meet the arrays once
+        root = snp.sqrt(1.0 - self.square_decay**count)
+        rate = _in_dtype(self.rate_at(count) * root / (1.0 - self.decay**count), value)
+        epsilon = _in_dtype(self.epsilon * root, value)
+        return -rate * mean / (snp.sqrt(square) + epsilon), {"mean": mean, "square": square}
+
+
+class AdamW(Adam):
+    """:class:`Adam` whose parameters also shrink by ``rate * shrink`` of themselves at each step.
+
+    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+
+    >>> import numpy as np, symflux as sf
+    >>> w, optimizer = np.array([2.0]), sf.optim.AdamW(0.1, shrink=0.5)
+    >>> optimizer.step(w, np.array([1.0]), optimizer.init(w))[0].round(4)
+    array([1.8])
+    """
+
+    def __init__(
+        self, rate: Rate = 1e-3, decay: float = 0.9, square_decay: float = 0.999,
+        epsilon: float = 1e-8, shrink: float = 0.01,
+    ) -> None:  # fmt: skip
+        super().__init__(rate, decay, square_decay, epsilon)
+        self.shrink = shrink
+
+    def rule(
+        self, gradient: Any, value: Any, slots: Mapping[str, Any], count: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        delta, new = super().rule(gradient, value, slots, count)
+        return delta - _in_dtype(self.rate_at(count) * self.shrink * value, value), new
