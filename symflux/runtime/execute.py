@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, Node as TupleNode, buil
 from ..ir.graph import Graph
 from ..ir.types import ArrayType, numpy_dtype
 from .lowered import report
-from .stages import Stages, make_stages
+
+if TYPE_CHECKING:
+    from .stages import Stages
 
 __all__ = ["execute", "flat_entry", "native_entry", "plain"]
 
@@ -87,6 +89,8 @@ def execute(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
         if entry is not None:
             _cache.move_to_end(key)
     if entry is None:
+        from .stages import make_stages  # the passes are loaded by the first compilation
+
         stages = make_stages(graph)
         entry = flat_entry(stages)
         report(stages, entry)

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, native_entry, plain
 from .lowered import Lowered, Text, report
 from .signature import direct_spec
-from .stages import Stages, make_stages
+
+if TYPE_CHECKING:
+    from .stages import Stages
 
 __all__ = ["Call", "CompiledFunction", "Options", "Specialization"]
 
@@ -105,6 +107,8 @@ class Specialization:
 
     def __init__(self, call: Call, options: Options, fallback: Callable[..., Any]) -> None:
         self.traced = call.traced
+        from .stages import make_stages  # the passes are loaded by the first compilation
+
         self.stages: Stages = make_stages(self.traced.graph, _donations(self.traced, options))
         captured = [_value(c) for c in self.traced.captures]
         spec: CallSpec | None = direct_spec(self.traced, self.stages, call.leaves, captured, fallback)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..codegen.cost import ProgramCost, program_cost
@@ -13,7 +13,9 @@ from ..codegen.llvm.pycall import Entry
 from ..codegen.text import print_program
 from ..ir.graph import Graph
 from ..ir.text import print_graph
-from .stages import Stages
+
+if TYPE_CHECKING:
+    from .stages import Stages
 
 __all__ = ["LEVELS", "Lowered", "Text", "report"]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import tree
 from ..codegen.llvm.pycall import CallSpec, Leaf, Node, Static
 from ..trace.trace import Traced
-from .stages import Stages
+
+if TYPE_CHECKING:
+    from .stages import Stages
 
 __all__ = ["direct_spec"]
 
