@@ -18,9 +18,10 @@ import os
 from typing import Protocol
 
 __all__ = [
-    "ArgumentError", "AxisOutOfRange", "BranchOnTracedValue", "ConversionError", "DTypeError", "DerivativeError",
-    "IndexOutOfRange", "LeakedValue", "MissingAttribute", "NegativePower", "RangeError", "ShapeError", "StructureError", "SymFluxError",
-    "TraceError", "UnsupportedOperation", "VerifyError",
+    "ArgumentError", "AxisOutOfRange", "BranchOnTracedValue", "ConversionError", "DTypeError",
+    "DerivativeError", "IndexOutOfRange", "LeakedValue", "MissingAttribute", "NegativePower",
+    "RangeError", "ShapeError", "StructureError", "SymFluxError", "TraceError",
+    "UnsupportedOperation", "VerifyError",
 ]  # fmt: skip
 
 
@@ -108,7 +109,7 @@ class TraceError(SymFluxError):
 
 
 class BranchOnTracedValue(TraceError, TypeError):
-    """Python asked a traced value for its truth: ``if``, ``while``, ``and``, ``or``, ``not``, ``in``."""
+    """Python asked a traced value for its truth: ``if``, ``while``, ``and``, ``in`` ..."""
 
 
 class ConversionError(TraceError, TypeError):

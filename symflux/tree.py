@@ -1,4 +1,4 @@
-"""Nested containers: taking them apart into leaves and a structure, and putting them together again."""
+"""Nested containers: taken apart into leaves and a structure, and put together again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = [
 class TreeDef:
     """The structure of a container without its leaves: hashable, compared by value.
 
-    ``kind`` says how to rebuild the container, ``static`` is what besides the children is needed for
-    that (keys, the class, metadata), ``children`` are the structures of the children.
+    ``kind`` says how to rebuild the container, ``static`` is what besides the children is needed
+    for that (keys, the class, metadata), ``children`` are the structures of the children.
     """
 
     __slots__ = ("_hash", "children", "kind", "size", "static")
@@ -259,7 +259,7 @@ def _discover(cls: type) -> Kind | None:
 
 
 def is_array(obj: Any) -> bool:
-    """Whether ``obj`` takes part in NumPy's arithmetic: ndarray, NumPy scalar, traced array, param."""
+    """Whether ``obj`` takes part in NumPy's arithmetic: an ndarray, traced array, param ..."""
     return hasattr(type(obj), "__array_ufunc__")
 
 
@@ -279,8 +279,8 @@ class Container:
     """A base class for objects that hold arrays: layers, optimiser states.
 
     An attribute that is an array, a param, another container, or a list, tuple or dict with one of
-    these in it, is a child. Every other attribute is static: it is kept as it is, and two containers
-    have the same structure only if these are equal.
+    these in it, is a child. Every other attribute is static: it is kept as it is, and two
+    containers have the same structure only if these are equal.
 
     >>> class Affine(Container):
     ...     def __init__(self, W, name): self.W, self.name = W, name
@@ -381,8 +381,8 @@ def _is_metadata(value: Any) -> bool:
 def flatten(obj: Any) -> tuple[list[Any], TreeDef]:
     """The leaves of nested containers, in order, and their structure.
 
-    Containers are tuples, lists, dicts (in their own order), named tuples, dataclasses, ``None`` (with
-    no leaves), :class:`Container` and registered classes. Everything else is a leaf.
+    Containers are tuples, lists, dicts (in their own order), named tuples, dataclasses, ``None``
+    (with no leaves), :class:`Container` and registered classes. Everything else is a leaf.
 
     >>> flatten({"b": [1, 2], "a": None})
     ([1, 2], TreeDef({'b': [*, *], 'a': None}))

@@ -1,10 +1,10 @@
 """NumPy's functions for traced and plain arrays: the same names, signatures and meaning.
 
-Inside a traced function, functions of this namespace record nodes, also for plain arrays (which become
-inputs of the graph, by reference) and for those that make arrays (``zeros``, ``arange``). Outside, given
-plain arrays and numbers, they compute what NumPy computes. Besides NumPy's own there are ``sigmoid``,
-``relu``, ``softplus``, ``softmax``, ``log_softmax``, ``logsumexp``, ``erf``, ``erfc``, ``lgamma`` and
-``rsqrt``.
+Inside a traced function, functions of this namespace record nodes, also for plain arrays (which
+become inputs of the graph, by reference) and for those that make arrays (``zeros``, ``arange``).
+Outside, given plain arrays and numbers, they compute what NumPy computes. Besides NumPy's own there
+are ``sigmoid``, ``relu``, ``softplus``, ``softmax``, ``log_softmax``, ``logsumexp``, ``erf``,
+``erfc``, ``lgamma`` and ``rsqrt``.
 
 Plain NumPy functions work on traced arrays just as well (``numpy.sin(x)``): both read one table,
 ``trace/dispatch.py``. A name that graphs do not record, such as ``unique``, is NumPy's own here.
@@ -22,11 +22,10 @@ from typing import Any
 import numpy as _np
 
 from ..trace import dispatch as _dispatch
-from . import create, elementwise, products, reduce, shape
-from .namespace import linalg, namespace
+from .namespace import namespace as _namespace
 
-globals().update(namespace())
-__all__ = sorted([*namespace(), "linalg"])  # noqa: PLE0605
+globals().update(_namespace())
+__all__ = sorted(_namespace())
 _dispatch.NAMESPACE[0] = sys.modules[__name__]
 
 

@@ -65,8 +65,8 @@ def common(*values: Any) -> list[Node]:
 
 def _enter_ufunc(ufunc: Any) -> None:
     def implementation(
-        *args: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: str = "same_kind",
-        order: str = "K", subok: bool = True,
+        *args: Any, out: Any = None, where: Any = True, dtype: Any = None,
+        casting: str = "same_kind", order: str = "K", subok: bool = True,
     ) -> Array:  # fmt: skip
         if out is not None or where is not True:
             no_keywords(ufunc.__name__, out=out, where=None if where is True else where)

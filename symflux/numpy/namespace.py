@@ -14,8 +14,8 @@ from . import create, elementwise, products, reduce, shape  # noqa: F401
 
 _KINDS = (
     "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",
-    "float32", "float64", "pi", "e", "inf", "nan", "newaxis", "finfo", "iinfo", "result_type", "dtype",
-    "ndarray", "can_cast", "promote_types", "isscalar", "euler_gamma",
+    "float32", "float64", "pi", "e", "inf", "nan", "newaxis", "finfo", "iinfo", "result_type",
+    "dtype", "ndarray", "can_cast", "promote_types", "isscalar", "euler_gamma",
 )  # fmt: skip
 #: functions that make arrays: inside a trace they make traced ones, whatever they are given
 _MAKERS = frozenset(
@@ -38,6 +38,7 @@ def _is_traced(value: Any, tracing: bool) -> bool:
 
 
 def public(name: str) -> Callable[..., Any]:
+    """The function of the namespace: recorded, or computed, as its arguments ask for."""
     record, plain = dispatch.BY_NAME[name], dispatch.PLAIN[name]
     makes = name in _MAKERS
 
@@ -57,12 +58,14 @@ def public(name: str) -> Callable[..., Any]:
 
 
 def namespace() -> dict[str, Any]:
+    """Name -> what ``symflux.numpy`` offers under it."""
     names: dict[str, Any] = {kind: getattr(np, kind) for kind in _KINDS}
     names |= {name: public(name) for name in dispatch.BY_NAME if name.isidentifier()}
     # Python Array API names for what NumPy calls otherwise
     for new, old in _ARRAY_API.items():
         if old in names:
             names.setdefault(new, names[old])
+    names["linalg"] = Linalg()
     return names
 
 
@@ -85,6 +88,3 @@ class Linalg:
         if hasattr(np.linalg, name):
             return getattr(np.linalg, name)
         raise AttributeError(f"symflux.numpy.linalg has no {name!r}")
-
-
-linalg = Linalg()

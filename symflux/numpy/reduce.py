@@ -139,7 +139,7 @@ def _extreme(
 @implements(np.max, np.amax)
 def max_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
          where: Any = NO) -> Array:  # fmt: skip
-    """The largest element along ``axis``; nan if there is one. Ties share the derivative equally."""
+    """The largest element along ``axis``; nan if there is one. Ties share its derivative."""
     return _extreme("max", a, axis, out, keepdims, initial, where)
 
 
@@ -238,15 +238,19 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 @implements(np.var)
-def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
+def var(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO,
+) -> Array:  # fmt: skip
     """The mean squared distance from the mean, of ``n - ddof`` degrees of freedom."""
     return _spread(composed.var, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
 @implements(np.std)
-def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-        keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Array:  # fmt: skip
+def std(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+    keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO,
+) -> Array:  # fmt: skip
     """The square root of the variance; its derivative is 0 where all elements are equal."""
     return _spread(composed.std, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 

@@ -264,8 +264,8 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array]:
         total = x.shape[_axis(x, axis)]
         if total % indices_or_sections:
             raise ShapeError(
-                f"np.split: axis {axis} of {x.type} does not split into {indices_or_sections} equal "
-                "parts",
+                f"np.split: axis {axis} of {x.type} does not split into {indices_or_sections} "
+                "equal parts",
                 place=user_frame(),
                 right=f"np.array_split(x, {indices_or_sections})",
             )
@@ -377,7 +377,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None,
          mode: str = "raise") -> Array:  # fmt: skip
     """Elements along ``axis`` at integer indices.
 
-    ``mode`` decides about traced indices beyond the ends: "wrap", or clamped to the ends ("clip")."""
+    ``mode`` decides about traced indices beyond the ends: "wrap", or clamped to them ("clip")."""
     no_keywords("take", out=out)
     x = as_array(a)
     if axis is None:

@@ -33,11 +33,11 @@ from .views import (
 __all__ = ["Array", "as_array", "as_node", "operand"]
 
 
-# --- operators --------------------------------------------------------------------------------------
+# --- operators ------------------------------------------------------------------------------------
 
 _COUNTING = frozenset(
-    {np.add, np.subtract, np.multiply, np.power, np.negative, np.positive, np.absolute, np.remainder,
-     np.floor_divide}
+    {np.add, np.subtract, np.multiply, np.power, np.negative, np.positive, np.absolute,
+     np.remainder, np.floor_divide}
 )  # fmt: skip
 
 
@@ -136,10 +136,10 @@ def _method(function: Any) -> Callable[..., Any]:
 class Array(Handle):
     """A traced array: what a function sees for its arguments while it is recorded.
 
-    It has the operators, methods and attributes of a NumPy array, and NumPy's functions take it. Each
-    operation adds a node to the graph; assignment (``x[1:-1] += dx``) makes the handle, and the handles
-    it is a view of, stand for new nodes. Shapes and dtypes are known; values are not, so that ``if x``
-    and ``float(x)`` are errors.
+    It has the operators, methods and attributes of a NumPy array, and NumPy's functions take it.
+    Each operation adds a node to the graph; assignment (``x[1:-1] += dx``) makes the handle, and
+    the handles it is a view of, stand for new nodes. Shapes and dtypes are known; values are not,
+    so that ``if x`` and ``float(x)`` are errors.
     """
 
     __slots__ = ()
@@ -430,7 +430,7 @@ class Array(Handle):
     def fill(self, value: Any) -> None:
         self[...] = value
 
-    # --- methods that are NumPy's functions of the same name ---------------------------------------
+    # --- methods that are NumPy's functions of the same name --------------------------------------
 
     sum = _method(np.sum)
     prod = _method(np.prod)

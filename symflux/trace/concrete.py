@@ -1,4 +1,4 @@
-"""Where Python asks a traced array for a value that it does not have: the errors, with their cures."""
+"""Where Python asks a traced array for a value that it does not have: errors, with cures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ from .handle import Handle
 __all__ = ["array", "contains", "formatted", "index", "missing", "number", "truth"]
 
 
+_LATER = (
+    "its value is known only when the compiled function runs; if the argument is a setting, "
+    "name it in static_argnames"
+)
+
+
 class _Refusals(threading.local):
-    """The last conversion that was refused: NumPy replaces some errors by its own, less helpful ones."""
+    """The last conversion that was refused: NumPy replaces some errors by its own."""
 
     def __init__(self) -> None:
         self.last: SymFluxError | None = None
@@ -89,8 +95,7 @@ def truth(x: Handle) -> bool:
     raise BranchOnTracedValue(
         f"a traced value ({x.type}) is neither true nor false while tracing",
         place=place,
-        why="its value is known only when the compiled function runs; if the argument is a setting, "
-        "name it in static_argnames",
+        why=_LATER,
         wrong=wrong,
         right=right,
     )
@@ -140,8 +145,7 @@ def number(x: Handle, kind: str) -> Any:
         ConversionError(
             f"cannot convert a traced value ({x.type}) to a Python number: {what}",
             place=place,
-            why="its value is known only when the compiled function runs; if the argument is a setting, "
-            "name it in static_argnames",
+            why=_LATER,
             wrong=wrong,
             right=right,
         )
@@ -210,7 +214,8 @@ def formatted(x: Handle, spec: str) -> str:
             f"a traced value ({x.type}) has no digits to format as {spec!r}",
             place=user_frame(),
             wrong='print(f"{x:.3f}")',
-            right='print(f"{x}")           # shows its type\nprint the result outside of the traced function',
+            right='print(f"{x}")           # shows its type\n'
+            "print the result outside of the traced function",
         )
     )
 

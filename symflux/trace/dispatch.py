@@ -37,7 +37,9 @@ _INSTEAD = {
         ("nonzero", "argwhere", "flatnonzero", "compress", "extract"),
         ("np.where(mask, x, 0)", _SHAPE),
     ),
-    **dict.fromkeys(("unique", "union1d", "intersect1d", "setdiff1d", "delete"), (_OUTSIDE, _SHAPE)),
+    **dict.fromkeys(
+        ("unique", "union1d", "intersect1d", "setdiff1d", "delete"), (_OUTSIDE, _SHAPE)
+    ),
     **dict.fromkeys(("copyto", "put"), ("a[i] = b            # a made by symflux.numpy", _PLAIN)),
     **dict.fromkeys(("place", "putmask"), ("a = np.where(mask, b, a)", _PLAIN)),
     **dict.fromkeys(
@@ -104,7 +106,7 @@ def unsupported(function: Any, why: str = "", right: str = "") -> UnsupportedOpe
         right, reason = _INSTEAD.get(name, ("", ""))
         why = why or reason
     if not right:
-        parts = [n for n in BY_NAME if len(n) > 2 and (n in name or name in n)]
+        parts = [n for n in BY_NAME if len(n) > 2 and n in name]
         near = max(parts, key=len, default="")
         right = f"np.{near}, which is recorded" if near else _OUTSIDE
     right = right.replace("{}", function_name(function))

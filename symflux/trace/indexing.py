@@ -31,7 +31,7 @@ __all__ = [
 class Captured(NamedTuple):
     """A plain array of indices, and the input that stands for it.
 
-    Its elements now are checked; those at later calls are clamped to the axis, as traced ones are."""
+    Its elements now are checked; those at later calls are clamped to the axis, as traced ones."""
 
     node: Node
     array: np.ndarray[Any, Any]
@@ -49,7 +49,8 @@ class Selection:
         scattered: whether other axes stand between the picking ones, so that NumPy puts the axes of
             the picked elements first.
         strides: of the elements of a view of this block, given the array's.
-        is_scalar: every axis was given an integer, and no ellipsis was written: the result is a number.
+        is_scalar: every axis was given an integer, and no ellipsis was written: the result is a
+            number.
     """
 
     start: tuple[int, ...]
@@ -70,7 +71,8 @@ class Selection:
 
 def _out_of_range(index: int, axis: int, shape: Sequence[int]) -> IndexOutOfRange:
     return IndexOutOfRange(
-        f"index {index} is out of bounds for axis {axis} of size {shape[axis]}, shape {tuple(shape)}",
+        f"index {index} is out of bounds for axis {axis} of size {shape[axis]}, "
+        f"shape {tuple(shape)}",
         place=user_frame(),
     )
 
@@ -191,8 +193,8 @@ def parse(
         else False
     )
     return Selection(
-        tuple(start), tuple(step), tuple(extent), tuple(out_shape), tuple(out_strides), tuple(picks),
-        scattered, is_scalar and len(items) == len(shape),
+        tuple(start), tuple(step), tuple(extent), tuple(out_shape), tuple(out_strides),
+        tuple(picks), scattered, is_scalar and len(items) == len(shape),
     )  # fmt: skip
 
 

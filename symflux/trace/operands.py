@@ -74,7 +74,7 @@ def _from_sequence(value: Any) -> Handle:
 
 
 def as_node(value: Any) -> Node:
-    """The node for an array, number or list; numbers get the dtype in which NumPy would store them."""
+    """The node for an array, number or list; numbers in the dtype in which NumPy stores them."""
     key, found = operand(value)
     return found if type(found) is Node else literal(found, STORED.get(key, key))
 

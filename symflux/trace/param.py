@@ -1,4 +1,4 @@
-"""Params: arrays that functions use without being given them, that can be differentiated and updated."""
+"""Params: arrays that functions use without being given them; learned by updates in place."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["Gradients", "Param", "Params", "bind", "param", "params", "update"]
 class Param:
     """An array that is learned.
 
-    Outside of a traced function it behaves like the NumPy array ``value`` in every operator, function
-    and index. Inside it behaves like a traced argument: the compiled function reads the array anew at
-    each call. :func:`update` changes it in place.
+    Outside of a traced function it behaves like the NumPy array ``value`` in every operator,
+    function and index. Inside it behaves like a traced argument: the compiled function reads the
+    array anew at each call. :func:`update` changes it in place.
     """
 
     __slots__ = ("__weakref__", "name", "value")
@@ -150,7 +150,8 @@ def _operator(name: str) -> Any:
         now = self._symflux_value()
         if name == "__round__":
             # A NumPy number rounds as Python's do; an array of no axes does not.
-            return round(now[()] if isinstance(now, np.ndarray) else now, *others)
+            number: Any = now[()] if isinstance(now, np.ndarray) else now
+            return round(number, *others)
         return getattr(now, name)(*_plain(others))
 
     return apply
@@ -295,13 +296,14 @@ def set_value(target: Param, value: Any) -> None:
 def update(target: Any, delta: Any) -> Any:
     """Add ``delta`` to a param in place, and return the param: ``W += delta``.
 
-    Inside a traced function the new value is recorded: reads that follow see it, and each call of the
-    compiled function changes the param's array. A container of params takes a container of deltas.
+    Inside a traced function the new value is recorded: reads that follow see it, and each call of
+    the compiled function changes the param's array. A container of params takes a container of
+    deltas.
 
     Args:
         target: a param, a :class:`Params`, or a container whose leaves are params.
-        delta: an array or number that broadcasts to the param; a :class:`Gradients`, or a container of
-            the same structure.
+        delta: an array or number that broadcasts to the param; a :class:`Gradients`, or a
+            container of the same structure.
 
     Raises:
         ShapeError, DTypeError: if the sum does not fit into the param's array.
@@ -383,7 +385,7 @@ def params(*holders: Any) -> Params:
 
 
 class Gradients(Mapping[Param, Any]):
-    """Gradients by param: ``grads[W]``; by position: ``grads[0]``; ``for W, g in grads.items()``."""
+    """Gradients by param: ``grads[W]``; by position: ``grads[0]``; ``for W, g in ...items()``."""
 
     __slots__ = ("_by_id", "params", "values_")
 

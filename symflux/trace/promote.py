@@ -29,7 +29,7 @@ _resolved: dict[Any, tuple[str, ...]] = {}
 
 
 def resolve(ufunc: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """The dtypes in which NumPy would run ``ufunc`` for operands of these keys: inputs, then outputs.
+    """The dtypes in which NumPy would run ``ufunc`` for these operands: inputs, then outputs.
 
     Raises:
         DTypeError: naming the user's line, where NumPy has no such loop.

@@ -1,4 +1,4 @@
-"""The functions being traced on this thread, what they captured, and what their params stand for."""
+"""The functions being traced on this thread: what they captured, what params stand for."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Scope:
 
     Attributes:
         name: of the function.
-        kind: ``"function"``; ``"body"`` of a region, which cannot update params; ``"binding"``, which
-            only gives params another meaning.
+        kind: ``"function"``; ``"body"`` of a region, which cannot update params; ``"binding"``,
+            which only gives params another meaning.
         captures: arrays and params that became inputs by reference, with their symbols; only the
             outermost scope has any. Keyed by identity; the objects are kept alive.
         params: what each param stands for here: ``id(param) -> (param, handle, node at first)``.
@@ -94,7 +94,7 @@ def short_dtype(dtype: Any) -> str:
 
 
 def capture(array: np.ndarray[Any, Any], name: str = "") -> Node:
-    """The node that stands for a plain array: an input by reference while tracing, else a literal."""
+    """The node for a plain array: an input by reference while tracing, else a literal."""
     scope = outermost()
     if scope is None:
         return constant(array, short_dtype(array.dtype))

@@ -52,11 +52,11 @@ class Traced:
     """A recorded function.
 
     Attributes:
-        graph: its inputs are the array leaves of the arguments, then the captured arrays and params;
-            its outputs are the leaves of the result, then the new values of updated params.
+        graph: its inputs are the array leaves of the arguments, then the captured arrays and
+            params; its outputs are the leaves of the result, then the new values of updated params.
         arguments: structure and types of the arguments.
-        captures: the live ndarrays and params behind the trailing inputs. Empty for a trace inside of
-            another one: there they belong to the outermost, and the graph may use nodes of it.
+        captures: the live ndarrays and params behind the trailing inputs. Empty for a trace inside
+            of another one: there they belong to the outermost, and the graph may use nodes of it.
         out_tree: structure of the result.
         weak: for each leaf of the result, whether it is a Python number by Python's own rules.
         updates: number of the capture -> number of the output that is its new value.
@@ -145,7 +145,8 @@ def mark_static(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:  # fmt: skip
     """The arguments with each static one wrapped in :class:`Static`.
 
-    The structure (``tree.flatten``) of the result is then a key for everything but dtypes and shapes.
+    The structure (``tree.flatten``) of the result is then a key for everything but dtypes and
+    shapes.
 
     Raises:
         ArgumentError: for a static argument that is not hashable, and names the function lacks.
@@ -190,7 +191,8 @@ def _static(fn: Callable[..., Any], name: str, value: Any) -> Static:
     except TypeError:
         is_array = tree.is_array(value)
         raise ArgumentError(
-            f"the static argument `{name}` of {_name_of(fn)} is not hashable: {type(value).__name__}",
+            f"the static argument `{name}` of {_name_of(fn)} is not hashable: "
+            f"{type(value).__name__}",
             place=user_frame(),
             why="a function is compiled once for each value of its static arguments",
             right=f"drop {name!r} from static_argnames" if is_array else f"{name}=tuple({name})",
@@ -276,9 +278,9 @@ def trace(
 
     Args:
         fn: takes and returns arrays and numbers, in containers of any depth.
-        args, kwargs: examples. Only their structure, shapes, dtypes and (of static ones) values count;
-            ``ArrayType`` objects will do for arrays. A param among them is traced as an argument: it
-            stands for the symbol wherever the function meets it.
+        args, kwargs: examples. Only their structure, shapes, dtypes and (of static ones) values
+            count; ``ArrayType`` objects will do for arrays. A param among them is traced as an
+            argument: it stands for the symbol wherever the function meets it.
         static_argnums, static_argnames: which arguments are settings, seen by ``fn`` as they are.
         name: of the graph; by default the function's.
 
@@ -410,13 +412,13 @@ def _check_leaks(graph: Graph, inputs: Sequence[Node]) -> None:
     ours = dependents(graph.nodes, graph.inputs) & theirs
     user = next((n for n in graph.nodes if n.id in (ours or theirs) and n is not foreign), None)
     raise LeakedValue(
-        f"{graph.name} uses `{foreign['name']}` ({foreign.type}), a value of another traced function "
-        "or of a region's body",
+        f"{graph.name} uses `{foreign['name']}` ({foreign.type}), a value of another traced "
+        "function or of a region's body",
         place=user.origin if user is not None else user_frame(),
         why="a traced value means something only until the function in which it was made returns",
         wrong="def f(x): self.last = x          # kept for later",
-        right="def f(x): return y, x            # returned as a result\ndef g(y, last): ...              "
-        "# given as an argument",
+        right="def f(x): return y, x            # returned as a result\n"
+        "def g(y, last): ...              # given as an argument",
     )
 
 
@@ -434,8 +436,8 @@ def close(
 ) -> tuple[Graph, list[Node]]:
     """A closed graph for ``outputs`` as a function of ``inputs`` and of what they use from outside.
 
-    What does not depend on ``inputs`` stays outside and becomes a further input; literals, and what is
-    computed from literals only, are taken inside.
+    What does not depend on ``inputs`` stays outside and becomes a further input; literals, and what
+    is computed from literals only, are taken inside.
 
     Args:
         inputs: symbols.

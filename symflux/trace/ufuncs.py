@@ -1,4 +1,4 @@
-"""NumPy's ufuncs as nodes: one row each, for operands already of the dtypes that NumPy resolves to."""
+"""NumPy's ufuncs as nodes: one row each, for operands of the dtypes that NumPy resolves to."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def static_power(x: Node, exponent: Any) -> Node | None:
     return result
 
 
-# --- comparisons of signed with unsigned 64-bit integers, exact as in NumPy ------------------------
+# --- comparisons of signed with unsigned 64-bit integers, exact as in NumPy ----------------------
 
 
 def _comparison(name: str, mirrored: str) -> Builder:
@@ -213,7 +213,8 @@ COMPARISONS = frozenset(
 
 _SAME_NAME = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "arcsin",
-    "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "copysign",
+    "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh",
+    "copysign",
 )  # fmt: skip
 
 BUILDERS.update({getattr(np, name): _op(name) for name in _SAME_NAME})
@@ -306,7 +307,7 @@ def record(ufunc: Any, keys: tuple[str, ...], values: list[Any], dtype: str | No
 
 
 def _beyond_range(ufunc: Any, keys: tuple[str, ...], values: list[Any]) -> Node:
-    """Comparison with a Python integer that the other's dtype cannot hold: the same for all elements."""
+    """Comparison with a Python integer beyond the other's dtype: the same for all elements."""
     first_is_node = type(values[0]) is Node
     node, number = values if first_is_node else reversed(values)
     other = np.zeros((), numpy_dtype(node.dtype))

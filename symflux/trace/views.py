@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .array import Array
 
 __all__ = [
-    "ReshapeView", "SliceView", "TransposeView", "View", "contiguous_strides", "fill_place", "flip_axes",
+    "ReshapeView", "SliceView", "TransposeView", "View", "contiguous_strides", "fill_place",
+    "flip_axes",
     "read_slice", "reshaped_strides", "write_slice",
 ]  # fmt: skip
 
@@ -24,8 +25,8 @@ __all__ = [
 class View:
     """What connects a handle to the handle that owns its elements.
 
-    ``seen`` is the base's node for which the handle's own node was computed: the handle is read anew
-    when the base has another one by now.
+    ``seen`` is the base's node for which the handle's own node was computed: the handle is read
+    anew when the base has another one by now.
     """
 
     __slots__ = ("base", "seen", "strides")
@@ -214,8 +215,8 @@ def fill_place(node: Node, shape: tuple[int, ...], whole: tuple[int, ...]) -> No
         fits = False
     if not fits:
         raise ShapeError(
-            f"cannot assign an array of shape {node.shape} to a place of shape {shape} in an array of "
-            f"shape {whole}",
+            f"cannot assign an array of shape {node.shape} to a place of shape {shape} in an array "
+            f"of shape {whole}",
             place=user_frame(),
         )
     return lookup("broadcast_to")(node, shape=shape) if node.shape != shape else node

@@ -1,4 +1,4 @@
-"""Elementwise functions: dtype, shape and values as NumPy's own, for every dtype, weak ones included."""
+"""Elementwise functions: dtype, shape and values as NumPy's own, for every dtype."""
 
 import math
 import operator

@@ -384,7 +384,8 @@ def test_every_error_class_is_exported_and_documented():
 
 def test_errors_are_also_what_numpy_would_raise():
     for cls, base in (
-        (errors.ShapeError, ValueError), (errors.DTypeError, TypeError), (errors.RangeError, OverflowError),
+        (errors.ShapeError, ValueError), (errors.DTypeError, TypeError),
+        (errors.RangeError, OverflowError),
         (errors.IndexOutOfRange, IndexError), (errors.AxisOutOfRange, IndexError),
         (errors.MissingAttribute, AttributeError), (errors.BranchOnTracedValue, TypeError),
         (errors.NegativePower, ValueError),

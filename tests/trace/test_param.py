@@ -1,4 +1,4 @@
-"""Params: arrays outside of a trace, captured inputs inside; updates, bindings, gradients by param."""
+"""Params: arrays outside of a trace, captured inputs inside; updates, bindings, gradients."""
 
 import operator
 
@@ -26,16 +26,19 @@ def run(found, *args):
 def test_a_param_behaves_like_its_array():
     x = np.array([[1.0, -2.0], [3.0, 4.0]])
     W = param(x)
-    for apply in (operator.add, operator.mul, operator.truediv, operator.pow, operator.matmul,
-                  operator.lt, operator.eq, operator.sub, operator.floordiv, operator.mod):  # fmt: skip
+    for apply in (
+        operator.add, operator.mul, operator.truediv, operator.pow, operator.matmul, operator.lt,
+        operator.eq, operator.sub, operator.floordiv, operator.mod,
+    ):  # fmt: skip
         np.testing.assert_array_equal(apply(W, x), apply(x, x))
         np.testing.assert_array_equal(apply(x, W), apply(x, x))
         np.testing.assert_array_equal(apply(W, W), apply(x, x))
     for got, wanted in (
-        (-W, -x), (abs(W), abs(x)), (W.T, x.T), (W[0], x[0]), (W[:, 1], x[:, 1]), (W.sum(), x.sum()),
-        (np.sin(W), np.sin(x)), (np.concatenate([W, x]), np.concatenate([x, x])), (W.mean(0), x.mean(0)),
-        (snp.relu(W), snp.relu(x)), (np.sum(W, axis=0), x.sum(0)), (list(W)[1], x[1]),
-        (np.add.reduce(W), np.add.reduce(x)), (W.reshape(4), x.reshape(4)),
+        (-W, -x), (abs(W), abs(x)), (W.T, x.T), (W[0], x[0]), (W[:, 1], x[:, 1]),
+        (W.sum(), x.sum()), (np.sin(W), np.sin(x)), (W.mean(0), x.mean(0)),
+        (np.concatenate([W, x]), np.concatenate([x, x])), (snp.relu(W), snp.relu(x)),
+        (np.sum(W, axis=0), x.sum(0)), (list(W)[1], x[1]), (W.reshape(4), x.reshape(4)),
+        (np.add.reduce(W), np.add.reduce(x)),
     ):  # fmt: skip
         assert type(got) is type(wanted)
         np.testing.assert_array_equal(got, wanted)

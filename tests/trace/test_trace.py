@@ -305,7 +305,7 @@ def test_bodies_are_closed_over_what_they_use():
             x,
         )
 
-    body, heavy, x = in_trace(f, 1.0, 2.0)
+    body, heavy, _ = in_trace(f, 1.0, 2.0)
     verify(body.graph)
     assert [n["name"] for n in body.graph.inputs] == ["i", "c", "const0", "const1"]
     assert body.consts[0] is heavy or body.consts[1] is heavy
