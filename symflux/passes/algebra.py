@@ -326,13 +326,14 @@ def _orderless(node: Node) -> bool:
 @rule(
     "reduction over extents of 1 = reshape",
     Kind.REDUCTION,
+    grade="accurate",
+    domain="everywhere: folding one element gives that element (a sum may lose the sign of -0.0)",
     examples=(
         "x: f64[3,1] ; sum x axes=(1,)",
         "x: f64[3] ; max x axes=()",
     ),
 )
 def reduce_nothing(node: Node, scope: Scope) -> Node | None:
-    """Folding one element gives that element."""
     x = node.inputs[0]
     axes = node["axes"]
     if _combines(node) is None or x.dtype != node.dtype or any(x.shape[a] != 1 for a in axes):

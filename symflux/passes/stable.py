@@ -133,8 +133,8 @@ def naive_softmax(node: Node, scope: Scope) -> Node | None:
     "log",
     ("div",),
     grade="accurate",
-    examples="x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; reshape %1 shape=(3, 1) ; div %0, %2"
-    " ; log %3",
+    examples="x: f64[3,4] ; max x axes=(1,) ; reshape %0 shape=(3, 1) ; sub x, %1 ; exp %2"
+    " ; sum %3 axes=(1,) ; reshape %4 shape=(3, 1) ; div %3, %5 ; log %6",
     domain="everywhere: a softmax that underflows to 0 has a finite logarithm",
 )
 def log_softmax(node: Node, scope: Scope) -> Node | None:
