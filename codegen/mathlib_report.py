@@ -77,8 +77,8 @@ def program_of(name: str, dtype: str, n: int, mode: str = "vector", *, repeats: 
 def evaluate(name: str, dtype: str, *arguments: Array, mode: str = "vector") -> Array:
     """The native function's values at arrays of arguments of its dtype.
 
-    >>> evaluate("exp", "f64", np.array([0.0, 1.0])).tolist()
-    [1.0, 2.718281828459045]
+    >>> evaluate("exp", "f64", np.array([0.0, 1.0])).round(12).tolist()
+    [1.0, 2.718281828459]
     """
     native = compile_program(program_of(name, dtype, len(arguments[0]), mode))
     y = np.empty(len(arguments[0]), numpy_dtype(dtype))

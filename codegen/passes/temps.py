@@ -45,10 +45,9 @@ def drop_temps(program: Program) -> Program:
     droppable = (Role.TEMP, Role.CONST)
     buffers = tuple([b for b in program.buffers if b.role not in droppable or b in used])
     full = tuple([k for k in kernels if k.body.statements])
-    arena = min(program.arena, max([_end(b) for b in buffers if b.role is Role.TEMP], default=0))
-    unchanged = kernels is program.kernels and len(full) == len(kernels)
-    if unchanged and len(buffers) == len(program.buffers) and arena == program.arena:
+    if len(buffers) == len(program.buffers) and len(full) == len(program.kernels):
         return program
+    arena = min(program.arena, max([_end(b) for b in buffers if b.role is Role.TEMP], default=0))
     return replace(program, buffers=buffers, kernels=full, arena=arena)
 
 
