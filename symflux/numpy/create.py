@@ -12,7 +12,7 @@ from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
-from ..trace.dispatch import implements
+from ..trace.dispatch import implements, numpys
 from ..trace.promote import STORED, build, cast, literal, promoted
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
@@ -188,7 +188,7 @@ def _has_traced(value: Any) -> bool:
     return type(value) is Array or hasattr(type(value), "_symflux_value")
 
 
-@implements(np.astype)
+@implements(*numpys("astype"), name="astype")
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Array:
     """``x`` converted to ``dtype``."""
     return as_array(x).astype(dtype)

@@ -15,7 +15,7 @@ from ..ir.origin import user_frame
 from ..ir.types import broadcast_shapes
 from ..ops import arrange, composed
 from ..trace.array import Array, as_array, as_node
-from ..trace.dispatch import implements
+from ..trace.dispatch import implements, numpys
 from ..trace.promote import build, cast, literal
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
@@ -281,7 +281,7 @@ implements(np.hsplit)(_split_along(lambda x: 0 if x.ndim == 1 else 1))
 implements(np.dsplit)(_split_along(lambda x: 2))
 
 
-@implements(np.unstack)
+@implements(*numpys("unstack"), name="unstack")
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Array, ...]:
     """The parts along an axis, without it."""
     a = as_array(x)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError, UnsupportedOperation
 from ..ir.node import Node
+from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import numpy_dtype
 from . import concrete
@@ -413,6 +414,26 @@ class Array(Handle):
 
     def flatten(self, order: str = "C") -> Array:
         return Array(self.reshape(-1, order=order).node)
+
+    @property
+    def real(self) -> Array:
+        return self
+
+    @property
+    def imag(self) -> Array:
+        return self._same_type(0)
+
+    def _same_type(self, value: Any) -> Array:
+        return Array(lookup("broadcast_to")(literal(value, self.node.dtype), shape=self.shape))
+
+    def __copy__(self) -> Array:
+        return Array(self.node, self.weak)
+
+    def __deepcopy__(self, memo: Any) -> Array:
+        return Array(self.node, self.weak)
+
+    def __reduce__(self) -> NoReturn:
+        concrete.pickled(self)
 
     def copy(self, order: str = "C") -> Array:
         return Array(self.node)

@@ -15,7 +15,7 @@ from ..ir.origin import user_frame
 from ..ir.walk import topological
 from .handle import Handle
 
-__all__ = ["array", "contains", "formatted", "index", "missing", "number", "truth"]
+__all__ = ["array", "contains", "formatted", "index", "missing", "number", "pickled", "truth"]
 
 
 _LATER = (
@@ -216,6 +216,18 @@ def formatted(x: Handle, spec: str) -> str:
             wrong='print(f"{x:.3f}")',
             right='print(f"{x}")           # shows its type\n'
             "print the result outside of the traced function",
+        )
+    )
+
+
+def pickled(x: Handle) -> NoReturn:
+    """``pickle.dumps(x)``."""
+    raise _refuse(
+        ConversionError(
+            f"a traced value ({x.node.type}) cannot be pickled",
+            place=user_frame(),
+            why="it means something only inside of the function that is being traced",
+            right="pickle the result, outside of the traced function",
         )
     )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..errors import UnsupportedOperation
 from ..ir.origin import user_frame
 
@@ -61,6 +63,11 @@ _INSTEAD = {
 }  # fmt: skip
 
 
+def numpys(*names: str) -> list[Any]:
+    """The functions of these names that the installed NumPy has."""
+    return [getattr(np, name) for name in names if hasattr(np, name)]
+
+
 def implements(
     *functions: Any, name: str = "", plain: Callable[..., Any] | None = None
 ) -> Callable[[Callable[..., Any]], Any]:
@@ -78,7 +85,7 @@ def implements(
             PLAIN[function.__name__] = function
         if name:
             BY_NAME[name] = implementation
-            PLAIN[name] = plain or implementation
+            PLAIN.setdefault(name, plain or implementation)
         return implementation
 
     return enter

@@ -9,12 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError
+from ..errors import DTypeError, TraceError
 from ..ir.node import Node, constant, symbol
 from ..ir.origin import user_frame
 from ..ir.types import dtype_of
 
-__all__ = ["Scope", "capture", "is_tracing", "outermost", "pushed", "scopes", "short_dtype"]
+__all__ = [
+    "Scope",
+    "capture",
+    "check_captures",
+    "is_tracing",
+    "outermost",
+    "pushed",
+    "scopes",
+    "short_dtype",
+]
+
+
+#: captured arrays of up to so many bytes are checked for changes while tracing
+_WATCHED = 1 << 16
 
 
 class Scope:
@@ -28,9 +41,10 @@ class Scope:
             outermost scope has any. Keyed by identity; the objects are kept alive.
         params: what each param stands for here: ``id(param) -> (param, handle, node at first)``.
         symbols: ids of the input nodes that belong to this scope.
+        watched: small captured arrays, their bytes at the time, and the user's line.
     """
 
-    __slots__ = ("captures", "kind", "name", "params", "symbols")
+    __slots__ = ("captures", "kind", "name", "params", "symbols", "watched")
 
     def __init__(self, name: str, kind: str = "function") -> None:
         self.name = name
@@ -38,6 +52,7 @@ class Scope:
         self.captures: dict[int, tuple[Any, Node]] = {}
         self.params: dict[int, tuple[Any, Any, Node]] = {}
         self.symbols: set[int] = set()
+        self.watched: list[tuple[np.ndarray[Any, Any], bytes, Any]] = []
 
 
 class _Stack(threading.local):
@@ -104,4 +119,26 @@ def capture(array: np.ndarray[Any, Any], name: str = "") -> Node:
         node = symbol(name or f"captured{number}", array.shape, short_dtype(array.dtype))
         found = scope.captures[id(array)] = (array, node)
         scope.symbols.add(node.id)
+        if array.nbytes <= _WATCHED:
+            scope.watched.append((array, array.tobytes(), user_frame()))
     return found[1]
+
+
+def check_captures(scope: Scope) -> None:
+    """Refuse arrays that changed between their capture and the end of the trace.
+
+    The compiled function reads an array once per call; it cannot see it as it was in between.
+
+    Raises:
+        TraceError: naming the line where the array was captured.
+    """
+    for array, before, place in scope.watched:
+        if array.tobytes() != before:
+            raise TraceError(
+                f"a plain array (shape {array.shape}, {array.dtype}) was changed after it had been "
+                "used with traced values",
+                place=place,
+                why="the compiled function reads the array when it is called, not in between",
+                wrong="y = x + a; a[0] = 1; z = x + a",
+                right="y = x + a.copy(); a[0] = 1; z = x + a",
+            )

@@ -22,7 +22,7 @@ from .array import Array, operand
 from .concrete import refusals
 from .param import Param, _rebind, updated
 from .promote import BOOL, FLOAT, INT, STORED, literal
-from .scope import Scope, is_tracing, pushed, short_dtype
+from .scope import Scope, check_captures, is_tracing, pushed, short_dtype
 
 __all__ = [
     "Arguments", "Static", "Traced", "close", "leaf_type", "mark_static", "node_of", "trace",
@@ -332,6 +332,7 @@ def trace(
     )
     if not outer:
         _check_leaks(graph, inputs)
+        check_captures(scope)
     position = {id(obj): i for i, (obj, _) in enumerate(captured)}
     argument = {id(leaf): i for i, leaf in reversed(list(enumerate(leaves))) if type(leaf) is Param}
     updates: dict[int, int] = {}

@@ -129,6 +129,17 @@ def convert_format(x):
     return f"{x[0]:.3f}"
 
 
+def convert_pickle(x):
+    return pickle.dumps(x)
+
+
+def capture_changes(x):
+    counts = np.zeros(3)
+    y = x + counts
+    counts[0] = 1
+    return y + counts
+
+
 def convert_slice(x, i=1):
     return x[i:i + 2]
 

@@ -1,5 +1,7 @@
 """Index expressions: read and written as NumPy does, views included; a fuzz against NumPy."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -362,6 +364,15 @@ def test_assignments_that_do_not_fit_are_reported():
         traced_result(wide, V)
     with pytest.raises(ShapeError, match="cannot hold the result of shape"):
         traced_result(in_place, V)
+
+
+def test_copies_of_handles_are_handles_on_the_same_node():
+    def f(x):
+        y, z = copy.copy(x), copy.deepcopy([x])[0]
+        x += 1
+        return x, y + 0 * z, x.real + x.imag
+
+    assert_agrees(f, V)
 
 
 def test_aliases_see_each_other():

@@ -1,6 +1,8 @@
 """Params: arrays outside of a trace, captured inputs inside; updates, bindings, gradients."""
 
+import copy
 import operator
+import pickle
 
 import numpy as np
 import pytest
@@ -52,6 +54,15 @@ def test_scalar_params_are_numbers():
     assert round(param(2.6)) == 3
     assert list(range(param(3))) == [0, 1, 2]
     assert repr(a) == "param(2.)"
+
+
+def test_params_can_be_copied_and_pickled():
+    W = param([1.0, 2.0], name="W")
+    for again in (copy.deepcopy(W), pickle.loads(pickle.dumps(W))):
+        assert again.value.tolist() == [1.0, 2.0]
+        assert again.name == "W"
+        update(again, 1.0)
+    assert W.value.tolist() == [1.0, 2.0]
 
 
 def test_a_param_is_a_copy_and_a_key():
