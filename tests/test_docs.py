@@ -3,16 +3,18 @@
 import doctest
 import importlib
 import inspect
+import linecache
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
+
 import symflux
 import symflux.errors
 from symflux.inspect.pages import PAGES
 
 ROOT = Path(__file__).parent.parent
-FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def _modules():
@@ -28,12 +30,25 @@ MODULES = _modules()
 PAGES_WITH_CODE = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+class _Runner(doctest.DocTestRunner):
+    """Collects what differs: (example, output)."""
+
+    def __init__(self):
+        super().__init__(verbose=False)
+        self.wrong = []
+
+    def report_failure(self, out, test, example, got):
+        super().report_failure(out, test, example, got)
+        self.wrong.append((example, got))
+
+
 def _run(test):
-    """Run one docstring or page; a failure shows expected and actual output."""
+    """Run one docstring or page; returns what differs, as a list and as text."""
     report = []
-    runner = doctest.DocTestRunner(optionflags=0, verbose=False)
-    runner.run(test, out=report.append)
-    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+    runner = _Runner()
+    result = runner.run(test, out=report.append)
+    assert result.failed == len(runner.wrong), "".join(report)  # the rest raised an error
+    return runner.wrong, "".join(report)
 
 
 def test_modules_of_both_folders_are_found():
@@ -44,20 +59,56 @@ def test_modules_of_both_folders_are_found():
 def test_docstring_examples(name):
     module = importlib.import_module(name)
     for test in doctest.DocTestFinder(exclude_empty=True).find(module):
-        _run(test)
+        wrong, report = _run(test)
+        assert not wrong, report
+
+
+def _updated(lines, wrong):
+    """The lines of a page with the outputs that came."""
+    for example, got in sorted(wrong, key=lambda pair: -pair[0].lineno):
+        start = example.lineno + example.source.count("\n")
+        lines[start : start + example.want.count("\n")] = [
+            line or "<BLANKLINE>" for line in got.splitlines()
+        ]
+    return lines
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_page_examples(page):
-    text = page.read_text()
+def test_page_examples(page, monkeypatch, update_golden):
+    """Code on a page runs from top to bottom; its lines have the page's line numbers."""
+    lines = page.read_text().splitlines()
+    code = [line[4:] if line.startswith((">>> ", "... ")) else line for line in lines]
+    monkeypatch.setitem(linecache.cache, page.name, (1, None, [f"{c}\n" for c in code], page.name))
     # the fence that closes a code block is no part of its output
-    lines = ["" if line.startswith("```") else line for line in text.splitlines()]
-    examples = doctest.DocTestParser().get_doctest(
-        "\n".join(lines), {"__name__": page.stem}, page.name, str(page), 0
-    )
-    _run(examples)
-    python = text.count("```python")
-    assert python == 0 or examples.examples, f"{page.name} shows Python that does not run"
+    text = "\n".join("" if line.startswith("```") else line for line in lines)
+    test = doctest.DocTestParser().get_doctest(text, {"__name__": page.stem}, page.name, None, 0)
+    starts = {example.source: example.lineno for example in reversed(test.examples)}
+
+    def compile_in_place(source, _name, *options):
+        return compile("\n" * starts[source] + source, page.name, *options)
+
+    monkeypatch.setattr(doctest, "compile", compile_in_place, raising=False)
+    wrong, report = _run(test)
+    if wrong and update_golden:
+        page.write_text("\n".join(_updated(lines, wrong)) + "\n")
+    else:
+        assert not wrong, report
+
+
+FILES = [path for folder in ("codegen", "symflux") for path in ROOT.glob(f"{folder}/**/*.py")]
+
+
+def _quotes(block, source):
+    """Whether the lines of a block stand in a file, in this order."""
+    lines = iter(source)
+    return all(line in lines for line in block.splitlines())
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_code_without_prompts_is_quoted_from_the_tree(page):
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S):
+        if ">>> " not in block:
+            assert any(_quotes(block, file.read_text().splitlines()) for file in FILES), block
 
 
 @pytest.mark.parametrize("name", PAGES)

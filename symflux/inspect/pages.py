@@ -90,7 +90,7 @@ def settings_page() -> str:
         ">>> import numpy as np, symflux as sf",
         '>>> sf.config.put("verify", True)          # for the whole process',
         ">>> with sf.config.override(verify=False):  # here, on this thread",
-        "...     sf.compile(np.sin)(0.0)",
+        "...     float(sf.compile(np.sin)(0.0))",
         "0.0",
         '>>> sf.config.put("verify", False)',
         "",

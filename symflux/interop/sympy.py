@@ -173,7 +173,7 @@ def latex(graph: Graph) -> str:
 
     >>> import symflux as sf
     >>> print(sf.trace(lambda x: x**2 / 2)(2.0).latex())
-    \\frac{x^{2}}{2.0}
+    0.5 x^{2}
     """
     s = _sympy()
     found = to_sympy(graph)

@@ -35,11 +35,13 @@ class Lowered:
     Made by ``f.lower(*args)``.
 
     >>> import numpy as np, symflux as sf
-    >>> low = sf.compile(lambda x: np.sum(x * x)).lower(np.ones(4))
+    >>> def energy(x):
+    ...     return np.sum(x * x)
+    >>> low = sf.compile(energy).lower(np.ones(4))
     >>> print(low.optimized)
-    graph lambda(x: f64[4]) -> f64
-      %0 = mul x, x        : f64[4]
-      %1 = sum %0 axes=(0,) : f64
+    graph energy(x: f64[4]) -> f64
+      %0 = mul x, x           : f64[4]
+      %1 = sum %0 axes=(0,)   : f64
       return %1
     >>> low.cost.flops
     8
