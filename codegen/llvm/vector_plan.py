@@ -100,8 +100,10 @@ def _analyse_statement(statement: object, lanes: Lanes) -> bool:
     match statement:
         case Let():
             if any(_varies(a, lanes) for a in statement.args):
-                lanes.varying.add(statement.result)
                 stride = _affine_stride(statement, lanes)
+                if stride == 0:  # what varies cancels, as in i - i
+                    return True
+                lanes.varying.add(statement.result)
                 if stride is not None:
                     lanes.affine[statement.result] = stride
         case Load():

@@ -102,9 +102,7 @@ def test_the_observer_sees_each_step_and_idle_followers_are_skipped():
         ("simplify", False), ("hoist", True), ("combine", False), ("drop_temps", False),
     ]  # fmt: skip
     assert steps[0].before is program and steps[-1].after is result
-    assert all(
-        before.after is after.before for before, after in itertools.pairwise(steps)
-    )
+    assert all(before.after is after.before for before, after in itertools.pairwise(steps))
     assert all(s.seconds >= 0 for s in steps)
 
     steps.clear()
