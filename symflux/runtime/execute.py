@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, Node as TupleNode, build_entry
+from ..errors import RangeError
 from ..ir.graph import Graph
+from ..ir.origin import user_frame
 from ..ir.types import ArrayType, numpy_dtype
 from .lowered import report
 
@@ -31,7 +33,13 @@ def plain(value: Any, type_: ArrayType) -> Any:
     """``value`` as what a flat entry takes: a NumPy scalar, or a C-contiguous aligned native array."""
     dtype = numpy_dtype(type_.dtype)
     if type_.shape == ():
-        return dtype.type(value)
+        try:
+            return dtype.type(value)
+        except OverflowError:
+            raise RangeError(
+                f"the number {value!r:.40} does not fit into {dtype}", place=user_frame(),
+                right="float(x), where its magnitude matters more than its last digits",
+            ) from None  # fmt: skip
     if (
         type(value) is np.ndarray
         and value.dtype == dtype

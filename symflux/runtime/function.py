@@ -16,6 +16,7 @@ from ..codegen.llvm.pycall import CallSpec, Entry
 from ..ir.graph import Graph
 from ..ir.types import ArrayType
 from ..trace.param import Param
+from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, native_entry, plain
 from .lowered import Lowered, Text, report
@@ -217,7 +218,9 @@ class _State:
         return found, Call(self.fn, args, kwargs, options, found.traced)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The slow path: any arguments."""
+        """The slow path: any arguments. Inside a trace the function becomes part of that graph."""
+        if is_tracing():
+            return self.fn(*args, **kwargs)
         found, call = self.find(args, kwargs)
         owner = self.owner()
         if owner is not None and found.direct:

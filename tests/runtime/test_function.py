@@ -269,3 +269,17 @@ def test_levels_show_the_same_program():
     f(np.ones((4, 3)), np.ones((3, 2)))
     assert str(f.graph) == str(low.optimized) and f.kernels == low.kernels
     assert "test_function.py" in low.origins()
+
+
+def test_compiled_functions_inside_others_become_part_of_their_graph():
+    inner = sf.compile(lambda x: x * 2)
+    outer = sf.compile(lambda x: inner(x) + inner(x + 1))
+    assert inner(3.0) == 6.0 and outer(3.0) == 14.0
+    assert float(sf.grad(outer)(3.0)) == 4.0
+
+
+def test_integers_that_do_not_fit_are_refused():
+    f = sf.compile(lambda x: x + 1)
+    assert f(2**62) == 2**62 + 1
+    with pytest.raises(sf.errors.RangeError, match="does not fit into int64"):
+        f(2**70)
