@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as snp
+from ..api import stop_gradient
 from ..errors import DTypeError, ShapeError
 from ..ir.origin import user_frame
 
@@ -88,11 +89,14 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             f"(class numbers) or {shape} (probabilities), not {given}",
             place=user_frame(),
         )
-    likelihood = snp.log_softmax(logits, axis=-1)
+    # -log softmax(z)[k] = log(sum(exp(z - m))) - (z - m)[k] with m = max(z), which the slope does not
+    # depend on. Other classes than k are left out by `where`, so that logits of -inf are fine there.
+    shifted = snp.subtract(logits, stop_gradient(snp.max(logits, axis=-1, keepdims=True)))
+    normaliser = snp.log(snp.sum(snp.exp(shifted), axis=-1))
     if given == shape:
-        # a class of probability 0 adds nothing, even where its log-likelihood is -inf
-        needed = snp.where(snp.equal(target, 0), 0.0, likelihood)
-        return -snp.mean(snp.sum(snp.multiply(target, needed), axis=-1))
+        needed = snp.where(snp.equal(target, 0), 0.0, shifted)
+        own_terms = snp.sum(snp.multiply(target, needed), axis=-1)
+        return snp.mean(normaliser * snp.sum(target, axis=-1) - own_terms)
     labels = snp.asarray(target)
     if labels.dtype.kind not in "iu":
         raise DTypeError(
@@ -101,9 +105,9 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             right="target.astype(np.int64)",
         )
     own = labels[..., None] == snp.arange(shape[-1], dtype=labels.dtype)
-    picked = snp.sum(snp.where(own, likelihood, 0.0), axis=-1)
-    known = (labels >= 0) & (labels < shape[-1])
-    return -snp.mean(snp.where(known, picked, np.nan))
+    picked = snp.sum(snp.where(own, shifted, 0.0), axis=-1)
+    known = snp.all((labels >= 0) & (labels < shape[-1]))
+    return snp.mean(normaliser - picked) + snp.where(known, 0.0, np.nan).astype(picked.dtype)
 
 
 def accuracy(scores: Any, labels: Any) -> Any:
