@@ -107,7 +107,14 @@ def set_threads(n: int) -> None:
     """Use ``n`` threads in parallel loops from now on, in functions compiled before too.
 
     ``SYMFLUX_NUM_THREADS`` sets the number at the start; the default is the number of processors
-    that this process may use. Results do not depend on it. Raises ValueError below 1."""
+    that this process may use. Results do not depend on it. Raises ValueError below 1.
+
+    >>> before = threads()
+    >>> set_threads(1)
+    >>> threads()
+    1
+    >>> set_threads(before)
+    """
     if n < 1:
         raise ValueError(f"set_threads({n}): the number of threads must be at least 1")
     _count.value = 1 if _stuck else n

@@ -133,7 +133,6 @@ _FOLDERS = {
     "symflux.codegen.passes": "A program of loops in, an equal and cheaper one out.",
     "symflux.codegen.mathlib": "Mathematical functions, written in the loop language's scalars.",
     "symflux.codegen.llvm": "A program of loops in, machine code and its entry for Python out.",
-    "symflux.codegen.targets": "Other things to make of a program than a function in this process.",
     "symflux.runtime": "All of the above in a row, behind a function that can be called.",
     "symflux.nn": "Models, written with the public functions.",
     "symflux.optim": "Steps that improve them.",

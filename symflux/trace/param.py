@@ -23,7 +23,12 @@ class Param:
 
     Outside of a traced function it behaves like the NumPy array ``value`` in every operator,
     function and index. Inside it behaves like a traced argument: the compiled function reads the
-    array anew at each call. :func:`update` changes it in place.
+    array anew at each call. :func:`update` changes it in place. Made by :func:`param`.
+
+    >>> import symflux as sf
+    >>> W = sf.param([1.0, 2.0])
+    >>> W * 3.0, W[1], W.value
+    (array([3., 6.]), np.float64(2.0), array([1., 2.]))
     """
 
     __slots__ = ("__weakref__", "name", "value")
@@ -335,7 +340,13 @@ def update(target: Any, delta: Any) -> Any:
 
 
 class Params:
-    """Some params, in order, each once. Made by :func:`params`."""
+    """Some params, in order, each once. Made by :func:`params`.
+
+    >>> import symflux as sf
+    >>> W, b = sf.param(2.0), sf.param(3.0)
+    >>> [float(p.value) for p in sf.params(W, [b, W])]
+    [2.0, 3.0]
+    """
 
     __slots__ = ("items",)
 
@@ -385,7 +396,14 @@ def params(*holders: Any) -> Params:
 
 
 class Gradients(Mapping[Param, Any]):
-    """Gradients by param: ``grads[W]``; by position: ``grads[0]``; ``for W, g in ...items()``."""
+    """Gradients by param: ``grads[W]``; by position: ``grads[0]``; ``for W, g in ...items()``.
+
+    >>> import symflux as sf
+    >>> W, b = sf.param(2.0), sf.param(3.0)
+    >>> grads = sf.gradient(lambda: W * 4.0 + b, sf.params(W, b))
+    >>> float(grads[W]), float(grads[1]), len(grads)
+    (4.0, 1.0, 2)
+    """
 
     __slots__ = ("_by_id", "params", "values_")
 
