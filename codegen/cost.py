@@ -29,9 +29,9 @@ __all__ = ["KernelCost", "ProgramCost", "kernel_cost", "program_cost"]
 class KernelCost:
     """One kernel: floating-point operations, and bytes of the buffers it reads and writes.
 
-    Each buffer counts once, as if caches were large enough for what a kernel reuses; elements that a
-    kernel does not touch are not counted where the loops say so. The bodies of loops of unknown
-    length count once, both sides of an ``if`` as the costlier."""
+    Each buffer counts once, as if caches were large enough for what a kernel reuses; elements
+    that a kernel does not touch are not counted where the loops say so. The bodies of loops of
+    unknown length count once, both sides of an ``if`` as the costlier."""
 
     name: str
     flops: int
@@ -67,13 +67,21 @@ class ProgramCost:
 
     def __str__(self) -> str:
         rows = [("kernel", "flops", "bytes read", "bytes written")]
-        rows += [(k.name, f"{k.flops:,}", f"{k.bytes_read:,}", f"{k.bytes_written:,}") for k in self.kernels]
+        rows += [
+            (k.name, f"{k.flops:,}", f"{k.bytes_read:,}", f"{k.bytes_written:,}")
+            for k in self.kernels
+        ]
         read = sum(k.bytes_read for k in self.kernels)
         written = sum(k.bytes_written for k in self.kernels)
         rows.append(("total", f"{self.flops:,}", f"{read:,}", f"{written:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = [
-            "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+            "  ".join(
+                [
+                    row[0].ljust(widths[0]),
+                    *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+                ]
+            )
             for row in rows
         ]
         lines.append(f"scratch memory {self.arena:,} bytes, peak memory {self.peak_memory:,} bytes")

@@ -4,7 +4,7 @@ This file is the seam between the array compiler above and machine code below. N
 broadcasting, derivatives or Python callables. The whole grammar:
 
     program   = name, sizes (i64 Var ...), buffers, kernels       kernels run one after the other
-    buffer    = name, dtype, size in elements, role               flat, C-contiguous, never overlapping
+    buffer    = name, dtype, size in elements, role               flat, contiguous, disjoint
     kernel    = name, block
     block     = statement ..., yields (operand ...)
     statement = Let      result = op(operand ...)                 op is a row of ``scalars.py``
@@ -18,14 +18,14 @@ broadcasting, derivatives or Python callables. The whole grammar:
     index     = offset + sum of coefficient * Var                 in elements of the buffer
 
 A ``Var`` is assigned once, before its uses and in an enclosing block (static single assignment with
-block parameters). A ``Loop`` runs ``var`` over 0, 1, ..., extent-1; its ``params`` start as ``inits``,
-become the block's ``yields`` after each iteration, and leave the loop as ``results``.
+block parameters). A ``Loop`` runs ``var`` over 0, 1, ..., extent-1; its ``params`` start as
+``inits``, become the block's ``yields`` after each iteration, and leave the loop as ``results``.
 
 Modes say what a loop permits, never what it means: ``serial`` promises nothing; ``vector`` and
-``parallel`` promise that iterations are independent except for carried params that are combined by a
-``reassociate`` Let; ``unroll`` asks for full unrolling. ``Let.reassociate`` marks a combining operation
-(add, mul, minimum, maximum, and, or) whose order the target may choose, always the same way for the
-same program.
+``parallel`` promise that iterations are independent except for carried params that are combined
+by a ``reassociate`` Let; ``unroll`` asks for full unrolling. ``Let.reassociate`` marks a
+combining operation (add, mul, minimum, maximum, and, or) whose order the target may choose,
+always the same way for the same program.
 
 Objects are immutable; passes build new ones.
 """
@@ -39,8 +39,26 @@ from enum import StrEnum
 from typing import Literal, TypeAlias
 
 __all__ = [
-    "Block", "Buffer", "Const", "Contract", "Dim", "If", "Index", "Kernel", "Let", "Load", "Loop",
-    "Operand", "Program", "Role", "Statement", "Store", "Var", "While", "DTYPES", "BYTES",
+    "BYTES",
+    "DTYPES",
+    "Block",
+    "Buffer",
+    "Const",
+    "Contract",
+    "Dim",
+    "If",
+    "Index",
+    "Kernel",
+    "Let",
+    "Load",
+    "Loop",
+    "Operand",
+    "Program",
+    "Role",
+    "Statement",
+    "Store",
+    "Var",
+    "While",
 ]
 
 #: dtype name -> bytes of one element. ``bool`` is one byte, 0 or 1.
@@ -78,10 +96,10 @@ Operand: TypeAlias = Var | Const
 class Role(StrEnum):
     """What a buffer is to the caller.
 
-    INPUT is only read; OUTPUT is allocated by the caller, uninitialised, and may be read after it was
-    written; INOUT is given by the caller, read and overwritten in place; TEMP lives in the program's
-    arena at byte ``offset`` (two temps may share bytes only when their live ranges do not meet within
-    any kernel); CONST is baked in (``data``)."""
+    INPUT is only read; OUTPUT is allocated by the caller, uninitialised, and may be read after
+    it was written; INOUT is given by the caller, read and overwritten in place; TEMP lives in
+    the program's arena at byte ``offset`` (two temps may share bytes only when their live ranges
+    do not meet within any kernel); CONST is baked in (``data``)."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -104,7 +122,7 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """``offset + sum(coefficient * var)``, an i64 element number. ``terms`` holds (var, coefficient)."""
+    """``offset + sum(coefficient * var)``, an i64 element number; ``terms``: (var, coefficient)."""
 
     terms: tuple[tuple[Var, int], ...] = ()
     offset: int = 0
@@ -112,7 +130,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Statements in order; ``yields`` are the values handed to the statement that owns the block."""
+    """Statements in order; ``yields`` are the values handed to the owner of the block."""
 
     statements: tuple[Statement, ...]
     yields: tuple[Operand, ...] = ()
@@ -186,8 +204,8 @@ class Dim:
     """One loop dimension of a contraction: its extent and the element stride in each operand.
 
     ``role``: ``batch`` (in a, b and the result), ``m`` (a and result), ``n`` (b and result), ``k``
-    (a and b, summed). The stride in an operand that does not have the dimension is 0. ``var`` is the
-    dimension's index as seen by the epilogue (not available for ``k``)."""
+    (a and b, summed). The stride in an operand that does not have the dimension is 0. ``var`` is
+    the dimension's index as seen by the epilogue (not available for ``k``)."""
 
     role: Literal["batch", "m", "n", "k"]
     extent: int
@@ -200,12 +218,12 @@ class Dim:
 class Contract:
     """``acc[batch, m, n] = sum over k of a[...] * b[...]``, then ``epilogue`` for each element.
 
-    ``acc`` is the finished sum (dtype ``acc.dtype``, at least as wide as the operands') as a Var that
-    the epilogue reads together with the ``var`` of each batch, m and n dimension; the epilogue's
-    statements store the results. Elements are independent: the epilogue may run in any order, over any
-    tile, vectorised. The order of the sum over k is the target's, always the same for the same program.
-    ``offset_a`` and ``offset_b`` are added to the operand's element number and may hold the variables
-    of enclosing loops."""
+    ``acc`` is the finished sum (dtype ``acc.dtype``, at least as wide as the operands') as a Var
+    that the epilogue reads together with the ``var`` of each batch, m and n dimension; the
+    epilogue's statements store the results. Elements are independent: the epilogue may run in
+    any order, over any tile, vectorised. The order of the sum over k is the target's, always the
+    same for the same program. ``offset_a`` and ``offset_b`` are added to the operand's element
+    number and may hold the variables of enclosing loops."""
 
     dims: tuple[Dim, ...]
     a: Buffer

@@ -2,8 +2,8 @@
 
 ``meaning`` is the NumPy function that defines the value (it is what the interpreter runs, and the
 oracle of the native code's tests). ``native`` says how machine code gets it: an LLVM instruction
-(``"instruction"``) or an intrinsic (``"intrinsic"``), both spelled in ``llvm/emit.py``, or a function
-written in scalar IR (``"mathlib"``: see ``mathlib.py``).
+(``"instruction"``) or an intrinsic (``"intrinsic"``), both spelled in ``llvm/emit.py``, or a
+function written in scalar IR (``"mathlib"``: see ``mathlib.py``).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
     """
     return np.dtype("bool" if dtype == "bool" else _NUMPY[dtype[0]] + dtype[1:])
 
+
 Native = Literal["instruction", "intrinsic", "mathlib"]
 Result = Literal["same", "bool", "cast", "select"]
 
@@ -44,8 +45,8 @@ class Scalar:
     """One scalar function.
 
     All arguments share one dtype of ``domain`` except: ``select`` (bool, T, T) -> T, and ``cast``
-    (any) -> the dtype of the Let's result. ``flops`` counts floating-point operations for cost reports
-    (an elementary function counts as the operations of its polynomial)."""
+    (any) -> the dtype of the Let's result. ``flops`` counts floating-point operations for cost
+    reports (an elementary function counts as the operations of its polynomial)."""
 
     name: str
     arity: int
@@ -156,7 +157,8 @@ SCALARS: dict[str, Scalar] = {row.name: row for row in _ROWS}
 
 
 def result_dtype(op: str, args: tuple[str, ...], wanted: str) -> str:
-    """The dtype of ``op``'s result for argument dtypes ``args`` (``wanted``: for casts, as given)."""
+    """The dtype of ``op``'s result for argument dtypes ``args`` (``wanted``: for casts, as
+    given)."""
     match SCALARS[op].result:
         case "same":
             return args[0]

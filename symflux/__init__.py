@@ -54,7 +54,8 @@ _FUNCTIONS = (
 
 __all__ = [
     "Gradients", "Param", "Params", "SymFluxError", "compile", "cond", "fori_loop", "function",
-    "grad", "gradient", "hessian", "hvp", "jacobian", "jvp", "map", "numpy", "param", "params", "scan",
+    "grad", "gradient", "hessian", "hvp", "jacobian", "jvp", "map", "numpy", "param", "params",
+    "scan",
     "stop_gradient", "switch", "symbol", "trace", "update", "value_and_grad", "vjp", "vmap",
     "while_loop", *_ELSEWHERE, *_FUNCTIONS, *_SUBMODULES,
 ]  # fmt: skip

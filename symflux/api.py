@@ -22,10 +22,27 @@ from .trace.scope import is_tracing
 from .transform import control_flow, functions
 
 __all__ = [
-    "compile", "cond", "fori_loop", "function", "grad", "gradient", "hessian", "hvp",
-    "jacobian", "jvp", "map", "scan", "stop_gradient", "switch", "symbol", "trace", "value_and_grad",
-    "vjp", "vmap", "while_loop",
-]  # fmt: skip
+    "compile",
+    "cond",
+    "fori_loop",
+    "function",
+    "grad",
+    "gradient",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "map",
+    "scan",
+    "stop_gradient",
+    "switch",
+    "symbol",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
+]
 
 
 # --- compiling ------------------------------------------------------------------------------------
@@ -33,27 +50,37 @@ __all__ = [
 
 @overload
 def compile(
-    fn: Callable[..., Any], *, static_argnums: int | Sequence[int] = (),
-    static_argnames: str | Sequence[str] = (), donate: str | Sequence[str] = (),
-) -> CompiledFunction: ...  # fmt: skip
+    fn: Callable[..., Any],
+    *,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    donate: str | Sequence[str] = (),
+) -> CompiledFunction: ...
 @overload
 def compile(
-    fn: None = None, *, static_argnums: int | Sequence[int] = (),
-    static_argnames: str | Sequence[str] = (), donate: str | Sequence[str] = (),
-) -> Callable[[Callable[..., Any]], CompiledFunction]: ...  # fmt: skip
+    fn: None = None,
+    *,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    donate: str | Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 def compile(
-    fn: Callable[..., Any] | None = None, *, static_argnums: int | Sequence[int] = (),
-    static_argnames: str | Sequence[str] = (), donate: str | Sequence[str] = (),
-) -> Any:  # fmt: skip
+    fn: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    donate: str | Sequence[str] = (),
+) -> Any:
     """Compile a Python function of numbers and arrays to native code.
 
-    The first call with arguments of new types (shapes, dtypes, container structure) traces ``fn`` and
-    compiles the graph; later calls run machine code.
+    The first call with arguments of new types (shapes, dtypes, container structure) traces
+    ``fn`` and compiles the graph; later calls run machine code.
 
     Args:
         fn: a function of Python numbers, NumPy arrays and nested containers of them. Without it, a
             decorator is returned.
-        static_argnums: positions of arguments that are passed to ``fn`` as they are (hashable); each
+        static_argnums: positions of arguments that are passed to ``fn`` as they are (hashable);
+        each
             value gets its own compilation.
         static_argnames: the same by name.
         donate: names of arguments whose arrays the results may overwrite: a result of the same type
@@ -101,7 +128,14 @@ def trace(fn: Callable[..., Any]) -> Callable[..., Graph]:
 
 
 def symbol(name: str, shape: int | Sequence[int] = (), dtype: Any = "float64") -> Array:
-    """A symbolic array, to write an expression down directly; see :func:`function`."""
+    """A symbolic array, to write an expression down directly; see :func:`function`.
+
+    >>> import numpy as np, symflux as sf
+    >>> x = sf.symbol("x", (2, 3), "float32")
+    >>> y = np.sum(x * x, axis=0)
+    >>> y.shape, y.dtype
+    ((3,), dtype('float32'))
+    """
     extents = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
     return Array(new_symbol(name, extents, dtype_of(dtype)))
 
@@ -126,7 +160,10 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
         types = [x.type for x in graph.inputs]
         if len(args) != len(types):
             raise TypeError(f"{name}() takes {len(types)} arguments, got {len(args)}")
-        nodes = [functions.conform(as_node(a), t, x["name"]) for a, t, x in zip(args, types, graph.inputs, strict=True)]
+        nodes = [
+            functions.conform(as_node(a), t, x["name"])
+            for a, t, x in zip(args, types, graph.inputs, strict=True)
+        ]
         return structure.unflatten([Array(n) for n in graph.call(nodes)])
 
     call.__name__ = name
@@ -137,15 +174,17 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
 
 
 class Transformed:
-    """A derived function. Called with plain arrays it runs natively (compiled on its second call with
-    the same types; the first call shares compilations with equal graphs); called inside a trace it
-    becomes part of that graph."""
+    """A derived function. Called with plain arrays it runs natively (compiled on its second call
+    with the same types; the first call shares compilations with equal graphs); called inside a
+    trace it becomes part of that graph."""
 
     __slots__ = ("__name__", "__weakref__", "__wrapped__", "_called", "_compiled", "traced")
 
     def __init__(self, fn: Callable[..., Any], traced: Callable[..., Any], name: str) -> None:
         self.__wrapped__ = fn
-        self.__name__ = f"{name}_{getattr(fn, '__name__', 'function')}".replace("<lambda>", "lambda")
+        self.__name__ = f"{name}_{getattr(fn, '__name__', 'function')}".replace(
+            "<lambda>", "lambda"
+        )
         # what its graph and the inputs of that are called
         functools.update_wrapper(traced, fn, assigned=(), updated=())
         traced.__name__ = self.__name__
@@ -182,7 +221,8 @@ def value_and_grad(
     Args:
         fn: returns one floating-point scalar (with ``has_aux``: a pair of it and anything else).
         argnums: which positional arguments to differentiate by; an int, or several.
-        has_aux: whether ``fn`` returns ``(value, aux)``; then the result is ``((value, aux), gradient)``.
+        has_aux: whether ``fn`` returns ``(value, aux)``; then the result is ``((value, aux),
+        gradient)``.
 
     Returns:
         A function of the same arguments. The gradient has the structure of the argument (a tuple of
@@ -209,7 +249,8 @@ def grad(
 ) -> Transformed:
     """The gradient of a scalar function, in reverse mode; nests to any order.
 
-    Arguments and errors as for :func:`value_and_grad`; returns the gradient, or ``(gradient, aux)``.
+    Arguments and errors as for :func:`value_and_grad`; returns the gradient, or ``(gradient,
+    aux)``.
 
     >>> import symflux as sf
     >>> f = lambda x: 3 * x**2 + 2 * x + 1
@@ -227,8 +268,9 @@ def grad(
 def gradient(fn: Callable[..., Any], *args: Any) -> Any:
     """The gradient now: of ``fn`` at ``args``, or with respect to params.
 
-    With one argument, its gradient; with several, a tuple. ``gradient(lambda: loss(x, y), params(W, b))``
-    differentiates a function of no arguments by the params it uses; the result is indexed by param.
+    With one argument, its gradient; with several, a tuple. ``gradient(lambda: loss(x, y),
+    params(W, b))`` differentiates a function of no arguments by the params it uses; the result
+    is indexed by param.
 
     >>> import symflux as sf
     >>> [float(g) for g in sf.gradient(lambda W, b, x: W * x + b, 2.0, 3.0, 4.0)]
@@ -314,10 +356,12 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
 def jacobian(
     fn: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto"
 ) -> Transformed:
-    """All first derivatives: for a result of shape r and an argument of shape a, an array of shape r + a.
+    """All first derivatives: for a result of shape r and an argument of shape a, an array of
+    shape r + a.
 
     Args:
-        mode: ``"forward"`` (one sweep per argument element), ``"reverse"`` (one per result element), or
+        mode: ``"forward"`` (one sweep per argument element), ``"reverse"`` (one per result
+        element), or
             ``"auto"``, whichever needs fewer. The sweeps run batched.
 
     >>> import numpy as np, symflux as sf
@@ -365,8 +409,10 @@ def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Transfo
     """Map a function over an axis of its arguments, as one graph.
 
     Args:
-        in_axes: the axis of each positional argument (None: the same for all); an int for all of them,
-            or a sequence with one entry per argument, nested like the argument where it is a container.
+        in_axes: the axis of each positional argument (None: the same for all); an int for all of
+        them,
+            or a sequence with one entry per argument, nested like the argument where it is a
+            container.
         out_axes: where the mapped axis goes in the results.
 
     >>> import numpy as np, symflux as sf
@@ -400,7 +446,9 @@ def _now_or_traced(fn: Callable[..., Any], *args: Any) -> Any:
     return fn(*args) if is_tracing() else run_now(fn, args, {})
 
 
-def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], *operands: Any) -> Any:
+def cond(
+    predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], *operands: Any
+) -> Any:
     """``then(*operands)`` where the scalar ``predicate`` holds, else ``otherwise(*operands)``.
 
     Only the branch taken runs. Both return the same structure and types.
@@ -426,10 +474,14 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
 
 def scan(
-    body: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, length: int | None = None,
+    body: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
     reverse: bool = False,
-) -> tuple[Any, Any]:  # fmt: skip
-    """A loop that carries values and stacks results: ``carry, y = body(carry, x)`` for each x in xs.
+) -> tuple[Any, Any]:
+    """A loop that carries values and stacks results: ``carry, y = body(carry, x)`` for each x in
+    xs.
 
     Args:
         body: returns the carry with the types it came in, and a result for this element (or None).
@@ -445,9 +497,7 @@ def scan(
     >>> float(total), running
     (6.0, array([1., 3., 6.]))
     """
-    return _now_or_traced(
-        lambda c, x: control_flow.scan(body, c, x, length, reverse), init, xs
-    )
+    return _now_or_traced(lambda c, x: control_flow.scan(body, c, x, length, reverse), init, xs)
 
 
 def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
@@ -462,9 +512,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any
     if isinstance(lower, (int, np.integer)) and isinstance(upper, (int, np.integer)):
         low, high = int(lower), int(upper)
         return _now_or_traced(lambda c: control_flow.fori_loop(low, high, body, c), init)
-    return _now_or_traced(
-        lambda a, b, c: control_flow.fori_loop(a, b, body, c), lower, upper, init
-    )
+    return _now_or_traced(lambda a, b, c: control_flow.fori_loop(a, b, body, c), lower, upper, init)
 
 
 def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
@@ -478,7 +526,8 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
 
 
 def map(fn: Callable[[Any], Any], xs: Any) -> Any:
-    """``fn`` of each element along the first axis, one after the other; see :func:`vmap` for all at once.
+    """``fn`` of each element along the first axis, one after the other; see :func:`vmap` for all
+    at once.
 
     >>> import numpy as np, symflux as sf
     >>> sf.map(lambda x: x * 2, np.array([1.0, 2.0]))

@@ -41,7 +41,7 @@ def _flag(text: str) -> bool:
 SETTINGS: dict[str, Setting] = {
     s.name: s
     for s in (
-        Setting("dump", "", "print each function that is compiled at these levels, comma-separated: "
+        Setting("dump", "", "print each compiled function at these levels, comma-separated: "
                 "graph, optimized, origins, kernels, llvm, llvm_optimized, asm, cost"),
         Setting("print_after", "", "print the graph or the loops after these passes, "
                 "comma-separated; `all` prints what each pass changed"),

@@ -16,15 +16,20 @@ _SETTINGS = {"float64": (1e-3, 1e-6), "float32": (2e-2, 2e-2), "float16": (1e-1,
 
 
 def check_gradients(
-    fn: Callable[..., Any], args: Sequence[Any], order: int = 2, modes: Sequence[str] = ("forward", "reverse"),
-    directions: int = 2, seed: int = 0, tolerance: float | None = None,
-) -> None:  # fmt: skip
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 2,
+    modes: Sequence[str] = ("forward", "reverse"),
+    directions: int = 2,
+    seed: int = 0,
+    tolerance: float | None = None,
+) -> None:
     """Compare derivatives of ``fn`` with finite differences along random directions.
 
-    In forward mode the derivative along a random direction v is compared with a central difference of
-    sixth order; in reverse mode the product of a random cotangent with that same difference. With
-    ``order=2`` the derivative along v is checked in the same way as a function of its own, so that
-    forward over forward, reverse over forward, and so on, are covered.
+    In forward mode the derivative along a random direction v is compared with a central
+    difference of sixth order; in reverse mode the product of a random cotangent with that same
+    difference. With ``order=2`` the derivative along v is checked in the same way as a function
+    of its own, so that forward over forward, reverse over forward, and so on, are covered.
 
     Args:
         fn: returns floating-point arrays (any structure); smooth near ``args``.
@@ -62,7 +67,9 @@ def check_gradients(
             _check(derived, arrays, rng, modes, 1, tolerance, f"order 2 over {mode}")
 
 
-def _directional(flat: Callable[..., Any], arrays: list[Any], rng: Any, mode: str) -> Callable[..., Any]:
+def _directional(
+    flat: Callable[..., Any], arrays: list[Any], rng: Any, mode: str
+) -> Callable[..., Any]:
     """A first derivative of ``flat`` as a function of the same arrays."""
     tangents = [_direction(a, rng) for a in arrays]
     if mode == "forward":
@@ -82,12 +89,19 @@ def _direction(array: np.ndarray[Any, Any], rng: Any) -> Any:
 
 
 def _check(
-    flat: Callable[..., Any], arrays: list[Any], rng: Any, modes: Sequence[str], directions: int,
-    tolerance: float | None, what: str,
-) -> None:  # fmt: skip
+    flat: Callable[..., Any],
+    arrays: list[Any],
+    rng: Any,
+    modes: Sequence[str],
+    directions: int,
+    tolerance: float | None,
+    what: str,
+) -> None:
     compiled = api.compile(flat)
     kinds = [str(a.dtype) for a in arrays] + [str(np.asarray(y).dtype) for y in compiled(*arrays)]
-    worst = max((k for k in kinds if k in _SETTINGS), key=lambda k: _SETTINGS[k][1], default="float64")
+    worst = max(
+        (k for k in kinds if k in _SETTINGS), key=lambda k: _SETTINGS[k][1], default="float64"
+    )
     step, allowed = _SETTINGS[worst]
     allowed = tolerance if tolerance is not None else allowed
     for _ in range(directions):
@@ -101,19 +115,36 @@ def _check(
         if "reverse" in modes:
             weights = [_direction(np.asarray(y), rng) for y in compiled(*arrays)]
             pulled = api.vjp(flat, *arrays)[1](tuple(weights))
-            left = sum(float(np.sum(np.asarray(g, float) * d)) for g, d in zip(pulled, v, strict=True))
+            left = sum(
+                float(np.sum(np.asarray(g, float) * d)) for g, d in zip(pulled, v, strict=True)
+            )
             right = sum(float(np.sum(e * w)) for e, w in zip(expected, weights, strict=True))
             size = max(1, sum(np.size(w) for w in weights))
-            _compare(np.asarray(left), np.asarray(right), allowed * scale * size, f"{what}, reverse mode")
+            _compare(
+                np.asarray(left), np.asarray(right), allowed * scale * size, f"{what}, reverse mode"
+            )
 
 
 def _difference(fn: Callable[..., Any], arrays: list[Any], v: list[Any], step: float) -> list[Any]:
     """Central difference of sixth order along ``v`` (Fornberg 1988, weights 3/4, -3/20, 1/60)."""
     total: list[Any] | None = None
     for k, weight in ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60)):
-        up = fn(*[(a + np.asarray(k * step, a.dtype) * d).astype(a.dtype) for a, d in zip(arrays, v, strict=True)])
-        down = fn(*[(a - np.asarray(k * step, a.dtype) * d).astype(a.dtype) for a, d in zip(arrays, v, strict=True)])
-        terms = [weight * (np.asarray(p, float) - np.asarray(m, float)) / step for p, m in zip(up, down, strict=True)]
+        up = fn(
+            *[
+                (a + np.asarray(k * step, a.dtype) * d).astype(a.dtype)
+                for a, d in zip(arrays, v, strict=True)
+            ]
+        )
+        down = fn(
+            *[
+                (a - np.asarray(k * step, a.dtype) * d).astype(a.dtype)
+                for a, d in zip(arrays, v, strict=True)
+            ]
+        )
+        terms = [
+            weight * (np.asarray(p, float) - np.asarray(m, float)) / step
+            for p, m in zip(up, down, strict=True)
+        ]
         total = terms if total is None else [t + s for t, s in zip(total, terms, strict=True)]
     assert total is not None
     return total

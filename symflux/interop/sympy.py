@@ -36,44 +36,91 @@ def _pointwise() -> dict[str, Callable[..., Any]]:
     s = _sympy()
     one = s.Integer(1)
     return {
-        "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y,
-        "div": lambda x, y: x / y, "neg": lambda x: -x, "pow": lambda x, y: x**y,
-        "floordiv": lambda x, y: s.floor(x / y), "mod": lambda x, y: s.Mod(x, y),
-        "exp": s.exp, "exp2": lambda x: 2**x, "expm1": lambda x: s.exp(x) - 1, "log": s.log,
-        "log1p": lambda x: s.log(1 + x), "log2": lambda x: s.log(x, 2), "log10": lambda x: s.log(x, 10),
-        "sqrt": s.sqrt, "rsqrt": lambda x: one / s.sqrt(x), "reciprocal": lambda x: one / x,
-        "square": lambda x: x**2, "sin": s.sin, "cos": s.cos, "tan": s.tan, "arcsin": s.asin,
-        "arccos": s.acos, "arctan": s.atan, "arctan2": s.atan2, "sinh": s.sinh, "cosh": s.cosh,
-        "tanh": s.tanh, "arcsinh": s.asinh, "arccosh": s.acosh, "arctanh": s.atanh,
-        "sigmoid": lambda x: one / (1 + s.exp(-x)), "softplus": lambda x: s.log(1 + s.exp(x)),
-        "relu": lambda x: s.Max(x, 0), "abs": s.Abs, "sign": s.sign, "floor": s.floor,
-        "ceil": s.ceiling, "erf": s.erf, "erfc": s.erfc, "lgamma": s.loggamma, "digamma": s.digamma,
-        "minimum": s.Min, "maximum": s.Max, "eq": s.Eq, "ne": s.Ne, "lt": s.Lt, "le": s.Le,
-        "gt": s.Gt, "ge": s.Ge, "and": s.And, "or": s.Or, "not": s.Not, "xor": s.Xor,
-        "where": lambda c, x, y: s.Piecewise((x, c), (y, True)), "cast": lambda x, **_: x,
+        "add": lambda x, y: x + y,
+        "sub": lambda x, y: x - y,
+        "mul": lambda x, y: x * y,
+        "div": lambda x, y: x / y,
+        "neg": lambda x: -x,
+        "pow": lambda x, y: x**y,
+        "floordiv": lambda x, y: s.floor(x / y),
+        "mod": lambda x, y: s.Mod(x, y),
+        "exp": s.exp,
+        "exp2": lambda x: 2**x,
+        "expm1": lambda x: s.exp(x) - 1,
+        "log": s.log,
+        "log1p": lambda x: s.log(1 + x),
+        "log2": lambda x: s.log(x, 2),
+        "log10": lambda x: s.log(x, 10),
+        "sqrt": s.sqrt,
+        "rsqrt": lambda x: one / s.sqrt(x),
+        "reciprocal": lambda x: one / x,
+        "square": lambda x: x**2,
+        "sin": s.sin,
+        "cos": s.cos,
+        "tan": s.tan,
+        "arcsin": s.asin,
+        "arccos": s.acos,
+        "arctan": s.atan,
+        "arctan2": s.atan2,
+        "sinh": s.sinh,
+        "cosh": s.cosh,
+        "tanh": s.tanh,
+        "arcsinh": s.asinh,
+        "arccosh": s.acosh,
+        "arctanh": s.atanh,
+        "sigmoid": lambda x: one / (1 + s.exp(-x)),
+        "softplus": lambda x: s.log(1 + s.exp(x)),
+        "relu": lambda x: s.Max(x, 0),
+        "abs": s.Abs,
+        "sign": s.sign,
+        "floor": s.floor,
+        "ceil": s.ceiling,
+        "erf": s.erf,
+        "erfc": s.erfc,
+        "lgamma": s.loggamma,
+        "digamma": s.digamma,
+        "minimum": s.Min,
+        "maximum": s.Max,
+        "eq": s.Eq,
+        "ne": s.Ne,
+        "lt": s.Lt,
+        "le": s.Le,
+        "gt": s.Gt,
+        "ge": s.Ge,
+        "and": s.And,
+        "or": s.Or,
+        "not": s.Not,
+        "xor": s.Xor,
+        "where": lambda c, x, y: s.Piecewise((x, c), (y, True)),
+        "cast": lambda x, **_: x,
         "stop_gradient": lambda x: x,
-    }  # fmt: skip
+    }
 
 
 def _folds() -> dict[str, Callable[[list[Any]], Any]]:
     s = _sympy()
     return {
-        "sum": lambda xs: s.Add(*xs), "prod": lambda xs: s.Mul(*xs), "max": lambda xs: s.Max(*xs),
-        "min": lambda xs: s.Min(*xs), "any": lambda xs: s.Or(*xs), "all": lambda xs: s.And(*xs),
-    }  # fmt: skip
+        "sum": lambda xs: s.Add(*xs),
+        "prod": lambda xs: s.Mul(*xs),
+        "max": lambda xs: s.Max(*xs),
+        "min": lambda xs: s.Min(*xs),
+        "any": lambda xs: s.Or(*xs),
+        "all": lambda xs: s.And(*xs),
+    }
 
 
 def to_sympy(graph: Graph) -> Any:
     """The outputs of a graph as SymPy expressions.
 
-    Inputs become real symbols of their names; an array ``x`` becomes symbols ``x[0, 1]``. Scalar outputs
-    are expressions, arrays are ``sympy.Array``.
+    Inputs become real symbols of their names; an array ``x`` becomes symbols ``x[0, 1]``. Scalar
+    outputs are expressions, arrays are ``sympy.Array``.
 
     Returns:
         One expression or array for one output, else a list.
 
     Raises:
-        UnsupportedOperation: for ops without a closed form (loops, branches), and for arrays of more
+        UnsupportedOperation: for ops without a closed form (loops, branches), and for arrays of
+        more
             than 1000 elements.
 
     >>> import symflux as sf
@@ -88,7 +135,7 @@ def to_sympy(graph: Graph) -> Any:
             raise _no_form(node)
         if node.type.size > LARGEST:
             raise UnsupportedOperation(
-                f"to_sympy: {node.op.name} : {node.type} has {node.type.size} elements; expressions are "
+                f"to_sympy: {node.op.name} : {node.type} has {node.type.size} elements; they are "
                 f"written out for at most {LARGEST}",
                 place=node.origin,
             )
@@ -97,7 +144,9 @@ def to_sympy(graph: Graph) -> Any:
     results = []
     for y in graph.outputs:
         value = values[y.id]
-        results.append(value[()] if value.shape == () else s.Array(value.ravel().tolist(), value.shape))
+        results.append(
+            value[()] if value.shape == () else s.Array(value.ravel().tolist(), value.shape)
+        )
     return results[0] if len(results) == 1 else results
 
 
@@ -236,19 +285,39 @@ class _Converter:
         s = _sympy()
         self.known = known
         self.functions: dict[Any, Callable[..., Any]] = {
-            s.sin: snp.sin, s.cos: snp.cos, s.tan: snp.tan, s.asin: snp.arcsin, s.acos: snp.arccos,
-            s.atan: snp.arctan, s.atan2: snp.arctan2, s.sinh: snp.sinh, s.cosh: snp.cosh,
-            s.tanh: snp.tanh, s.asinh: snp.arcsinh, s.acosh: snp.arccosh, s.atanh: snp.arctanh,
-            s.exp: snp.exp, s.log: lambda x, base=None: snp.log(x) if base is None else snp.log(x) / snp.log(base),
-            s.Abs: snp.abs, s.sign: snp.sign, s.floor: snp.floor, s.ceiling: snp.ceil,
-            s.erf: snp.erf, s.erfc: snp.erfc,
-            s.Max: lambda *xs: _fold(snp.maximum, xs), s.Min: lambda *xs: _fold(snp.minimum, xs),
-            s.StrictLessThan: lambda x, y: x < y, s.LessThan: lambda x, y: x <= y,
-            s.StrictGreaterThan: lambda x, y: x > y, s.GreaterThan: lambda x, y: x >= y,
-            s.Equality: lambda x, y: x == y, s.Unequality: lambda x, y: x != y,
-            s.And: lambda *xs: _fold(snp.logical_and, xs), s.Or: lambda *xs: _fold(snp.logical_or, xs),
+            s.sin: snp.sin,
+            s.cos: snp.cos,
+            s.tan: snp.tan,
+            s.asin: snp.arcsin,
+            s.acos: snp.arccos,
+            s.atan: snp.arctan,
+            s.atan2: snp.arctan2,
+            s.sinh: snp.sinh,
+            s.cosh: snp.cosh,
+            s.tanh: snp.tanh,
+            s.asinh: snp.arcsinh,
+            s.acosh: snp.arccosh,
+            s.atanh: snp.arctanh,
+            s.exp: snp.exp,
+            s.log: lambda x, base=None: snp.log(x) if base is None else snp.log(x) / snp.log(base),
+            s.Abs: snp.abs,
+            s.sign: snp.sign,
+            s.floor: snp.floor,
+            s.ceiling: snp.ceil,
+            s.erf: snp.erf,
+            s.erfc: snp.erfc,
+            s.Max: lambda *xs: _fold(snp.maximum, xs),
+            s.Min: lambda *xs: _fold(snp.minimum, xs),
+            s.StrictLessThan: lambda x, y: x < y,
+            s.LessThan: lambda x, y: x <= y,
+            s.StrictGreaterThan: lambda x, y: x > y,
+            s.GreaterThan: lambda x, y: x >= y,
+            s.Equality: lambda x, y: x == y,
+            s.Unequality: lambda x, y: x != y,
+            s.And: lambda *xs: _fold(snp.logical_and, xs),
+            s.Or: lambda *xs: _fold(snp.logical_or, xs),
             s.Not: snp.logical_not,
-        }  # fmt: skip
+        }
 
     def __call__(self, expr: Any) -> Any:
         """Iterative: expressions may be deep."""
@@ -295,7 +364,9 @@ class _Converter:
             return _piecewise(expr, done)
         found = self.functions.get(expr.func)
         if found is None:
-            raise UnsupportedOperation(f"from_sympy: {expr.func.__name__} has no counterpart ({expr})")
+            raise UnsupportedOperation(
+                f"from_sympy: {expr.func.__name__} has no counterpart ({expr})"
+            )
         return found(*args)
 
 

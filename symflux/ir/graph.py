@@ -18,8 +18,8 @@ __all__ = ["Graph"]
 class Graph:
     """``outputs`` as a function of ``inputs`` (nodes of op ``input``).
 
-    Every ``input`` node that an output depends on is among ``inputs``. Graphs are compared by structure
-    (the canonical text), so that a graph can be an attribute of a region op.
+    Every ``input`` node that an output depends on is among ``inputs``. Graphs are compared by
+    structure (the canonical text), so that a graph can be an attribute of a region op.
     """
 
     name: str
@@ -56,7 +56,9 @@ class Graph:
     def call(self, arguments: Sequence[Node]) -> list[Node]:
         """The outputs with the inputs replaced by ``arguments`` (inlining)."""
         if len(arguments) != len(self.inputs):
-            raise ValueError(f"{self.name} takes {len(self.inputs)} arguments, not {len(arguments)}")
+            raise ValueError(
+                f"{self.name} takes {len(self.inputs)} arguments, not {len(arguments)}"
+            )
         mapping: Mapping[Node, Node] = dict(zip(self.inputs, arguments, strict=True))
         return substitute(self.outputs, mapping)
 
@@ -73,5 +75,6 @@ class Graph:
 
 
 def _interop(name: str) -> Any:
-    """A bridge to another library: a layer above this one, loaded by name and only when asked for."""
+    """A bridge to another library: a layer above this one, loaded by name and only when asked
+    for."""
     return importlib.import_module(f"symflux.interop.{name}")

@@ -21,10 +21,10 @@ _interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary(
 class Node:
     """``op(*inputs, **attrs) : type``.
 
-    Nodes are made by :func:`apply`, which returns the existing node when there is one. ``id`` grows with
-    creation, so inputs always have smaller ids than their users. ``origin`` says where the node was
-    first made; it is not part of its identity. Arithmetic operators build nodes, for derivative rules
-    and passes; user code works with ``symflux.trace.Array`` instead.
+    Nodes are made by :func:`apply`, which returns the existing node when there is one. ``id``
+    grows with creation, so inputs always have smaller ids than their users. ``origin`` says
+    where the node was first made; it is not part of its identity. Arithmetic operators build
+    nodes, for derivative rules and passes; user code works with ``symflux.trace.Array`` instead.
     """
 
     __slots__ = ("__weakref__", "attrs", "id", "inputs", "op", "origin", "type")
@@ -119,7 +119,8 @@ def _as_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
 
 
 def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Node:
-    """The node ``op(*inputs, **attrs)``; Python numbers become constants of the first node's dtype."""
+    """The node ``op(*inputs, **attrs)``; Python numbers become constants of the first node's
+    dtype."""
     for x in inputs:
         if type(x) is not Node:
             inputs = _as_nodes(inputs)
@@ -158,7 +159,8 @@ def _item_type(source: Type, *, index: int) -> Type:
 
 
 ITEM = Op(
-    "item", Kind.OPAQUE, _item_type, NotDifferentiable("handled with the op it belongs to"), _no_batch,
+    "item", Kind.OPAQUE, _item_type, NotDifferentiable("handled with the op it belongs to"),
+    _no_batch,
     None, lambda source, *, index: source[index], doc="One result of an op with several.",
 )  # fmt: skip
 

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from .node import Node
 
 __all__ = [
-    "LOCALLY_CONSTANT", "Derivative", "Jvp", "Kind", "Linear", "LocallyConstant", "NotDifferentiable",
-    "Op", "Partials", "Rules", "Selection", "lookup", "registered",
+    "LOCALLY_CONSTANT", "Derivative", "Jvp", "Kind", "Linear", "LocallyConstant",
+    "NotDifferentiable", "Op", "Partials", "Rules", "Selection", "lookup", "registered",
 ]  # fmt: skip
 
 
 class Kind(Enum):
     """What passes and the lowering may know of an op. They branch on this, never on names.
 
-    SOURCE: no inputs (input, constant, iota). POINTWISE: each output element from the elements at the
-    same (broadcast) place. INDEX_MAP: each output element is one input element, or a fill value.
+    SOURCE: no inputs (input, constant, iota). POINTWISE: each output element from the elements
+    at the same (broadcast) place. INDEX_MAP: each output element is one input element, or a fill
+    value.
     REDUCTION: each output element folds a set of axes. CONTRACTION: a sum of products.
     OPAQUE: anything else (regions, multi-output ops)."""
 
@@ -36,7 +37,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Partials:
-    """Derivative of a pointwise op: ``rule(out, *inputs, **attrs)`` gives d out / d input_i for each i.
+    """Derivative of a pointwise op: ``rule(out, *inputs, **attrs)`` gives d out / d input_i for
+    each i.
 
     A partial of None is zero (the op does not depend smoothly on that input)."""
 
@@ -47,10 +49,11 @@ class Partials:
 class Linear:
     """Derivative of an op that is linear in its inputs.
 
-    ``transpose(cotangent, position, *inputs, **attrs)`` is the adjoint map applied to the cotangent, for
-    the input at ``position``. Forward mode applies the op itself to the tangents: to one at a time
-    where it is linear in each of ``positions`` with the others fixed (multilinear; the default), or to
-    all at once where it is linear in all of them together (``joint``, every input)."""
+    ``transpose(cotangent, position, *inputs, **attrs)`` is the adjoint map applied to the
+    cotangent, for the input at ``position``. Forward mode applies the op itself to the tangents:
+    to one at a time where it is linear in each of ``positions`` with the others fixed
+    (multilinear; the default), or to all at once where it is linear in all of them together
+    (``joint``, every input)."""
 
     transpose: Callable[..., Node]
     positions: tuple[int, ...] = (0,)
@@ -59,12 +62,13 @@ class Linear:
 
 @dataclass(frozen=True)
 class Selection:
-    """Derivative of a pointwise op that picks one of its inputs: ``masks(out, *inputs)`` gives, for each
-    input, a bool node that is true where that input is picked, or None for an input never picked.
+    """Derivative of a pointwise op that picks one of its inputs: ``masks(out, *inputs)`` gives,
+    for each input, a bool node that is true where that input is picked, or None for an input
+    never picked.
 
-    Forward mode applies the op to the tangents in place of the inputs that can be picked. Reverse mode
-    carries the masks along the cotangent, so that a branch not taken contributes exactly zero even
-    where its own derivative is inf or nan."""
+    Forward mode applies the op to the tangents in place of the inputs that can be picked.
+    Reverse mode carries the masks along the cotangent, so that a branch not taken contributes
+    exactly zero even where its own derivative is inf or nan."""
 
     masks: Callable[..., tuple[Any, ...]]
 
@@ -73,8 +77,9 @@ class Selection:
 class Jvp:
     """Derivative stated once, as the pushforward, for ops that are neither pointwise nor linear.
 
-    ``rule(out, tangents, *inputs, **attrs)`` gives the tangent of ``out``; ``tangents`` holds a Node or
-    None for each input, and the result must be linear in them. Reverse mode transposes it."""
+    ``rule(out, tangents, *inputs, **attrs)`` gives the tangent of ``out``; ``tangents`` holds a
+    Node or None for each input, and the result must be linear in them. Reverse mode transposes
+    it."""
 
     rule: Callable[..., Any]
 
@@ -84,9 +89,10 @@ class Rules:
     """Two rules, for ops with regions only.
 
     ``jvp(engine, out, tangents, *inputs, **attrs)`` -> list of output tangents (Node or None);
-    ``vjp(engine, out, cotangents, wanted, *inputs, **attrs)`` -> list of input cotangents (Node or None),
-    where ``wanted[i]`` says whether input i's is needed. ``engine`` offers the transforms of graphs
-    (``engine.jvp(graph, active)``, ``engine.vjp(graph, wanted)``), which live in a layer above."""
+    ``vjp(engine, out, cotangents, wanted, *inputs, **attrs)`` -> list of input cotangents (Node
+    or None), where ``wanted[i]`` says whether input i's is needed. ``engine`` offers the
+    transforms of graphs (``engine.jvp(graph, active)``, ``engine.vjp(graph, wanted)``), which
+    live in a layer above."""
 
     jvp: Callable[..., Any]
     vjp: Callable[..., Any]
@@ -105,7 +111,9 @@ class NotDifferentiable:
 
 
 LOCALLY_CONSTANT = LocallyConstant()
-Derivative: TypeAlias = Partials | Linear | Selection | Jvp | Rules | LocallyConstant | NotDifferentiable
+Derivative: TypeAlias = (
+    Partials | Linear | Selection | Jvp | Rules | LocallyConstant | NotDifferentiable
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +123,13 @@ class Op:
     Attributes:
         name: unique; as printed in graphs.
         kind: see :class:`Kind`.
-        infer: ``infer(*input_types, **attrs)`` -> the result's type; raises TypeError or ValueError with
+        infer: ``infer(*input_types, **attrs)`` -> the result's type; raises TypeError or
+        ValueError with
             a sentence for the user.
         derivative: one statement for both modes.
         batch: ``batch(inputs, batched, **attrs)`` -> the result with a new leading axis, where
-            ``batched[i]`` says whether ``inputs[i]`` has that leading axis. Pointwise ops share one.
+            ``batched[i]`` says whether ``inputs[i]`` has that leading axis. Pointwise ops share
+            one.
         lower: how it becomes loops; what is expected depends on the kind (see ``ops/table.py``).
         oracle: the NumPy meaning, ``oracle(*arrays, **attrs)``.
         commutative: inputs may be exchanged (two inputs).

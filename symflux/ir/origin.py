@@ -25,7 +25,8 @@ _LIBRARIES = (_PACKAGE, _CODEGEN, _NUMPY, "<frozen", functools.__file__, context
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """``file:line`` of the user's code; ``rule`` names what derived the node, e.g. ``vjp of exp``."""
+    """``file:line`` of the user's code; ``rule`` names what derived the node, e.g. ``vjp of
+    exp``."""
 
     file: str
     line: int

@@ -30,7 +30,8 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
 
 
 def dtype_of(dtype: Any) -> str:
-    """The short name of anything NumPy takes for a dtype: ``"float64"``, ``np.float32``, ``int`` ...
+    """The short name of anything NumPy takes for a dtype: ``"float64"``, ``np.float32``, ``int``
+    ...
 
     Raises:
         TypeError: for dtypes that graphs do not hold (complex, object, strings, dates).
@@ -44,7 +45,8 @@ def dtype_of(dtype: Any) -> str:
         short = next((s for s, d in _NUMPY.items() if d == found), None)
     if short is None:
         raise TypeError(
-            f"dtype {found} is not supported; use bool, int8 to int64, uint8 to uint64 or float16 to float64"
+            f"dtype {found} is not supported; use bool, int8 to int64, uint8 to uint64 or "
+            "float16 to float64"
         )
     return short
 

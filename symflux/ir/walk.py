@@ -23,7 +23,8 @@ def topological(outputs: Iterable[Node]) -> list[Node]:
 
 
 def dependents(nodes: Sequence[Node], roots: Iterable[Node]) -> set[int]:
-    """The ids of those among ``nodes`` (in topological order) that depend on a root, roots included."""
+    """The ids of those among ``nodes`` (in topological order) that depend on a root, roots
+    included."""
     found = {root.id for root in roots}
     for node in nodes:
         if node.id not in found and any(x.id in found for x in node.inputs):

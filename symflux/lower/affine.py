@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any
 
 __all__ = ["Affine", "Axis", "Dynamic", "as_affine", "divide"]
 
@@ -36,7 +36,7 @@ class Dynamic:
         self.id = next(_ids)
 
 
-Term = Union[Axis, Dynamic]
+Term = Axis | Dynamic
 
 
 class Affine:
@@ -130,8 +130,10 @@ def divide(
     quotient = Affine((), value.offset // by)
     rest = Affine((), value.offset % by)
     for term, coefficient in value.terms:
-        quotient = quotient + Affine(((term, coefficient // by),)) if coefficient // by else quotient
+        quotient = (
+            quotient + Affine(((term, coefficient // by),)) if coefficient // by else quotient
+        )
         if coefficient % by:
             rest = rest + Affine(((term, coefficient % by),))
     low, high = rest.range(ranges)
-    return (quotient, rest) if 0 <= low and high < by else None
+    return (quotient, rest) if low >= 0 and high < by else None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from ..codegen.builder import Builder
-from ..codegen.ir import Buffer, Const, Index as LoopIndex, Operand
+from ..codegen.ir import Buffer, Const, Operand
+from ..codegen.ir import Index as LoopIndex
 from ..ir.node import CONSTANT, Node
 from ..ir.op import Kind
 from ..ops.table import Fold
 from .affine import Affine, Axis, Dynamic
 from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
 from .plan import Plan, Storage
-from .reading import Fill, Guard, Index, Pending, Read, Reader, ReadFlat, aligned_index, flat_index
+from .reading import Fill, Guard, Index, Pending, Reader, ReadFlat, aligned_index, flat_index
 from .regions import RegionEmitter
 from .roots import is_leaf, known_inside
 
@@ -28,7 +30,9 @@ class View:
 
     __slots__ = ("base", "buffer", "strides")
 
-    def __init__(self, buffer: Buffer, strides: tuple[int, ...], base: LoopIndex | None = None) -> None:
+    def __init__(
+        self, buffer: Buffer, strides: tuple[int, ...], base: LoopIndex | None = None
+    ) -> None:
         self.buffer = buffer
         self.strides = strides
         self.base = base or LoopIndex()
@@ -50,7 +54,9 @@ class BlockEmitter(RegionEmitter):
     ``bound`` says where inputs are: a :class:`View`, or an operand for scalars held as values.
     ``constants`` is shared by all blocks of a program: constant node -> its buffer."""
 
-    def __init__(self, b: Builder, plan: Plan, bound: dict[Node, Any], constants: dict[Node, View]) -> None:
+    def __init__(
+        self, b: Builder, plan: Plan, bound: dict[Node, Any], constants: dict[Node, View]
+    ) -> None:
         self.b = b
         self.plan = plan
         self.bound = bound
@@ -86,7 +92,7 @@ class BlockEmitter(RegionEmitter):
             else:
                 self.carried[nest] = self._initial(nest)
         edges = [0, *sorted(loop.breaks), loop.axis.extent]
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in itertools.pairwise(edges):
             if high - low == 1:
                 self._iteration(loop, None, low, high)
             elif high > low:
@@ -240,7 +246,9 @@ class BlockEmitter(RegionEmitter):
             view_a.buffer, view_b.buffer, dims, _constant_part(view_a, flat_a),
             _constant_part(view_b, flat_b), dtype=wide,
         ) as product:  # fmt: skip
-            kept_axes = [item.letters[c] for c, dim in zip(order, dims, strict=True) if dim[0] != "k"]
+            kept_axes = [
+                item.letters[c] for c, dim in zip(order, dims, strict=True) if dim[0] != "k"
+            ]
             for axis, handle in zip(kept_axes, product.indices, strict=True):
                 self.places[axis] = (handle.terms[0][0], 0)
             self.memo.append({})

@@ -1,10 +1,10 @@
 """Loop nests for roots, and which nests share loops.
 
 Each root becomes a nest: a list of axes and a leaf that computes one element. Nests are placed in
-topological order; a nest enters an existing loop when the extents agree, when everything it reads from
-inside that loop is read at that loop's own index, and when nothing it reads there is an unfinished
-reduction. So a chain of elementwise ops and the reductions over it become one loop, and a row-wise
-softmax becomes one loop over rows with three short loops inside.
+topological order; a nest enters an existing loop when the extents agree, when everything it
+reads from inside that loop is read at that loop's own index, and when nothing it reads there is
+an unfinished reduction. So a chain of elementwise ops and the reductions over it become one
+loop, and a row-wise softmax becomes one loop over rows with three short loops inside.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ from .affine import Affine, Axis
 from .reading import Index, NeedsRoot, Read, Reader, ReadFlat, flat_index
 from .roots import Access, DryReader, is_leaf, known_inside
 
-__all__ = ["ContractItem", "Item", "Leaf", "LoopItem", "Nest", "RegionItem", "Schedule", "leaves_of"]
+__all__ = [
+    "ContractItem",
+    "Item",
+    "Leaf",
+    "LoopItem",
+    "Nest",
+    "RegionItem",
+    "Schedule",
+    "leaves_of",
+]
 
 Style = Literal["map", "fold", "memory fold", "piece"]
 
@@ -63,7 +72,9 @@ class Nest:
         self.order = [swap(a, a) for a in self.order]
         self.source = (self.source[0], tuple([i.replace(mapping) for i in self.source[1]]))
         self.accesses = [
-            Access(x.node, None if x.index is None else tuple([i.replace(mapping) for i in x.index]))
+            Access(
+                x.node, None if x.index is None else tuple([i.replace(mapping) for i in x.index])
+            )
             for x in self.accesses
         ]
         self.breaks = {swap(a, a): places for a, places in self.breaks.items()}
@@ -156,9 +167,18 @@ class Schedule:
         index = tuple(Affine.of(a) for a in axes)
         dry = self._dry([(node, index)], node if key is node and not is_leaf(node) else None)
         return Nest(
-            node, "map", axes, (), list(axes), len(axes), (node, index), list(dry.accesses),
-            dry.breaks, dry.guarded, key,
-        )  # fmt: skip
+            node,
+            "map",
+            axes,
+            (),
+            list(axes),
+            len(axes),
+            (node, index),
+            list(dry.accesses),
+            dry.breaks,
+            dry.guarded,
+            key,
+        )
 
     def _fold_nest(self, node: Node) -> Nest:
         source = node.inputs[0]
@@ -177,9 +197,18 @@ class Schedule:
         outer = [a for a in kept if a not in inner] if in_memory else kept
         order = [*outer, *folded, *inner] if in_memory else [*kept, *folded]
         return Nest(
-            node, style, tuple(kept), tuple(folded), order, len(outer), (source, index),
-            list(dry.accesses), dry.breaks, dry.guarded, node,
-        )  # fmt: skip
+            node,
+            style,
+            tuple(kept),
+            tuple(folded),
+            order,
+            len(outer),
+            (source, index),
+            list(dry.accesses),
+            dry.breaks,
+            dry.guarded,
+            node,
+        )
 
     def pieces(self, node: Node) -> list[Nest]:
         """The nests that write the operands of a concatenation one after the other."""
@@ -192,9 +221,20 @@ class Schedule:
             dry = self._dry([(x, index)], None)
             nests.append(
                 Nest(
-                    node, "piece", axes, (), list(axes), len(axes), (x, index), list(dry.accesses),
-                    dry.breaks, dry.guarded, node, number, start,
-                )  # fmt: skip
+                    node,
+                    "piece",
+                    axes,
+                    (),
+                    list(axes),
+                    len(axes),
+                    (x, index),
+                    list(dry.accesses),
+                    dry.breaks,
+                    dry.guarded,
+                    node,
+                    number,
+                    start,
+                )
             )
             start += x.shape[axis]
         return nests
@@ -203,15 +243,24 @@ class Schedule:
         """The item of a contraction."""
         operands, result = node["spec"].split("->")
         first, second = operands.split(",")
-        extents = dict(zip(first + second, node.inputs[0].shape + node.inputs[1].shape, strict=True))
+        extents = dict(
+            zip(first + second, node.inputs[0].shape + node.inputs[1].shape, strict=True)
+        )
         letters = {letter: Axis(n) for letter, n in extents.items()}
         operands_at = []
         for x, word in zip(node.inputs, (first, second), strict=True):
-            operands_at.append(strided(x, tuple(Affine.of(letters[c]) for c in word), self.is_stored))
+            operands_at.append(
+                strided(x, tuple(Affine.of(letters[c]) for c in word), self.is_stored)
+            )
         return ContractItem(
-            node, tuple(letters[c] for c in result), (operands_at[0], operands_at[1]), letters,
-            [Access(x, None) for x, _ in operands_at], holds={node: None}, key=node,
-        )  # fmt: skip
+            node,
+            tuple(letters[c] for c in result),
+            (operands_at[0], operands_at[1]),
+            letters,
+            [Access(x, None) for x, _ in operands_at],
+            holds={node: None},
+            key=node,
+        )
 
     def _dry(self, start: list[tuple[Node, Index]], own: Node | None) -> DryReader:
         dry = DryReader(self.is_stored)
@@ -226,7 +275,11 @@ class Schedule:
         if nest.order and 0 not in [a.extent for a in nest.order]:
             for position in range(len(self.items) - 1, -1, -1):
                 item = self.items[position]
-                if isinstance(item, LoopItem) and self._worth(item, nest, wanted) and self._enter(item, nest):
+                if (
+                    isinstance(item, LoopItem)
+                    and self._worth(item, nest, wanted)
+                    and self._enter(item, nest)
+                ):
                     return
                 if isinstance(item, ContractItem) and self._into_epilogue(item, nest):
                     return
@@ -335,7 +388,7 @@ def strided(node: Node, index: Index, is_stored: Callable[[Node], bool]) -> tupl
     Raises:
         NeedsRoot: naming the node that must be stored first.
     """
-    while not (is_stored(node) or is_leaf(node) and node.shape):
+    while not (is_stored(node) or (is_leaf(node) and node.shape)):
         if node.op.kind is not Kind.INDEX_MAP:
             raise NeedsRoot(node)
         current = node
@@ -344,9 +397,13 @@ def strided(node: Node, index: Index, is_stored: Callable[[Node], bool]) -> tupl
             raise NeedsRoot(current)
 
         reader = Reader(
-            node, {}, lambda value, low, high: known_inside(value, low, high, {}), is_stored, refuse,
+            node,
+            {},
+            lambda value, low, high: known_inside(value, low, high, {}),
+            is_stored,
             refuse,
-        )  # fmt: skip
+            refuse,
+        )
         demand = node.op.lower(reader, index, *[x.type for x in node.inputs], **node.attributes)
         if isinstance(demand, ReadFlat):
             return demand.node, demand.offset

@@ -15,8 +15,8 @@ _ALIGNMENT = 64
 def assign_offsets(storages: Sequence[Storage]) -> list[tuple[Storage, int]]:
     """Byte offsets (multiples of 64) for each storage: first fit, largest first.
 
-    Greedy by size is the strategy that Pisarchyk and Lee (2020, "Efficient memory management for deep
-    neural net inference") found best among the simple ones.
+    Greedy by size is the strategy that Pisarchyk and Lee (2020, "Efficient memory management for
+    deep neural net inference") found best among the simple ones.
     """
     placed: list[tuple[Storage, int, int]] = []
     result: dict[int, int] = {}

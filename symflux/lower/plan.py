@@ -26,8 +26,8 @@ class Storage:
     """Memory for a root's elements.
 
     ``kept`` are the axes of the result that the memory has (axes of shared loops need none).
-    ``output`` is the position of the graph's output that it is, if any; other storage is temporary and
-    live from kernel ``first`` to kernel ``last``."""
+    ``output`` is the position of the graph's output that it is, if any; other storage is
+    temporary and live from kernel ``first`` to kernel ``last``."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -62,7 +62,8 @@ class Plan:
 
     Args of :meth:`make`:
         graph: what to compute.
-        whole: True for a program of kernels; False for a block inside a loop (the body of a region),
+        whole: True for a program of kernels; False for a block inside a loop (the body of a
+        region),
             where scalar results are values and everything is one kernel.
         in_place: output position -> input whose memory the output overwrites.
     """
@@ -82,7 +83,9 @@ class Plan:
     holders: dict[Any, Item] = field(default_factory=dict)  # the first item of several (pieces)
 
     @staticmethod
-    def make(graph: Graph, *, whole: bool = True, in_place: Mapping[int, Node] | None = None) -> Plan:
+    def make(
+        graph: Graph, *, whole: bool = True, in_place: Mapping[int, Node] | None = None
+    ) -> Plan:
         plan = Plan(graph, whole, dict(in_place or {}))
         plan._schedule()
         plan._split_kernels()
@@ -198,7 +201,9 @@ class Plan:
         if len(writers) != 1 or writers[0].style != "map":
             return False
         writer = writers[0]
-        place = next(i for i, x in enumerate(self.items) if any(leaf.nest is writer for leaf in leaves_of(x)))
+        place = next(
+            i for i, x in enumerate(self.items) if any(leaf.nest is writer for leaf in leaves_of(x))
+        )
         for number, an_item in enumerate(self.items):
             if number < place:
                 continue
@@ -210,9 +215,15 @@ class Plan:
                 nest = leaf.nest
                 reads = [x for x in nest.accesses if x.node is replaced]
                 own = tuple(writer.result_axes)
-                harmless = number == place and before and nest.path == writer.path and all(
-                    x.index is not None and all(i.is_axis(a) for i, a in zip(x.index, own, strict=True))
-                    for x in reads
+                harmless = (
+                    number == place
+                    and before
+                    and nest.path == writer.path
+                    and all(
+                        x.index is not None
+                        and all(i.is_axis(a) for i, a in zip(x.index, own, strict=True))
+                        for x in reads
+                    )
                 )
                 if reads and not harmless:
                     return False
@@ -248,9 +259,16 @@ class Plan:
             self.storage[key] = Storage(key.shape, key.dtype, kept, first, max(last[key], first))
 
     def _use(
-        self, access: Access, nest: Nest | None, an_item: Item, kernel: int, numbers: dict[int, int],
-        contracted: dict[Any, set[int]], last: dict[Any, int], needed: set[Any],
-    ) -> None:  # fmt: skip
+        self,
+        access: Access,
+        nest: Nest | None,
+        an_item: Item,
+        kernel: int,
+        numbers: dict[int, int],
+        contracted: dict[Any, set[int]],
+        last: dict[Any, int],
+        needed: set[Any],
+    ) -> None:
         node = access.node
         if is_leaf(node) or (node.id not in self.roots and node.op.kind is not Kind.OPAQUE):
             return
@@ -272,10 +290,15 @@ class Plan:
     def _registers(
         self, access: Access, nest: Nest | None, an_item: Item, holder: Item
     ) -> set[int] | None:
-        """None when the value is at hand where it is used; else the axes its memory can do without."""
+        """None when the value is at hand where it is used; else the axes its memory can do
+        without."""
         node = access.node
-        if isinstance(holder, RegionItem) and not (isinstance(an_item, ContractItem) and nest is None):
-            return None if node.shape == () and isinstance(node.inputs[0].type, TupleType) else set()
+        if isinstance(holder, RegionItem) and not (
+            isinstance(an_item, ContractItem) and nest is None
+        ):
+            return (
+                None if node.shape == () and isinstance(node.inputs[0].type, TupleType) else set()
+            )
         if isinstance(holder, ContractItem) and holder is an_item and nest is not None:
             return None if nest.contract is holder else set()
         if isinstance(holder, (ContractItem, RegionItem)):
@@ -323,7 +346,8 @@ class Plan:
             self.bodies[node] = _body_plans(node)
 
     def temporaries(self) -> list[Storage]:
-        """All temporary storage, bodies of regions included (live as long as their region's kernel)."""
+        """All temporary storage, bodies of regions included (live as long as their region's
+        kernel)."""
         found = [s for s in self.storage.values() if s.output is None]
         found += self.extra.values()
         numbers = self._kernel_numbers()

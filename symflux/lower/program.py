@@ -79,7 +79,11 @@ def lower(graph: Graph, donate: Mapping[int, int] | None = None) -> LoweredProgr
 
 
 def _late_copies(
-    emitter: BlockEmitter, plan: Plan, graph: Graph, bound: dict[Node, View], donate: Mapping[int, int]
+    emitter: BlockEmitter,
+    plan: Plan,
+    graph: Graph,
+    bound: dict[Node, View],
+    donate: Mapping[int, int],
 ) -> None:
     for storage, position in plan.late_copies:
         target = bound[graph.inputs[donate[position]]]

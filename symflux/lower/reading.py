@@ -11,7 +11,15 @@ from ..ir.node import Node
 from .affine import Affine, Axis, as_affine, divide
 
 __all__ = [
-    "Fill", "Guard", "Index", "NeedsRoot", "Pending", "Read", "Reader", "ReadFlat", "aligned_index",
+    "Fill",
+    "Guard",
+    "Index",
+    "NeedsRoot",
+    "Pending",
+    "Read",
+    "ReadFlat",
+    "Reader",
+    "aligned_index",
     "flat_index",
 ]  # fmt: skip
 
@@ -139,8 +147,11 @@ class Reader:
         elements = tuple([as_affine(i) for i in index])
         return self._dynamic(self.node.inputs[position], elements, extent)
 
-    def read_reshaped(self, position: int, index: tuple[Affine | int, ...], shape: tuple[int, ...]) -> Read | ReadFlat:
-        """The element of input ``position`` whose row-major number is that of ``index`` in ``shape``."""
+    def read_reshaped(
+        self, position: int, index: tuple[Affine | int, ...], shape: tuple[int, ...]
+    ) -> Read | ReadFlat:
+        """The element of input ``position`` whose row-major number is that of ``index`` in
+        ``shape``."""
         source = self.node.inputs[position]
         elements = tuple([as_affine(i) for i in index])
         split = _reshape_index(elements, shape, source.shape, self.ranges)
@@ -173,10 +184,13 @@ _ZERO = Affine()
 
 
 def _reshape_index(
-    index: Index, shape: tuple[int, ...], target: tuple[int, ...], ranges: Mapping[Axis, tuple[int, int]]
+    index: Index,
+    shape: tuple[int, ...],
+    target: tuple[int, ...],
+    ranges: Mapping[Axis, tuple[int, int]],
 ) -> Index | None:
-    """``index`` of ``shape`` as an index of ``target``, group by group of equal extent; None when that
-    needs division."""
+    """``index`` of ``shape`` as an index of ``target``, group by group of equal extent; None
+    when that needs division."""
     result: list[Affine] = []
     i = j = 0
     while i < len(shape) or j < len(target):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..codegen.builder import Builder
-from ..codegen.ir import Const, Index as LoopIndex
+from ..codegen.ir import Const
+from ..codegen.ir import Index as LoopIndex
 from ..ir.graph import Graph
 from ..ir.node import Node, item
 
@@ -62,11 +63,15 @@ class RegionEmitter:
             mode = "vector" if size > 8 else "unroll"
             with self.b.loop(size, mode) as i:  # type: ignore[arg-type]
                 at = _plus(source.base, i.var)
-                self.b.store(target.buffer, _plus(target.base, i.var), self.b.load(source.buffer, at))
+                self.b.store(
+                    target.buffer, _plus(target.base, i.var), self.b.load(source.buffer, at)
+                )
             return
         raise AssertionError("regions take whole arrays")
 
-    def block(self, graph: Graph, plan: Plan, inputs: Sequence[Any], outputs: dict[int, View]) -> list[Any]:
+    def block(
+        self, graph: Graph, plan: Plan, inputs: Sequence[Any], outputs: dict[int, View]
+    ) -> list[Any]:
         """Emit a region's graph here; returns the scalar outputs (None for those in memory)."""
         from .emit import BlockEmitter
 
@@ -78,9 +83,7 @@ class RegionEmitter:
             inner.items(items)
         for storage, position in plan.late_copies:
             self._copy(outputs[position], storage.view, storage.shape)
-        return [
-            inner.value(node, ()) if node.shape == () else None for node in graph.outputs
-        ]
+        return [inner.value(node, ()) if node.shape == () else None for node in graph.outputs]
 
     # --- the regions ---
 
@@ -97,7 +100,13 @@ class RegionEmitter:
         predicate, *operands = [self._operand(x) for x in node.inputs]
         types = node.type.items
         views = {i: self._result_view(node, i) for i, t in enumerate(types) if t.shape != ()}
-        plans = dict(zip([n for n, v in node.attrs if isinstance(v, Graph)], self.plan.bodies[node], strict=True))
+        plans = dict(
+            zip(
+                [n for n, v in node.attrs if isinstance(v, Graph)],
+                self.plan.bodies[node],
+                strict=True,
+            )
+        )
         scalar = [i for i, t in enumerate(types) if t.shape == ()]
         with self.b.if_(predicate) as branch:
             self.memo.append({})
@@ -128,11 +137,17 @@ class RegionEmitter:
         with self.b.loop(length, "serial", [inits[i] for i in registers]) as loop:
             self.memo.append({})
             step = _at(loop.var, length, node["reverse"])
-            number = self.b.let("sub", Const(length - 1, "i64"), loop.var) if node["reverse"] else loop.var
+            number = (
+                self.b.let("sub", Const(length - 1, "i64"), loop.var)
+                if node["reverse"]
+                else loop.var
+            )
             params = dict(zip(registers, loop.params, strict=True))
             inputs: list[Any] = [number]
             inputs += [params[i] if i in params else views[i] for i in range(carry)]
-            for x, view in zip(node.inputs[carry : len(node.inputs) - consts], sequences, strict=True):
+            for x, view in zip(
+                node.inputs[carry : len(node.inputs) - consts], sequences, strict=True
+            ):
                 inputs.append(self._element(view, x.shape, step))
             inputs += constants
             targets = {i: views[i] for i in range(carry) if i in views}
@@ -232,7 +247,9 @@ class RegionEmitter:
             self._serial(axes[1:], body)
 
 
-def _split(values: Sequence[Any], carry: int, consts: int) -> tuple[list[Any], list[Any], list[Any]]:
+def _split(
+    values: Sequence[Any], carry: int, consts: int
+) -> tuple[list[Any], list[Any], list[Any]]:
     last = len(values) - consts
     return list(values[:carry]), list(values[carry:last]), list(values[last:])
 

@@ -1,9 +1,9 @@
 """Which nodes are computed by a loop nest of their own, and what each nest reads.
 
-A *root* is a node whose elements are computed at one place: results, reductions, contractions, regions,
-operands that must lie in memory, and costly values that several places use. Every other node is
-computed inline, where it is read. Whether a root needs memory at all is decided later, when it is known
-which loops are shared.
+A *root* is a node whose elements are computed at one place: results, reductions, contractions,
+regions, operands that must lie in memory, and costly values that several places use. Every other
+node is computed inline, where it is read. Whether a root needs memory at all is decided later,
+when it is known which loops are shared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from ..ir.types import TupleType
 from ..ir.walk import topological, use_counts
 from .affine import Affine, Axis
 from .reading import (
-    Fill, Guard, Index, NeedsRoot, Pending, Read, Reader, ReadFlat, aligned_index,
+    Fill,
+    Guard,
+    Index,
+    NeedsRoot,
+    Read,
+    Reader,
+    ReadFlat,
+    aligned_index,
 )  # fmt: skip
 
 __all__ = ["Access", "Analysis", "analyse", "is_leaf", "scalar_cost"]
@@ -65,9 +72,7 @@ def _cheap(name: str) -> int:
     return 4 if name in ("div", "floordiv", "mod") else 1
 
 
-def analyse(
-    outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost
-) -> Analysis:
+def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) -> Analysis:
     """Choose the roots of the graph with these outputs."""
     nodes = topological(outputs)
     uses = use_counts(nodes, outputs)
@@ -96,7 +101,9 @@ def analyse(
             for x in node.inputs:
                 if inline.get(x.id, 0) >= COSTLY and (repeated or uses.get(x.id, 0) > 1):
                     roots.add(x.id)
-            inline[node.id] = max([inline.get(x.id, 0) for x in node.inputs if x.id not in roots], default=0)
+            inline[node.id] = max(
+                [inline.get(x.id, 0) for x in node.inputs if x.id not in roots], default=0
+            )
     analysis = Analysis(nodes, roots, uses)
     return analysis
 
@@ -118,16 +125,17 @@ def _needs_memory(user: Node, x: Node) -> bool:
 
 
 def _store(x: Node, roots: set[int]) -> None:
-    if not is_leaf(x) and not (x.op is CONSTANT):
+    if not is_leaf(x) and x.op is not CONSTANT:
         roots.add(x.id)
 
 
 class DryReader:
-    """Follows the reads of a nest without emitting: its accesses, and where its loops must be split.
+    """Follows the reads of a nest without emitting: its accesses, and where its loops must be
+    split.
 
-    Each index-map rule may ask whether an index is inside a range. Where that depends on the iteration
-    and the index is one axis, the axis gets a break (the loop will be split there) and both answers
-    are followed."""
+    Each index-map rule may ask whether an index is inside a range. Where that depends on the
+    iteration and the index is one axis, the axis gets a break (the loop will be split there) and
+    both answers are followed."""
 
     def __init__(self, is_stored: Callable[[Node], bool]) -> None:
         self.is_stored = is_stored
@@ -162,7 +170,13 @@ class DryReader:
         while True:
             asked: list[bool] = []
 
-            def decide(value: Affine, low: int, high: int, asked: list[bool] = asked) -> bool | None:
+            def decide(
+                value: Affine,
+                low: int,
+                high: int,
+                asked: list[bool] = asked,
+                script: list[bool] = script,
+            ) -> bool | None:
                 answer = known_inside(value, low, high, {})
                 if answer is not None:
                     return answer
@@ -179,7 +193,9 @@ class DryReader:
                 return found
             script = [*asked[:-1], False]
 
-    def _one(self, node: Node, index: Index, decide: Callable[..., bool | None]) -> list[tuple[Node, Index]]:
+    def _one(
+        self, node: Node, index: Index, decide: Callable[..., bool | None]
+    ) -> list[tuple[Node, Index]]:
         reads: list[tuple[Node, Index]] = []
 
         def dynamic(source: Node, at: Index, extent: int) -> Affine:
@@ -219,8 +235,11 @@ class DryReader:
         return len(places) <= 16
 
 
-def known_inside(value: Affine, low: int, high: int, ranges: dict[Axis, tuple[int, int]]) -> bool | None:
-    """Whether the index is inside for all iterations (True), for none (False), or neither (None)."""
+def known_inside(
+    value: Affine, low: int, high: int, ranges: dict[Axis, tuple[int, int]]
+) -> bool | None:
+    """Whether the index is inside for all iterations (True), for none (False), or neither
+    (None)."""
     first, last = value.range(ranges)
     if low <= first and last < high:
         return True

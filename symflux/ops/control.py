@@ -8,10 +8,10 @@ Layouts (a region sees nothing but its inputs; values from outside come in as ``
     while   inputs: carry ..., consts ...
             test:   (carry ..., consts ...) -> bool;  body: (carry ..., consts ...) -> carry ...
 
-``scan`` runs its body for i = 0, 1, ..., length - 1 (or downwards with ``reverse``); element i of each
-sequence goes in, and element i of each stacked result comes out, in either direction. Each derivative is
-again a region of the same kind. Reverse mode through ``scan`` keeps the carried values of every
-iteration and recomputes the rest of the iteration backwards.
+``scan`` runs its body for i = 0, 1, ..., length - 1 (or downwards with ``reverse``); element i
+of each sequence goes in, and element i of each stacked result comes out, in either direction.
+Each derivative is again a region of the same kind. Reverse mode through ``scan`` keeps the
+carried values of every iteration and recomputes the rest of the iteration backwards.
 """
 
 from __future__ import annotations
@@ -62,24 +62,32 @@ def _cond_type(predicate: Any, *operands: Any, then: Graph, otherwise: Graph) ->
     others = tuple(y.type for y in otherwise.outputs)
     if results != others:
         raise TypeError(
-            f"cond: both branches must return the same types, got {TupleType(results)} and {TupleType(others)}"
+            "cond: both branches must return the same types, "
+            f"got {TupleType(results)} and {TupleType(others)}"
         )
     return TupleType(results)
 
 
 def _cond_jvp(
-    engine: Any, out: Node, tangents: Sequence[Any], predicate: Node, *operands: Node,
-    then: Graph, otherwise: Graph,
-) -> list[Any]:  # fmt: skip
+    engine: Any,
+    out: Node,
+    tangents: Sequence[Any],
+    predicate: Node,
+    *operands: Node,
+    then: Graph,
+    otherwise: Graph,
+) -> list[Any]:
     active = [t is not None and _float(x) for t, x in zip(tangents[1:], operands, strict=True)]
     first, has_first = engine.jvp(then, active)
     second, has_second = engine.jvp(otherwise, active)
     has = [a or b for a, b in zip(has_first, has_second, strict=True)]
     made = cond(
-        predicate, *operands, *(t for t, a in zip(tangents[1:], active, strict=True) if a),
+        predicate,
+        *operands,
+        *(t for t, a in zip(tangents[1:], active, strict=True) if a),
         then=_fill_tangents(first, has_first, has),
         otherwise=_fill_tangents(second, has_second, has),
-    )  # fmt: skip
+    )
     numbers = iter(range(len(then.outputs), len(then.outputs) + sum(has)))
     return [item(made, next(numbers)) if h else None for h in has]
 
@@ -97,15 +105,23 @@ def _fill_tangents(graph: Graph, has: Sequence[bool], wanted: Sequence[bool]) ->
 
 
 def _cond_vjp(
-    engine: Any, out: Node, cotangents: Sequence[Any], wanted: Sequence[bool], predicate: Node,
-    *operands: Node, then: Graph, otherwise: Graph,
-) -> list[Any]:  # fmt: skip
+    engine: Any,
+    out: Node,
+    cotangents: Sequence[Any],
+    wanted: Sequence[bool],
+    predicate: Node,
+    *operands: Node,
+    then: Graph,
+    otherwise: Graph,
+) -> list[Any]:
     given = [c is not None for c in cotangents]
     made = cond(
-        predicate, *operands, *(c for c in cotangents if c is not None),
+        predicate,
+        *operands,
+        *(c for c in cotangents if c is not None),
         then=engine.vjp(then, wanted[1:], given),
         otherwise=engine.vjp(otherwise, wanted[1:], given),
-    )  # fmt: skip
+    )
     numbers = iter(range(sum(wanted[1:])))
     return [None, *(item(made, next(numbers)) if w else None for w in wanted[1:])]
 
@@ -133,7 +149,9 @@ def pack(results: Sequence[Node]) -> Node:
 
 
 PACK: Op = Op(
-    "pack", Kind.OPAQUE, lambda *types: TupleType(types),
+    "pack",
+    Kind.OPAQUE,
+    lambda *types: TupleType(types),
     Rules(
         lambda engine, out, tangents, *xs: list(tangents),
         lambda engine, out, cotangents, wanted, *xs: [
@@ -144,28 +162,39 @@ PACK: Op = Op(
     lambda lowering, node: lowering.pack(node),
     lambda *xs, evaluate: xs,
     doc="Several values as one result; undone by ``item``.",
-)  # fmt: skip
+)
 
 
-def _cond_oracle(predicate: Any, *operands: Any, then: Graph, otherwise: Graph, evaluate: Any) -> Any:
+def _cond_oracle(
+    predicate: Any, *operands: Any, then: Graph, otherwise: Graph, evaluate: Any
+) -> Any:
     return tuple(evaluate(then if predicate else otherwise, operands))
 
 
 cond = Op(
-    "cond", Kind.OPAQUE, _cond_type, Rules(_cond_jvp, _cond_vjp), _cond_batch,
-    lambda lowering, node: lowering.cond(node), _cond_oracle,
+    "cond",
+    Kind.OPAQUE,
+    _cond_type,
+    Rules(_cond_jvp, _cond_vjp),
+    _cond_batch,
+    lambda lowering, node: lowering.cond(node),
+    _cond_oracle,
     doc="One of two graphs, chosen by a scalar bool; only that one runs.",
-)  # fmt: skip
+)
 
 
 # --- scan -----------------------------------------------------------------------------------------
 
 
-def _scan_type(*types: Any, body: Graph, length: int, carry: int, consts: int, reverse: bool) -> TupleType:
+def _scan_type(
+    *types: Any, body: Graph, length: int, carry: int, consts: int, reverse: bool
+) -> TupleType:
     carries, sequences = types[:carry], types[carry : len(types) - consts]
     for t in sequences:
         if t.rank == 0 or t.shape[0] != length:
-            raise TypeError(f"scan: each sequence must have {length} elements on its first axis, got {t}")
+            raise TypeError(
+                f"scan: each sequence must have {length} elements on its first axis, got {t}"
+            )
     elements = [ArrayType(t.shape[1:], t.dtype) for t in sequences]
     constants = types[len(types) - consts :]
     _check("scan", "body", body, [ArrayType((), "i64"), *carries, *elements, *constants])
@@ -179,15 +208,24 @@ def _scan_type(*types: Any, body: Graph, length: int, carry: int, consts: int, r
     return TupleType((*carries, *stacked))
 
 
-def _split(values: Sequence[Any], carry: int, consts: int) -> tuple[list[Any], list[Any], list[Any]]:
+def _split(
+    values: Sequence[Any], carry: int, consts: int
+) -> tuple[list[Any], list[Any], list[Any]]:
     last = len(values) - consts
     return list(values[:carry]), list(values[carry:last]), list(values[last:])
 
 
 def _scan_jvp(
-    engine: Any, out: Node, tangents: Sequence[Any], *inputs: Node,
-    body: Graph, length: int, carry: int, consts: int, reverse: bool,
-) -> list[Any]:  # fmt: skip
+    engine: Any,
+    out: Node,
+    tangents: Sequence[Any],
+    *inputs: Node,
+    body: Graph,
+    length: int,
+    carry: int,
+    consts: int,
+    reverse: bool,
+) -> list[Any]:
     active = [t is not None and _float(x) for t, x in zip(tangents, inputs, strict=True)]
     # A carry is active once anything active flows into it: iterate to the fixed point.
     while True:
@@ -206,30 +244,52 @@ def _scan_jvp(
     for part in _split(active, carry, consts):
         split_tangent.append([next(flows) for a in part if a])
     order = [
-        index, *split_in[0], *split_tangent[0], *split_in[1], *split_tangent[1],
-        *split_in[2], *split_tangent[2],
-    ]  # fmt: skip
+        index,
+        *split_in[0],
+        *split_tangent[0],
+        *split_in[1],
+        *split_tangent[1],
+        *split_in[2],
+        *split_tangent[2],
+    ]
     m = len(body.outputs)
     y, dy = list(made.outputs[:m]), list(made.outputs[m:])
     moved = sum(active[:carry])
     results = [*y[:carry], *dy[:moved], *y[carry:], *dy[moved:]]
     split_value = _split(inputs, carry, consts)
-    full = [_or_zeros(t, x) if a else None for t, x, a in zip(tangents, inputs, active, strict=True)]
+    full = [
+        _or_zeros(t, x) if a else None for t, x, a in zip(tangents, inputs, active, strict=True)
+    ]
     split_full = [[t for t in part if t is not None] for part in _split(full, carry, consts)]
     node = scan(
-        *split_value[0], *split_full[0], *split_value[1], *split_full[1], *split_value[2],
+        *split_value[0],
+        *split_full[0],
+        *split_value[1],
+        *split_full[1],
+        *split_value[2],
         *split_full[2],
-        body=Graph(made.name, tuple(order), tuple(results)), length=length, carry=carry + moved,
-        consts=consts + sum(active[len(active) - consts :]), reverse=reverse,
-    )  # fmt: skip
+        body=Graph(made.name, tuple(order), tuple(results)),
+        length=length,
+        carry=carry + moved,
+        consts=consts + sum(active[len(active) - consts :]),
+        reverse=reverse,
+    )
     numbers = iter([*range(carry, carry + moved), *range(m + moved, m + len(dy))])
     return [item(node, next(numbers)) if w else None for w in wanted]
 
 
 def _scan_vjp(
-    engine: Any, out: Node, cotangents: Sequence[Any], wanted: Sequence[bool], *inputs: Node,
-    body: Graph, length: int, carry: int, consts: int, reverse: bool,
-) -> list[Any]:  # fmt: skip
+    engine: Any,
+    out: Node,
+    cotangents: Sequence[Any],
+    wanted: Sequence[bool],
+    *inputs: Node,
+    body: Graph,
+    length: int,
+    carry: int,
+    consts: int,
+    reverse: bool,
+) -> list[Any]:
     forward = _keep_carries(engine, out, inputs, body, length, carry, consts, reverse)
     carries, sequences, constants = _split(inputs, carry, consts)
     smooth = [_float(x) for x in carries]
@@ -243,23 +303,41 @@ def _scan_vjp(
     ct_in = list(pulled.inputs[n:])
     ct_carry, ct_stacked = ct_in[: len(moving)], ct_in[len(moving) :]
     const_in = list(pulled.inputs[n - consts : n])
-    sums = [symbol(f"sum_{c['name']}", c.shape, c.dtype) for c, w in zip(const_in, want_constants, strict=True) if w]
+    sums = [
+        symbol(f"sum_{c['name']}", c.shape, c.dtype)
+        for c, w in zip(const_in, want_constants, strict=True)
+        if w
+    ]
     results = list(pulled.outputs)
     new_carry = results[: len(moving)]
     ct_elements = results[len(moving) : len(moving) + sum(want_sequences)]
     added = [s + r for s, r in zip(sums, results[len(results) - len(sums) :], strict=True)]
     backward = Graph(
         pulled.name,
-        (pulled.inputs[0], *ct_carry, *sums, *pulled.inputs[1 : n - consts], *ct_stacked, *const_in),
+        (
+            pulled.inputs[0],
+            *ct_carry,
+            *sums,
+            *pulled.inputs[1 : n - consts],
+            *ct_stacked,
+            *const_in,
+        ),
         (*new_carry, *added, *ct_elements),
     )
     start = [_or_zeros(c, x) for c, x, s in zip(cotangents, carries, smooth, strict=False) if s]
     node = scan(
-        *start, *(_zeros(s.type) for s in sums), *forward, *sequences,
-        *(c for c in cotangents[carry:] if c is not None), *constants,
-        body=backward, length=length, carry=len(moving) + len(sums), consts=consts,
+        *start,
+        *(_zeros(s.type) for s in sums),
+        *forward,
+        *sequences,
+        *(c for c in cotangents[carry:] if c is not None),
+        *constants,
+        body=backward,
+        length=length,
+        carry=len(moving) + len(sums),
+        consts=consts,
         reverse=not reverse,
-    )  # fmt: skip
+    )
     carry_numbers = iter(range(len(moving)))
     sum_numbers = iter(range(len(moving), len(moving) + len(sums)))
     element_numbers = iter(range(len(moving) + len(sums), len(node.type.items)))
@@ -270,11 +348,17 @@ def _scan_vjp(
 
 
 def _keep_carries(
-    engine: Any, out: Node, inputs: Sequence[Node], body: Graph, length: int, carry: int, consts: int,
+    engine: Any,
+    out: Node,
+    inputs: Sequence[Node],
+    body: Graph,
+    length: int,
+    carry: int,
+    consts: int,
     reverse: bool,
-) -> list[Node]:  # fmt: skip
-    """The carried values that enter each iteration, stacked; the forward loop is replaced by one that
-    also returns them."""
+) -> list[Node]:
+    """The carried values that enter each iteration, stacked; the forward loop is replaced by one
+    that also returns them."""
     kept = Graph(f"{body.name}_kept", body.inputs, (*body.outputs, *body.inputs[1 : 1 + carry]))
     node = scan(*inputs, body=kept, length=length, carry=carry, consts=consts, reverse=reverse)
     first = len(out.type.items)
@@ -284,9 +368,16 @@ def _keep_carries(
 
 
 def _scan_batch(
-    engine: Any, inputs: Sequence[Node], batched: Sequence[bool],
-    *, body: Graph, length: int, carry: int, consts: int, reverse: bool,
-) -> tuple[Node, tuple[bool, ...]]:  # fmt: skip
+    engine: Any,
+    inputs: Sequence[Node],
+    batched: Sequence[bool],
+    *,
+    body: Graph,
+    length: int,
+    carry: int,
+    consts: int,
+    reverse: bool,
+) -> tuple[Node, tuple[bool, ...]]:
     size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
     flags = list(batched)
     none = [False] * len(body.outputs)
@@ -305,7 +396,8 @@ def _scan_batch(
         values.append(x)
     node = scan(*values, body=made, length=length, carry=carry, consts=consts, reverse=reverse)
     results = [
-        _swap_leading(item(node, i)) if h and i >= carry else item(node, i) for i, h in enumerate(has)
+        _swap_leading(item(node, i)) if h and i >= carry else item(node, i)
+        for i, h in enumerate(has)
     ]
     return pack(results), tuple(has)
 
@@ -329,10 +421,15 @@ def _scan_oracle(
 
 
 scan = Op(
-    "scan", Kind.OPAQUE, _scan_type, Rules(_scan_jvp, _scan_vjp), _scan_batch,
-    lambda lowering, node: lowering.scan(node), _scan_oracle,
+    "scan",
+    Kind.OPAQUE,
+    _scan_type,
+    Rules(_scan_jvp, _scan_vjp),
+    _scan_batch,
+    lambda lowering, node: lowering.scan(node),
+    _scan_oracle,
     doc="A loop of known length that carries values and stacks results.",
-)  # fmt: skip
+)
 
 
 # --- while ----------------------------------------------------------------------------------------
@@ -342,7 +439,9 @@ def _while_type(*types: Any, test: Graph, body: Graph, consts: int) -> TupleType
     _check("while_loop", "condition", test, types)
     _check("while_loop", "body", body, types)
     if [y.type for y in test.outputs] != [ArrayType((), "bool")]:
-        raise TypeError(f"while_loop: the condition must return one scalar bool, got {test.outputs[0].type}")
+        raise TypeError(
+            f"while_loop: the condition must return one scalar bool, got {test.outputs[0].type}"
+        )
     carries = tuple(types[: len(types) - consts])
     results = tuple(y.type for y in body.outputs)
     if results != carries:
@@ -354,9 +453,14 @@ def _while_type(*types: Any, test: Graph, body: Graph, consts: int) -> TupleType
 
 
 def _while_jvp(
-    engine: Any, out: Node, tangents: Sequence[Any], *inputs: Node,
-    test: Graph, body: Graph, consts: int,
-) -> list[Any]:  # fmt: skip
+    engine: Any,
+    out: Node,
+    tangents: Sequence[Any],
+    *inputs: Node,
+    test: Graph,
+    body: Graph,
+    consts: int,
+) -> list[Any]:
     carry = len(inputs) - consts
     active = [t is not None and _float(x) for t, x in zip(tangents, inputs, strict=True)]
     while True:
@@ -373,11 +477,14 @@ def _while_jvp(
     extra = [symbol("t", x.shape, x.dtype) for x in full]
     tested = (*test.inputs[:carry], *extra[:moved], *test.inputs[carry:], *extra[moved:])
     node = while_(
-        *inputs[:carry], *full[:moved], *inputs[carry:], *full[moved:],
+        *inputs[:carry],
+        *full[:moved],
+        *inputs[carry:],
+        *full[moved:],
         test=Graph(test.name, tested, test.outputs),
         body=Graph(made.name, order, made.outputs),
         consts=n - carry + len(full) - moved,
-    )  # fmt: skip
+    )
     numbers = iter(range(carry, carry + moved))
     return [item(node, next(numbers)) if a else None for a in active[:carry]]
 
@@ -385,15 +492,20 @@ def _while_jvp(
 def _while_vjp(engine: Any, out: Node, *_: Any, **__: Any) -> list[Any]:
     raise engine.not_differentiable(
         out,
-        "reverse mode needs to know how many iterations to keep; use fori_loop or scan with a fixed "
-        "number of iterations, or forward mode (jvp)",
+        "reverse mode needs to know how many iterations to keep; use fori_loop or scan with a "
+        "fixed number of iterations, or forward mode (jvp)",
     )
 
 
 def _while_batch(
-    engine: Any, inputs: Sequence[Node], batched: Sequence[bool],
-    *, test: Graph, body: Graph, consts: int,
-) -> tuple[Node, tuple[bool, ...]]:  # fmt: skip
+    engine: Any,
+    inputs: Sequence[Node],
+    batched: Sequence[bool],
+    *,
+    test: Graph,
+    body: Graph,
+    consts: int,
+) -> tuple[Node, tuple[bool, ...]]:
     size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
     carry = len(inputs) - consts
     every = [True] * carry
@@ -411,9 +523,12 @@ def _while_batch(
         for x, b in zip(inputs[:carry], batched, strict=False)
     ]
     node = while_(
-        *values, *inputs[carry:], test=Graph(test.name, tested.inputs, (going,)),
-        body=Graph(made.name, made.inputs, tuple(kept)), consts=consts,
-    )  # fmt: skip
+        *values,
+        *inputs[carry:],
+        test=Graph(test.name, tested.inputs, (going,)),
+        body=Graph(made.name, made.inputs, tuple(kept)),
+        consts=consts,
+    )
     return node, tuple(every)
 
 
@@ -426,7 +541,12 @@ def _while_oracle(*arrays: Any, test: Graph, body: Graph, consts: int, evaluate:
 
 
 while_ = Op(
-    "while", Kind.OPAQUE, _while_type, Rules(_while_jvp, _while_vjp), _while_batch,
-    lambda lowering, node: lowering.while_loop(node), _while_oracle,
+    "while",
+    Kind.OPAQUE,
+    _while_type,
+    Rules(_while_jvp, _while_vjp),
+    _while_batch,
+    lambda lowering, node: lowering.while_loop(node),
+    _while_oracle,
     doc="A loop that runs as long as a condition on its carried values holds.",
-)  # fmt: skip
+)

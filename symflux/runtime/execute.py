@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, Node as TupleNode, build_entry
+from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, build_entry
+from ..codegen.llvm.pycall import Node as TupleNode
 from ..errors import RangeError
 from ..ir.graph import Graph
 from ..ir.origin import user_frame
@@ -30,7 +31,8 @@ _lock = threading.Lock()
 
 
 def plain(value: Any, type_: ArrayType) -> Any:
-    """``value`` as what a flat entry takes: a NumPy scalar, or a C-contiguous aligned native array."""
+    """``value`` as what a flat entry takes: a NumPy scalar, or a C-contiguous aligned native
+    array."""
     dtype = numpy_dtype(type_.dtype)
     if type_.shape == ():
         try:
@@ -57,7 +59,8 @@ def _leaf(type_: ArrayType, buffer: str, donated: bool = False) -> Leaf:
 
 
 def flat_entry(stages: Stages) -> Entry:
-    """A native function of all inputs in order, returning a tuple of all outputs not written in place."""
+    """A native function of all inputs in order, returning a tuple of all outputs not written in
+    place."""
     graph, lowered = stages.optimized, stages.lowered
     donated = set(stages.donate.values())
     params = [
@@ -83,7 +86,9 @@ def native_entry(stages: Stages, spec: CallSpec) -> Entry:
 
 def _refuse(*arguments: Any, **keywords: Any) -> Any:
     described = ", ".join(f"{type(a).__name__}{getattr(a, 'shape', '')}" for a in arguments)
-    raise AssertionError(f"a compiled graph was called with arguments it is not made for: {described}")
+    raise AssertionError(
+        f"a compiled graph was called with arguments it is not made for: {described}"
+    )
 
 
 def execute(graph: Graph, arguments: Sequence[Any]) -> list[Any]:

@@ -1,4 +1,5 @@
-"""The compiled function: a native call for the signature that ran last, a Python path for the rest."""
+"""The compiled function: a native call for the signature that ran last, a Python path for the
+rest."""
 
 from __future__ import annotations
 
@@ -49,15 +50,24 @@ class Call:
     """One call: its arguments taken apart, and the trace that fits them."""
 
     def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options,
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: Options,
         traced: Traced | None = None,
-    ) -> None:  # fmt: skip
-        marked = mark_static(fn, args, dict(kwargs), options.static_argnums, options.static_argnames)
+    ) -> None:
+        marked = mark_static(
+            fn, args, dict(kwargs), options.static_argnums, options.static_argnames
+        )
         self.leaves, self.structure = tree.flatten(marked)
         self.traced = traced or trace(
-            fn, args, dict(kwargs), static_argnums=options.static_argnums,
+            fn,
+            args,
+            dict(kwargs),
+            static_argnums=options.static_argnums,
             static_argnames=options.static_argnames,
-        )  # fmt: skip
+        )
 
     def values(self) -> list[Any]:
         """All inputs of the graph: the leaves, then the captured arrays."""
@@ -103,8 +113,8 @@ def signature(leaves: Sequence[Any], structure: tree.TreeDef) -> Any:
 class Specialization:
     """One signature of a function: its graph at every level and its native entry.
 
-    ``direct`` says that the entry takes the user's arguments as they are; otherwise it takes all leaves
-    and captures flat."""
+    ``direct`` says that the entry takes the user's arguments as they are; otherwise it takes all
+    leaves and captures flat."""
 
     def __init__(self, call: Call, options: Options, fallback: Callable[..., Any]) -> None:
         self.traced = call.traced
@@ -112,7 +122,9 @@ class Specialization:
 
         self.stages: Stages = make_stages(self.traced.graph, _donations(self.traced, options))
         captured = [_value(c) for c in self.traced.captures]
-        spec: CallSpec | None = direct_spec(self.traced, self.stages, call.leaves, captured, fallback)
+        spec: CallSpec | None = direct_spec(
+            self.traced, self.stages, call.leaves, captured, fallback
+        )
         self.direct = spec is not None
         self.entry: Entry = (
             native_entry(self.stages, spec) if spec is not None else flat_entry(self.stages)
@@ -134,7 +146,11 @@ class Specialization:
             self._flat = flat_entry(self.stages)
         results = iter(self._flat.call(*values))
         for i in donated:  # where the memory could not be used as it is, the values are copied back
-            if isinstance(given[i], np.ndarray) and values[i] is not given[i] and given[i].flags.writeable:
+            if (
+                isinstance(given[i], np.ndarray)
+                and values[i] is not given[i]
+                and given[i].flags.writeable
+            ):
                 given[i][...] = values[i]
                 values[i] = given[i]
         outputs = [
@@ -169,7 +185,9 @@ def _donations(traced: Traced, options: Options) -> dict[int, int]:
     free = [
         i
         for i, root in enumerate(roots)
-        if root in options.donate and i not in taken and not traced.arguments.weak[i]
+        if root in options.donate
+        and i not in taken
+        and not traced.arguments.weak[i]
         and graph.inputs[i].shape != ()
     ]
     for position, y in enumerate(graph.outputs):
@@ -188,8 +206,8 @@ class _Trying(threading.local):
 
 
 class _State:
-    """What a compiled function owns. The native entry refers back to it weakly, so that dropping the
-    function frees everything at once."""
+    """What a compiled function owns. The native entry refers back to it weakly, so that dropping
+    the function frees everything at once."""
 
     def __init__(self, fn: Callable[..., Any], options: Options, owner: CompiledFunction) -> None:
         self.fn = fn
@@ -203,7 +221,9 @@ class _State:
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
         """The specialization for these arguments, compiled where it is new."""
         options = self.options
-        marked = mark_static(self.fn, args, dict(kwargs), options.static_argnums, options.static_argnames)
+        marked = mark_static(
+            self.fn, args, dict(kwargs), options.static_argnums, options.static_argnames
+        )
         leaves, structure = tree.flatten(marked)
         key = signature(leaves, structure)
         found = self.made.get(key)
@@ -226,7 +246,9 @@ class _State:
         if owner is not None and found.direct:
             owner.__call__ = found.entry.call
             if not kwargs and not self.trying.active:
-                self.trying.active = True  # what the entry refuses comes back here, and goes on below
+                self.trying.active = (
+                    True  # what the entry refuses comes back here, and goes on below
+                )
                 try:
                     return found.entry.call(*args)
                 finally:
@@ -244,16 +266,15 @@ def _fallback(state: weakref.ref[_State]) -> Callable[..., Any]:
     return fallback
 
 
-
-
 class CompiledFunction:
     """A function compiled to native code, one specialization per signature.
 
-    Calling it with arguments of the signature that ran last costs some tens of nanoseconds beside the
-    work itself; other signatures are found (or traced and compiled) in Python first.
+    Calling it with arguments of the signature that ran last costs some tens of nanoseconds
+    beside the work itself; other signatures are found (or traced and compiled) in Python first.
 
-    Made by :func:`symflux.compile`. ``graph``, ``kernels``, ``llvm_ir`` and ``asm`` show the generated
-    code of the last signature; ``lower(*args)`` shows it for given arguments without running.
+    Made by :func:`symflux.compile`. ``graph``, ``kernels``, ``llvm_ir`` and ``asm`` show the
+    generated code of the last signature; ``lower(*args)`` shows it for given arguments without
+    running.
     """
 
     __slots__ = ("__call__", "__weakref__", "_state")

@@ -87,7 +87,8 @@ class Lowered:
         return program_cost(self.stages.program)
 
     def origins(self, optimized: bool = True) -> Text:
-        """The graph with, for each line, the user's line and the derivative rule that it came from."""
+        """The graph with, for each line, the user's line and the derivative rule that it came
+        from."""
         return Text(print_graph(self.optimized if optimized else self.graph, origins=True))
 
     def to_sympy(self) -> Any:

@@ -52,8 +52,12 @@ def batch_nodes(
                 done[node.id] = node.op(*inputs, **node.attributes)
                 batched[node.id] = False
                 continue
-            if isinstance(node.op.derivative, Rules):  # a region: it says which results have the axis
-                done[node.id], batched[node.id] = node.op.batch(Engine, inputs, which, **node.attributes)
+            if isinstance(
+                node.op.derivative, Rules
+            ):  # a region: it says which results have the axis
+                done[node.id], batched[node.id] = node.op.batch(
+                    Engine, inputs, which, **node.attributes
+                )
             else:
                 done[node.id] = node.op.batch(inputs, which, **node.attributes)
                 batched[node.id] = True
@@ -67,8 +71,8 @@ def batch_graph(
 ) -> tuple[Graph, tuple[bool, ...]]:
     """``graph`` over a leading axis of ``size`` on the inputs of ``which``.
 
-    Outputs with ``force`` get the axis even when they do not depend on a batched input. Also returns
-    which outputs have it.
+    Outputs with ``force`` get the axis even when they do not depend on a batched input. Also
+    returns which outputs have it.
     """
     new = [
         symbol(x["name"], (size, *x.shape), x.dtype) if b else x

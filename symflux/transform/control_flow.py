@@ -22,13 +22,22 @@ __all__ = ["cond", "fori_loop", "map_", "scan", "switch", "while_loop"]
 
 
 class _Body:
-    """A user function recorded as a closed graph; trailing inputs are what it needs from outside."""
+    """A user function recorded as a closed graph; trailing inputs are what it needs from
+    outside."""
 
     def __init__(
-        self, fn: Callable[..., Any], structures: Sequence[tree.TreeDef], types: Sequence[ArrayType],
-        weak: Sequence[bool], what: str, *, hoist: bool = True,
-    ) -> None:  # fmt: skip
-        examples = [Array(symbol("x", t.shape, t.dtype), w) for t, w in zip(types, weak, strict=True)]
+        self,
+        fn: Callable[..., Any],
+        structures: Sequence[tree.TreeDef],
+        types: Sequence[ArrayType],
+        weak: Sequence[bool],
+        what: str,
+        *,
+        hoist: bool = True,
+    ) -> None:
+        examples = [
+            Array(symbol("x", t.shape, t.dtype), w) for t, w in zip(types, weak, strict=True)
+        ]
         args = []
         start = 0
         for structure in structures:
@@ -54,7 +63,9 @@ class _Body:
 
 def _flatten(value: Any) -> tuple[list[Node], tree.TreeDef, list[bool]]:
     leaves, structure = tree.flatten(value)
-    weak = [leaf.weak if isinstance(leaf, Array) else isinstance(leaf, (int, float)) for leaf in leaves]
+    weak = [
+        leaf.weak if isinstance(leaf, Array) else isinstance(leaf, (int, float)) for leaf in leaves
+    ]
     return [as_node(leaf) for leaf in leaves], structure, weak
 
 
@@ -65,17 +76,23 @@ def _pack(node: Node, structure: tree.TreeDef, start: int = 0) -> Any:
 def _match(nodes: Sequence[Node], types: Sequence[ArrayType]) -> list[Node]:
     """Nodes converted to the dtypes of ``types`` (shapes must be equal)."""
     cast = lookup("cast")
-    return [n if n.dtype == t.dtype else cast(n, dtype=t.dtype) for n, t in zip(nodes, types, strict=True)]
+    return [
+        n if n.dtype == t.dtype else cast(n, dtype=t.dtype)
+        for n, t in zip(nodes, types, strict=True)
+    ]
 
 
-def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], operands: Sequence[Any]) -> Any:
+def cond(
+    predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], operands: Sequence[Any]
+) -> Any:
     """``then(*operands)`` or ``otherwise(*operands)``, as a graph."""
     test = as_node(predicate)
     if test.shape != ():
         raise ShapeError(
-            f"cond: the predicate must be a scalar, got {test.type}", place=user_frame(),
+            f"cond: the predicate must be a scalar, got {test.type}",
+            place=user_frame(),
             right="np.where(mask, a, b) for a choice per element",
-        )  # fmt: skip
+        )
     if test.dtype != "bool":
         test = lookup("ne")(test, constant(0, test.dtype))
     nodes, structure, weak = _flatten(tuple(operands))
@@ -84,16 +101,20 @@ def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any]
     second = _Body(otherwise, structure.children, types, weak, "otherwise", hoist=False)
     if first.structure != second.structure:
         raise ArgumentError(
-            f"cond: both branches must return the same structure, got {first.structure} and {second.structure}",
+            "cond: both branches must return the same structure, "
+            f"got {first.structure} and {second.structure}",
             place=user_frame(),
         )
     _unify(first, second)
     count = len(nodes)
     made = cond_op(
-        test, *nodes, *first.consts, *second.consts,
+        test,
+        *nodes,
+        *first.consts,
+        *second.consts,
         then=first.graph([*first.inputs, *second.unused()]),
         otherwise=second.graph([*second.inputs[:count], *first.unused(), *second.inputs[count:]]),
-    )  # fmt: skip
+    )
     return _pack(made, first.structure)
 
 
@@ -127,9 +148,14 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequenc
 
 
 def scan(
-    body: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None,
-    reverse: bool = False, what: str = "scan", indexed: bool = False,
-) -> tuple[Any, Any]:  # fmt: skip
+    body: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    what: str = "scan",
+    indexed: bool = False,
+) -> tuple[Any, Any]:
     """``carry, y = body(carry, x)`` for each element; returns the last carry and the stacked ys."""
     nodes, structure, weak = _flatten(init)
     sequences, sequence_structure, _ = _flatten(xs)
@@ -161,9 +187,12 @@ def scan(
     types = [n.type for n in nodes]
     while True:
         recorded = _Body(
-            traced, [tree.flatten(0)[1], structure, sequence_structure],
-            [ArrayType((), "i64"), *types, *elements], [False, *weak, *[False] * len(elements)], what,
-        )  # fmt: skip
+            traced,
+            [tree.flatten(0)[1], structure, sequence_structure],
+            [ArrayType((), "i64"), *types, *elements],
+            [False, *weak, *[False] * len(elements)],
+            what,
+        )
         carry_structure, y_structure = recorded.structure.children
         _check_carry(what, structure, carry_structure, types, recorded.outputs)
         grown = _grown(types, recorded.outputs, weak)
@@ -173,13 +202,21 @@ def scan(
     count = len(nodes)
     recorded.outputs[:count] = _match(recorded.outputs[:count], types)
     made = scan_op(
-        *_match(nodes, types), *sequences, *recorded.consts, body=recorded.graph(recorded.inputs),
-        length=length, carry=count, consts=len(recorded.consts), reverse=reverse,
-    )  # fmt: skip
+        *_match(nodes, types),
+        *sequences,
+        *recorded.consts,
+        body=recorded.graph(recorded.inputs),
+        length=length,
+        carry=count,
+        consts=len(recorded.consts),
+        reverse=reverse,
+    )
     return _pack(made, structure), _pack(made, y_structure, count)
 
 
-def _grown(types: Sequence[ArrayType], outputs: Sequence[Node], weak: Sequence[bool]) -> list[ArrayType]:
+def _grown(
+    types: Sequence[ArrayType], outputs: Sequence[Node], weak: Sequence[bool]
+) -> list[ArrayType]:
     """Carries that came in as Python numbers take the dtype that the body gives them."""
     return [
         ArrayType(t.shape, y.dtype) if w and t.dtype != y.dtype else t
@@ -188,28 +225,32 @@ def _grown(types: Sequence[ArrayType], outputs: Sequence[Node], weak: Sequence[b
 
 
 def _check_carry(
-    what: str, structure: tree.TreeDef, found: tree.TreeDef, types: Sequence[ArrayType], outputs: Sequence[Node]
+    what: str,
+    structure: tree.TreeDef,
+    found: tree.TreeDef,
+    types: Sequence[ArrayType],
+    outputs: Sequence[Node],
 ) -> None:
     if found != structure:
         raise ArgumentError(
-            f"{what}: the body must return a carry of the structure it came in: {structure}, got {found}",
+            f"{what}: the body must return a carry of the structure it came in: {structure}, "
+            f"got {found}",
             place=user_frame(),
         )
     for t, y in zip(types, outputs, strict=False):
         if t.shape != y.shape:
             raise ShapeError(
-                f"{what}: the carry came in as {t} and is returned as {y.type}", place=user_frame(),
+                f"{what}: the carry came in as {t} and is returned as {y.type}",
+                place=user_frame(),
                 right="an initial carry of the shape that the body returns",
-            )  # fmt: skip
+            )
 
 
 def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
     """``for i in range(lower, upper): carry = body(i, carry)``; returns the last carry."""
     if isinstance(lower, int) and isinstance(upper, int):
         shifted = (lambda i, carry: body(i + lower, carry)) if lower else body
-        carry, _ = scan(
-            shifted, init, None, max(upper - lower, 0), what="fori_loop", indexed=True
-        )
+        carry, _ = scan(shifted, init, None, max(upper - lower, 0), what="fori_loop", indexed=True)
         return carry
     start, end = as_node(lower), as_node(upper)
     start, end = _match([start, end], [ArrayType((), "i64")] * 2)
@@ -245,11 +286,13 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         tested.outputs[0] = lookup("ne")(tested.outputs[0], constant(0, tested.outputs[0].dtype))
     count = len(nodes)
     made = while_op(
-        *_match(nodes, types), *recorded.consts, *tested.consts,
+        *_match(nodes, types),
+        *recorded.consts,
+        *tested.consts,
         test=tested.graph([*tested.inputs[:count], *recorded.unused(), *tested.inputs[count:]]),
         body=recorded.graph([*recorded.inputs, *tested.unused()]),
         consts=len(recorded.consts) + len(tested.consts),
-    )  # fmt: skip
+    )
     return _pack(made, structure)
 
 

@@ -1,9 +1,9 @@
 """Derivatives and batching of Python functions, while they are traced.
 
 Each function here is called inside a trace with traced (or plain) arguments: it calls the user's
-function with fresh symbols, derives the graph that this recorded, and puts the actual arguments in place
-of the symbols. Values from outside that the user's function closes over are simply other nodes, so the
-transforms nest in any order.
+function with fresh symbols, derives the graph that this recorded, and puts the actual arguments
+in place of the symbols. Values from outside that the user's function closes over are simply
+other nodes, so the transforms nest in any order.
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ from .jvp import pushforward, zeros_like
 from .vjp import pullback_with_primals
 
 __all__ = [
-    "Inner", "batched", "forward_mode", "inner_call", "jacobian_of", "value_and_gradient",
-]  # fmt: skip
+    "Inner",
+    "batched",
+    "forward_mode",
+    "inner_call",
+    "jacobian_of",
+    "value_and_gradient",
+]
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Inner:
     result: Any
 
     def outputs(self) -> tuple[list[Node], tree.TreeDef, list[bool]]:
-        """The nodes of the result's leaves, its structure, and which are weak (from Python numbers)."""
+        """The nodes of the result's leaves, its structure, and which are weak (from Python
+        numbers)."""
         leaves, structure = tree.flatten(self.result)
         weak = [leaf.weak if isinstance(leaf, Array) else False for leaf in leaves]
         return [as_node(leaf) for leaf in leaves], structure, weak
@@ -61,9 +67,14 @@ class Inner:
 
 
 def inner_call(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], argnums: Sequence[int],
-    what: str, *, smooth: bool = True,
-) -> Inner:  # fmt: skip
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    argnums: Sequence[int],
+    what: str,
+    *,
+    smooth: bool = True,
+) -> Inner:
     """Call ``fn`` with fresh symbols for the leaves of the arguments ``argnums``.
 
     With ``smooth``, the leaves must be floating (Python integers count as floats).
@@ -121,7 +132,8 @@ def scalar_output(nodes: Sequence[Node], what: str) -> Node:
     if len(nodes) != 1 or nodes[0].shape != () or not is_floating(nodes[0].dtype):
         found = ", ".join(str(n.type) for n in nodes) or "nothing"
         raise ShapeError(
-            f"{what} needs a function that returns one floating-point scalar, this one returned {found}",
+            f"{what} needs a function that returns one floating-point scalar, "
+            f"this one returned {found}",
             place=user_frame(),
             right="np.sum(...) of the result, or sf.jacobian for all its derivatives",
         )
@@ -129,9 +141,13 @@ def scalar_output(nodes: Sequence[Node], what: str) -> Node:
 
 
 def value_and_gradient(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], argnums: int | Sequence[int],
-    has_aux: bool, what: str = "grad",
-) -> tuple[Any, Any]:  # fmt: skip
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    what: str = "grad",
+) -> tuple[Any, Any]:
     """``(value, gradient)``, or ``((value, aux), gradient)`` with ``has_aux``."""
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
     inner = inner_call(fn, args, kwargs, numbers, what)
@@ -154,7 +170,9 @@ def value_and_gradient(
     gradients = [
         zeros_like(x) if g is None else g for x, g in zip(inner.symbols, pulled, strict=True)
     ]
-    weak_args = [x.shape == () and w for x, w in zip(inner.symbols, _weak_leaves(args, numbers), strict=True)]
+    weak_args = [
+        x.shape == () and w for x, w in zip(inner.symbols, _weak_leaves(args, numbers), strict=True)
+    ]
     handles = inner.pack([*primals, *gradients], [weak[0], *[False] * len(aux_nodes), *weak_args])
     count = 1 + len(aux_nodes)
     gradient = _per_argument(inner, handles[count:], argnums)
@@ -177,7 +195,9 @@ def _per_argument(inner: Inner, handles: Sequence[Any], argnums: int | Sequence[
     return found[0] if isinstance(argnums, int) else tuple(found)
 
 
-def forward_mode(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def forward_mode(
+    fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
     """``(fn(*primals), directional derivative along tangents)``."""
     if len(primals) != len(tangents):
         raise ArgumentError(
@@ -189,9 +209,7 @@ def forward_mode(fn: Callable[..., Any], primals: Sequence[Any], tangents: Seque
         for leaf in structure.flatten_up_to(tangent):
             directions.append(None if leaf is None else as_node(leaf))
         del number
-    directions = [
-        _matching_tangent(t, x) for t, x in zip(directions, inner.symbols, strict=True)
-    ]
+    directions = [_matching_tangent(t, x) for t, x in zip(directions, inner.symbols, strict=True)]
     outputs, structure, weak = inner.outputs()
     pushed = pushforward(outputs, inner.symbols, directions)
     zeros = [zeros_like(y) if t is None else t for y, t in zip(outputs, pushed, strict=True)]
@@ -234,25 +252,31 @@ def reverse_mode(
                 )
         matched = [_matching_tangent(c, y) for c, y in zip(given, outputs, strict=True)]
         _, pulled = pullback_with_primals(outputs, matched, inner.symbols)
-        full = [zeros_like(x) if g is None else g for x, g in zip(inner.symbols, pulled, strict=True)]
+        full = [
+            zeros_like(x) if g is None else g for x, g in zip(inner.symbols, pulled, strict=True)
+        ]
         return tuple(_per_argument(inner, inner.pack(full), list(range(len(primals)))))
 
     return value, pull
 
 
 def jacobian_of(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], argnums: int | Sequence[int],
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    argnums: int | Sequence[int],
     mode: str = "auto",
-) -> Any:  # fmt: skip
-    """All derivatives: for each result leaf, a structure like the argument's whose leaves have shape
-    ``result.shape + argument.shape``."""
+) -> Any:
+    """All derivatives: for each result leaf, a structure like the argument's whose leaves have
+    shape ``result.shape + argument.shape``."""
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
     inner = inner_call(fn, args, kwargs, numbers, "jacobian")
     outputs, structure, _ = inner.outputs()
     for y in outputs:
         if not is_floating(y.dtype):
             raise DerivativeError(
-                f"jacobian: the function returned {y.type}; only floating-point results have derivatives",
+                f"jacobian: the function returned {y.type}; "
+                "only floating-point results have derivatives",
                 place=user_frame(),
             )
     rows = sum(y.type.size for y in outputs)
@@ -297,9 +321,15 @@ def _reverse_jacobian(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[l
 
 
 def _batched_derivatives(
-    derived: Sequence[Node | None], direction: Node, space: Node, others: Sequence[Node], *, forward: bool
+    derived: Sequence[Node | None],
+    direction: Node,
+    space: Node,
+    others: Sequence[Node],
+    *,
+    forward: bool,
 ) -> list[Node]:
-    """``derived`` along every unit direction of ``space``, arranged as result.shape + argument.shape."""
+    """``derived`` along every unit direction of ``space``, arranged as result.shape +
+    argument.shape."""
     present = [d for d in derived if d is not None]
     batched_nodes = batch_nodes(present, [direction], [_identity(space)])
     again = iter(batched_nodes)
@@ -338,7 +368,9 @@ def batched(
         leaves, structure = tree.flatten(arg)
         leaf_axes = _axes_of(axis, structure)
         fresh: list[Any] = []
-        for leaf, leaf_axis, name in zip(leaves, leaf_axes, structure.paths(f"argument {number}"), strict=True):
+        for leaf, leaf_axis, name in zip(
+            leaves, leaf_axes, structure.paths(f"argument {number}"), strict=True
+        ):
             if leaf_axis is None:
                 fresh.append(leaf)
                 continue
@@ -391,11 +423,17 @@ def _axes_of(axis: Any, structure: tree.TreeDef) -> list[int | None]:
     """One axis per leaf: an int or None for all, or a container that says it leaf by leaf."""
     if axis is None or isinstance(axis, (int, np.integer)):
         return [None if axis is None else int(axis)] * len(structure)
-    if isinstance(axis, dict) or (isinstance(axis, (tuple, list)) and len(structure.children) == len(axis)):
+    if isinstance(axis, dict) or (
+        isinstance(axis, (tuple, list)) and len(structure.children) == len(axis)
+    ):
         children = structure.children
         values = [axis[k] for k in structure.static[1]] if isinstance(axis, dict) else list(axis)
-        return [a for child, value in zip(children, values, strict=True) for a in _axes_of(value, child)]
-    raise ArgumentError(f"vmap: {axis!r} does not fit the structure {structure}", place=user_frame())
+        return [
+            a for child, value in zip(children, values, strict=True) for a in _axes_of(value, child)
+        ]
+    raise ArgumentError(
+        f"vmap: {axis!r} does not fit the structure {structure}", place=user_frame()
+    )
 
 
 def conform(node: Node, type_: Any, name: str) -> Node:

@@ -136,8 +136,8 @@ def not_differentiable(node: Node, why: str) -> Exception:
 def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, ...]]:
     """The graph of values and tangents, and which outputs have one.
 
-    Inputs: those of ``graph``, then a tangent for each active input. Outputs: those of ``graph``, then
-    a tangent for each output that has one.
+    Inputs: those of ``graph``, then a tangent for each active input. Outputs: those of
+    ``graph``, then a tangent for each output that has one.
     """
     tangents = [
         symbol(f"d{x['name']}", x.shape, x.dtype) if a else None

@@ -1,22 +1,29 @@
 """Reverse mode: cotangents pulled back through a graph, op by op, as a graph.
 
-Where-safety. A cotangent travels with an optional mask: a bool node that is true where the value took
-part in the result. A selection (``where``) adds its condition to the mask instead of multiplying by
-zero, so that a later factor of inf or nan (the derivative of the branch not taken) cannot turn an exact
-zero into nan. The mask is applied (``where(mask, value, 0)``) as late as possible: before sums over
-several places, where contributions meet, and at the end.
+Where-safety. A cotangent travels with an optional mask: a bool node that is true where the value
+took part in the result. A selection (``where``) adds its condition to the mask instead of
+multiplying by zero, so that a later factor of inf or nan (the derivative of the branch not
+taken) cannot turn an exact zero into nan. The mask is applied (``where(mask, value, 0)``) as
+late as possible: before sums over several places, where contributions meet, and at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, constant, symbol
 from ..ir.op import (
-    Jvp, Kind, Linear, LocallyConstant, NotDifferentiable, Partials, Rules, Selection, lookup,
+    Jvp,
+    Kind,
+    Linear,
+    LocallyConstant,
+    NotDifferentiable,
+    Partials,
+    Rules,
+    Selection,
+    lookup,
 )  # fmt: skip
 from ..ir.origin import derived
 from ..ir.types import TupleType, is_floating
@@ -29,8 +36,8 @@ __all__ = ["pullback", "pullback_with_primals", "vjp_graph"]
 
 @dataclass(frozen=True, slots=True)
 class Adjoint:
-    """A cotangent: ``value``; ``mask`` (broadcastable to it) is true where it counts; ``clean`` says
-    that the value is already exactly zero wherever the mask is false."""
+    """A cotangent: ``value``; ``mask`` (broadcastable to it) is true where it counts; ``clean``
+    says that the value is already exactly zero wherever the mask is false."""
 
     value: Node
     mask: Node | None = None
@@ -142,7 +149,9 @@ class _Pullback:
     """The state of one reverse sweep."""
 
     adjoints: dict[int, list[Adjoint]]
-    items: dict[int, dict[int, list[Adjoint]]]  # of ops with several results: node -> index -> parts
+    items: dict[
+        int, dict[int, list[Adjoint]]
+    ]  # of ops with several results: node -> index -> parts
     replaced: dict[Node, Node]  # results of forward loops -> the same from loops that keep carries
 
     def add(self, node: Node, adjoint: Adjoint) -> None:
@@ -195,7 +204,9 @@ class _Pullback:
                 continue
             value = scale(adjoint.value, factor)
             trivial = not isinstance(factor, Node)
-            result = Adjoint(value, adjoint.mask, adjoint.mask is None or (adjoint.clean and trivial))
+            result = Adjoint(
+                value, adjoint.mask, adjoint.mask is None or (adjoint.clean and trivial)
+            )
             self.add(x, _sum_to(result, x.shape))
 
     def _pull_selection(
@@ -271,9 +282,7 @@ class _ReplacingEngine(Engine):
         self._replaced[old] = new
 
 
-def _transpose_mask(
-    node: Node, statement: Linear, mask: Node | None, position: int
-) -> Node | None:
+def _transpose_mask(node: Node, statement: Linear, mask: Node | None, position: int) -> Node | None:
     """Where the transposed value counts: wherever an element that counts flowed back to."""
     if mask is None or mask.shape == ():
         return mask
@@ -304,8 +313,8 @@ def _contraction_mask(mask: Node, spec: str, position: int, shape: tuple[int, ..
 def vjp_graph(graph: Graph, wanted: Sequence[bool], given: Sequence[bool]) -> Graph:
     """The graph of cotangents.
 
-    Inputs: those of ``graph``, then a cotangent for each output with ``given``. Outputs: a cotangent
-    for each input with ``wanted`` (zeros where the graph does not depend on it).
+    Inputs: those of ``graph``, then a cotangent for each output with ``given``. Outputs: a
+    cotangent for each input with ``wanted`` (zeros where the graph does not depend on it).
     """
     cotangents = [
         symbol(f"ct{i}", y.shape, y.dtype) if g else None

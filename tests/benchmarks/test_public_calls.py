@@ -21,7 +21,9 @@ def polynomial(x):
 
 
 @pytest.mark.benchmark(group="float -> float")
-@pytest.mark.parametrize("kind", ["python lambda", "numpy ufunc", "sf.compile", "sf.compile of sf.grad"])
+@pytest.mark.parametrize(
+    "kind", ["python lambda", "numpy ufunc", "sf.compile", "sf.compile of sf.grad"]
+)
 def test_float_to_float(benchmark, kind):
     f = {
         "python lambda": lambda x: 3 * x**2 + 2 * x + 1,
@@ -48,7 +50,9 @@ def test_array_to_array(benchmark, kind):
 
 
 @pytest.mark.benchmark(group="first call")
-@pytest.mark.parametrize("kind", ["polynomial", "gradient of a polynomial", "array", "two layers with gradient"])
+@pytest.mark.parametrize(
+    "kind", ["polynomial", "gradient of a polynomial", "array", "two layers with gradient"]
+)
 def test_first_call(benchmark, kind):
     x = np.linspace(0, 1, 10)
     w, v = np.ones((5, 10)), np.ones((2, 5))
@@ -60,7 +64,10 @@ def test_first_call(benchmark, kind):
         "polynomial": (lambda: sf.compile(polynomial), (2.0,)),
         "gradient of a polynomial": (lambda: sf.compile(sf.grad(polynomial)), (2.0,)),
         "array": (lambda: sf.compile(lambda x: np.sin(x) * np.exp(-x)), (x,)),
-        "two layers with gradient": (lambda: sf.compile(sf.value_and_grad(network, (0, 1))), (w, v)),
+        "two layers with gradient": (
+            lambda: sf.compile(sf.value_and_grad(network, (0, 1))),
+            (w, v),
+        ),
     }
     make, args = cases[kind]
     make()(*args)  # what the first compilation of a process loads is not part of this

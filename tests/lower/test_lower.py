@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-import symflux as sf
 from symflux.codegen.interp import run as interpret
 from symflux.codegen.ir import Contract, Loop, Role, walk
 from symflux.codegen.verify import verify
+
+import symflux as sf
 from symflux.ir import numpy_dtype
 from symflux.lower.program import lower
 from symflux.passes.pipeline import optimize
@@ -31,7 +31,9 @@ def check(fn, *args, rtol=1e-13):
     for name, y in zip(made.outputs, graph.outputs, strict=True):
         arrays[name] = np.full(y.type.size, 99, numpy_dtype(y.dtype))
     interpret(made.program, arrays)
-    for name, y, expected in zip(made.outputs, graph.outputs, evaluate(graph, list(args)), strict=True):
+    for name, y, expected in zip(
+        made.outputs, graph.outputs, evaluate(graph, list(args)), strict=True
+    ):
         np.testing.assert_allclose(arrays[name].reshape(y.shape), expected, rtol=rtol, atol=1e-13)
     return made.program
 
@@ -68,7 +70,12 @@ def test_column_sums_read_along_rows():
     program = check(lambda x: np.sum(x * x, axis=0), X)
     inner = [s for s in walk(program.kernels[0].body) if isinstance(s, Loop) and s.mode == "vector"]
     loads = [s for loop in inner for s in walk(loop.body) if type(s).__name__ == "Load"]
-    assert loads and all(dict(s.index.terms).get(loop.var) in (1, None) for loop in inner for s in walk(loop.body) if type(s).__name__ == "Load")
+    assert loads and all(
+        dict(s.index.terms).get(loop.var) in (1, None)
+        for loop in inner
+        for s in walk(loop.body)
+        if type(s).__name__ == "Load"
+    )
 
 
 def test_dense_layer_is_one_contraction_with_an_epilogue():
@@ -107,7 +114,9 @@ def test_transposed_and_sliced_operands_are_not_copied():
 )
 def test_programs_mean_what_graphs_mean(fn):
     check(fn, X)
-    check(sf.grad(lambda x: sum(np.sum(np.sin(y * 1.0)) for y in _flat(fn(x)))).traced, X, rtol=1e-10)
+    check(
+        sf.grad(lambda x: sum(np.sum(np.sin(y * 1.0)) for y in _flat(fn(x)))).traced, X, rtol=1e-10
+    )
 
 
 def _flat(value):
@@ -145,11 +154,15 @@ def test_updates_in_place_need_no_copy_and_no_memory():
     assert len(names) == 1  # the residual
     arrays = {n: v.ravel().copy() for n, v in zip(made.inputs, (w, x, y), strict=True)}
     interpret(made.program, arrays)
-    np.testing.assert_allclose(arrays[made.inputs[0]].reshape(w.shape), evaluate(graph, [w, x, y])[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        arrays[made.inputs[0]].reshape(w.shape), evaluate(graph, [w, x, y])[0], rtol=1e-12
+    )
 
 
 def test_scalars_of_loops_live_in_registers():
-    f = sf.compile(lambda x: sf.fori_loop(0, 100, lambda i, s: (s[1], s[0] + s[1] * x), (0.0, 1.0))[1])
+    f = sf.compile(
+        lambda x: sf.fori_loop(0, 100, lambda i, s: (s[1], s[0] + s[1] * x), (0.0, 1.0))[1]
+    )
     f(1e-3)
     assert temporaries_of(f) == {}
 
@@ -160,7 +173,12 @@ def temporaries_of(f):
 
 @pytest.mark.parametrize(
     "fn",
-    [lambda x: np.exp(x) * 2, lambda x: np.sum(x * x), lambda x: sf.softmax(x, axis=-1), lambda x: np.max(x, axis=1)],
+    [
+        lambda x: np.exp(x) * 2,
+        lambda x: np.sum(x * x),
+        lambda x: sf.softmax(x, axis=-1),
+        lambda x: np.max(x, axis=1),
+    ],
 )
 def test_loops_become_vector_instructions(fn):
     import platform

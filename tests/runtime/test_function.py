@@ -34,7 +34,9 @@ def test_signatures_are_told_apart_by_dtype_shape_and_kind():
         lambda a: a.T,
         lambda a: np.asfortranarray(a),
         lambda a: a.astype(">f8"),
-        lambda a: np.frombuffer(b"\0" + a.tobytes(), np.float64, offset=1, count=a.size).reshape(a.shape),
+        lambda a: np.frombuffer(b"\0" + a.tobytes(), np.float64, offset=1, count=a.size).reshape(
+            a.shape
+        ),
     ],
     ids=["steps", "reversed", "transposed", "fortran", "big-endian", "unaligned"],
 )
@@ -59,7 +61,11 @@ class Pair:
 def test_containers_go_in_and_come_out():
     @sf.compile
     def f(p, q, *, scale):
-        return {"point": Point(p.x * scale, p.y + q["b"][0]), "pair": Pair(q["a"], [q["b"][1]]), "none": None}
+        return {
+            "point": Point(p.x * scale, p.y + q["b"][0]),
+            "pair": Pair(q["a"], [q["b"][1]]),
+            "none": None,
+        }
 
     x = np.arange(3.0)
     out = f(Point(x, 2.0), {"a": x + 1, "b": [1.0, x]}, scale=3.0)
