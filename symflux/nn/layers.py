@@ -155,8 +155,8 @@ class Function(Layer):
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.fn(*inputs)
+    def __call__(self, x: Any, *more: Any) -> Any:
+        return self.fn(x, *more)
 
     def signature(self) -> str:
         return _shown(self.fn)
@@ -190,14 +190,14 @@ class Chain(Layer):
             found += layer.layers if type(layer) is Chain else [_as_layer(layer)]
         self.layers: tuple[Any, ...] = tuple(found)
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, x: Any, *more: Any) -> Any:
         if not self.layers:
-            return inputs[0] if len(inputs) == 1 else inputs
+            return (x, *more) if more else x
         first, *rest = self.layers
-        value = first(*inputs)
+        x = first(x, *more)
         for layer in rest:
-            value = layer(value)
-        return value
+            x = layer(x)
+        return x
 
     def __len__(self) -> int:
         return len(self.layers)

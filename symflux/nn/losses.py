@@ -89,8 +89,8 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             f"(class numbers) or {shape} (probabilities), not {given}",
             place=user_frame(),
         )
-    # -log softmax(z)[k] = log(sum(exp(z - m))) - (z - m)[k] with m = max(z), which the slope does not
-    # depend on. Other classes than k are left out by `where`, so that logits of -inf are fine there.
+    # -log softmax(z)[k] = log(sum(exp(z - m))) - (z - m)[k] with m = max(z), which the slope does
+    # not depend on. `where` leaves out the other classes, so that logits of -inf are fine there.
     shifted = snp.subtract(logits, stop_gradient(snp.max(logits, axis=-1, keepdims=True)))
     normaliser = snp.log(snp.sum(snp.exp(shifted), axis=-1))
     if given == shape:
