@@ -208,7 +208,7 @@ def shared_element(variables: Mapping[Var, int | None], block: Block, what: str)
             found = _overlaps_itself(access, variables, inner, what)
             if found:
                 return found
-    return _overlap_of_shifts(accesses, variables, defined, what)
+    return _overlap_of_two(accesses, variables, defined, what)
 
 
 def _accesses(block: Block, inner: dict[Var, int | None], defined: set[Var]) -> Iterator[_Access]:
@@ -285,32 +285,100 @@ def _overlaps_itself(
     return None
 
 
-def _overlap_of_shifts(
+def _overlap_of_two(
     accesses: Sequence[_Access],
     variables: Mapping[Var, int | None],
     defined: set[Var],
     what: str,
 ) -> Conflict | None:
-    """Two accesses whose indices differ by a constant that is a multiple of the variable's step."""
+    """Two accesses whose indices differ in the loop variable's step and in the offset only."""
     if len(variables) != 1:
         return None
     ((var, extent),) = variables.items()
-    groups: dict[tuple[object, ...], list[_Access]] = {}
+    groups: dict[tuple[object, ...], dict[tuple[int, int], list[_Access]]] = {}
     for access in accesses:
-        step = access.terms.get(var, 0)
-        if step and not (access.terms.keys() & defined):
-            key = (access.buffer, frozenset(access.terms.items()), access.offset % abs(step))
-            groups.setdefault(key, []).append(access)
-    for group in groups.values():
-        group.sort(key=lambda a: a.offset)
-        step = abs(group[0].terms[var])
-        for first, second in itertools.pairwise(group):
-            distance = (second.offset - first.offset) // step
-            stores = [a.statement for a in (second, first) if isinstance(a.statement, Store)]
-            if distance and _moves(distance, extent, True) and stores:
-                return Conflict(
-                    stores[0],
-                    f"iterations of {what} that are {distance} apart touch one element of"
-                    f" {first.buffer.name}",
-                )
+        if not access.terms.keys() & defined:
+            rest = frozenset((v, c) for v, c in access.terms.items() if v is not var)
+            places = groups.setdefault((access.buffer, rest), {})
+            places.setdefault((access.terms.get(var, 0), access.offset), []).append(access)
+    for places in groups.values():
+        found = _overlap_of_shifts(places, extent, what)
+        if found is None and extent is not None and len(places) <= _MOST_PLACES:
+            found = _overlap_of_steps(places, extent, what)
+        if found:
+            return found
+    return None
+
+
+_MOST_PLACES = 16  # pairs are looked at: beyond this many places per buffer they are too many
+
+
+def _a_store(accesses: Sequence[_Access]) -> Statement | None:
+    return next((a.statement for a in accesses if isinstance(a.statement, Store)), None)
+
+
+def _overlap_of_shifts(
+    places: Mapping[tuple[int, int], list[_Access]], extent: int | None, what: str
+) -> Conflict | None:
+    """Equal steps: offsets that differ by a multiple of the step, within reach of the extent."""
+    classes: dict[tuple[int, int], list[int]] = {}
+    for step, offset in places:
+        if step:
+            classes.setdefault((step, offset % abs(step)), []).append(offset)
+    for (step, _), offsets in classes.items():
+        for first, second in itertools.pairwise(sorted(offsets)):
+            distance = (second - first) // abs(step)
+            both = [*places[step, second], *places[step, first]]
+            store = _a_store(both)
+            if store is not None and _moves(distance, extent, True):
+                name = both[0].buffer.name
+                far = f"iterations of {what} that are {distance} apart"
+                return Conflict(store, f"{far} touch one element of {name}")
+    return None
+
+
+def _overlap_of_steps(
+    places: Mapping[tuple[int, int], list[_Access]], extent: int, what: str
+) -> Conflict | None:
+    """Different steps: two iterations for which the indices are equal."""
+    for (first, a), (second, b) in itertools.combinations(places.items(), 2):
+        store = _a_store([*b, *a])
+        if first[0] == second[0] or store is None:
+            continue
+        pair = _meeting(*first, *second, extent)
+        if pair is not None:
+            which = f"iterations {min(pair)} and {max(pair)} of {what}"
+            return Conflict(store, f"{which} touch one element of {a[0].buffer.name}")
+    return None
+
+
+def _meeting(
+    step: int, offset: int, other_step: int, other_offset: int, extent: int
+) -> tuple[int, int] | None:
+    """v and w, different and below the extent, where two accesses meet:
+    ``step * v + offset = other_step * w + other_offset``.
+
+    One of the steps may be 0. All solutions of the linear Diophantine equation lie
+    ``other_step / gcd`` apart in v; at most one of them has v = w."""
+    if other_step == 0:
+        swapped = _meeting(other_step, other_offset, step, offset, extent) if step else None
+        return None if swapped is None else (swapped[1], swapped[0])
+    distance = other_offset - offset
+    common = math.gcd(step, other_step)
+    if distance % common:
+        return None
+    period = abs(other_step) // common
+    start = distance // common * pow(step // common, -1, period) % period if period > 1 else 0
+    slope = step * period // other_step  # of w from one solution to the next
+    w = (step * start - distance) // other_step
+    # w + slope * t must lie in 0 .. extent-1, like start + period * t
+    low, high = 0, (extent - 1 - start) // period
+    if slope:
+        ends = sorted([-w / slope, (extent - 1 - w) / slope])
+        low, high = max(low, math.ceil(ends[0])), min(high, math.floor(ends[1]))
+    elif not 0 <= w < extent:
+        return None
+    for t in range(low, min(high, low + 1) + 1):
+        if start + period * t != w + slope * t:
+            return start + period * t, w + slope * t
     return None

@@ -4,6 +4,8 @@ Every scalar is a NumPy scalar of its dtype and every Let calls its row of ``sca
 values round and wrap as NumPy's do. Every load and store is checked against the buffer's bounds and
 against reading what was never written: an element of an OUTPUT must have been stored before, an
 element of a TEMP must still hold what was last stored through that same TEMP (temps share bytes).
+In ``vector`` and ``parallel`` loops and in epilogues it is also an error when one iteration touches
+an element that another one stores.
 
 Two meanings are fixed more sharply than by a NumPy expression. ``fma`` rounds once. A ``Contract``
 sums its products in extended precision before rounding to the accumulator's dtype: the order of
@@ -241,6 +243,35 @@ class _Memory:
 # -- statements -----------------------------------------------------------------------------------
 
 
+class _Iterations:
+    """The elements that iterations promised to be independent have touched."""
+
+    _SEVERAL = -1
+
+    def __init__(self) -> None:
+        self.current = 0
+        self.stored: dict[tuple[Buffer, int], int] = {}  # element -> iteration
+        self.loaded: dict[tuple[Buffer, int], int] = {}
+
+    def load(self, buffer: Buffer, at: int) -> str:
+        """Note a load; what is wrong with it, if anything is."""
+        element = buffer, at
+        if self.stored.get(element, self.current) != self.current:
+            return f"element {at} of {buffer.name} was stored by another iteration"
+        if self.loaded.setdefault(element, self.current) != self.current:
+            self.loaded[element] = self._SEVERAL
+        return ""
+
+    def store(self, buffer: Buffer, at: int) -> str:
+        """Note a store; what is wrong with it, if anything is."""
+        element = buffer, at
+        for touched, how in ((self.stored, "stored"), (self.loaded, "loaded")):
+            if touched.get(element, self.current) != self.current:
+                return f"element {at} of {buffer.name} was {how} by another iteration"
+        self.stored[element] = self.current
+        return ""
+
+
 class _Machine:
     """One kernel being run; ``env`` holds the values of its Vars."""
 
@@ -251,6 +282,7 @@ class _Machine:
         self.kernel = kernel
         self.memory = memory
         self.env = env
+        self.independent: list[_Iterations] = []  # of the loops around that promise it
 
     def value(self, operand: Operand) -> Any:
         if isinstance(operand, Const):
@@ -271,7 +303,9 @@ class _Machine:
         raise InterpreterError(f"kernel {self.kernel.name}: {line}\n  {reason}")
 
     def load(self, statement: Statement, buffer: Buffer, at: int) -> Any:
-        if reason := self.memory.why_unreadable(buffer, at):
+        reasons = [self.memory.why_unreadable(buffer, at)]
+        reasons += [iterations.load(buffer, at) for iterations in self.independent]
+        if reason := next(filter(None, reasons), ""):
             self.fail(statement, reason)
         return self.memory.elements[buffer][at]
 
@@ -289,7 +323,9 @@ class _Machine:
                 self.env[result] = self.load(statement, buffer, self.index(index))
             case Store(buffer, index, value):
                 at = self.index(index)
-                if reason := self.memory.why_unwritable(buffer, at):
+                reasons = [self.memory.why_unwritable(buffer, at)]
+                reasons += [iterations.store(buffer, at) for iterations in self.independent]
+                if reason := next(filter(None, reasons), ""):
                     self.fail(statement, reason)
                 self.memory.write(buffer, at, self.value(value))
             case Loop():
@@ -309,10 +345,16 @@ class _Machine:
     def loop(self, loop: Loop) -> None:
         carried = self.values(loop.inits)
         extent = loop.extent if isinstance(loop.extent, int) else int(self.value(loop.extent))
+        iterations = _Iterations()
+        if loop.mode in ("vector", "parallel"):
+            self.independent.append(iterations)
         for i in range(extent):
+            iterations.current = i
             self.bind(loop.params, carried)
             self.env[loop.var] = np.int64(i)
             carried = self.block(loop.body)
+        if loop.mode in ("vector", "parallel"):
+            self.independent.pop()
         self.bind(loop.results, carried)
 
     def contract(self, contract: Contract) -> None:
@@ -320,7 +362,8 @@ class _Machine:
         outer = [d for d in contract.dims if d.role != "k"]
         inner = [d for d in contract.dims if d.role == "k"]
         start_a, start_b = self.index(contract.offset_a), self.index(contract.offset_b)
-        for element in itertools.product(*[range(d.extent) for d in outer]):
+        elements = _Iterations()
+        for number, element in enumerate(itertools.product(*[range(d.extent) for d in outer])):
             factors: list[tuple[Any, Any]] = []
             for term in itertools.product(*[range(d.extent) for d in inner]):
                 places = [*zip(outer, element, strict=True), *zip(inner, term, strict=True)]
@@ -330,7 +373,10 @@ class _Machine:
                 factors.append((a, self.load(contract, contract.b, at_b)))
             self.env[contract.acc] = _sum_of_products(factors, contract.acc.dtype)
             self.bind([d.var for d in outer], [np.int64(i) for i in element])
+            elements.current = number
+            self.independent.append(elements)
             self.block(contract.epilogue)
+            self.independent.pop()
 
 
 def _sum_of_products(factors: Sequence[tuple[Any, Any]], dtype: str) -> Any:

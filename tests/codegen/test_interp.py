@@ -203,6 +203,25 @@ program p arena 64 {
         ("store y[0], 1.0 %0 = load y[1] : f64", "element 1 of y is read before it is written"),
         ("%0 = load t[0] : f64", "element 0 of temp t is not what was last written to its bytes"),
         ("store t[0], 1.0 store u[1], 1.0 %0 = load t[0] : f64", "element 0 of temp t is not"),
+        (
+            "loop i < 3 vector { %0 = mul i, i : i64 %1 = mod %0, 2 : i64 store y[%1], 1.0 }",
+            "element 0 of y was stored by another iteration",
+        ),
+        (
+            "store y[0], 1.0 store y[2], 1.0 store y[3], 1.0 loop i < 2 parallel {"
+            " %0 = mul i, 3 : i64 %1 = load y[%0] : f64 %2 = sub 3, %0 : i64 store y[%2], %1 }",
+            "element 3 of y was stored by another iteration",
+        ),
+        (
+            "store y[0], 1.0 loop i < 2 parallel {"
+            " %0 = load y[0] : f64 %1 = sub 1, i : i64 store y[%1], %0 }",
+            "element 0 of y was loaded by another iteration",
+        ),
+        (
+            "contract x, x m(i < 2; 1, 0) k(q < 2; 1, 1) -> %a: f64 {"
+            " %0 = mul i, 0 : i64 store y[%0], %a }",
+            "element 0 of y was stored by another iteration",
+        ),
         ("contract x, x[2] k(q < 3; 1, 1) -> %a: f64 { }", "element 4 of x[4] is out of bounds"),
     ],
 )

@@ -1,6 +1,9 @@
 """The verifier: every rule has a program that breaks it and one nearby that keeps it."""
 
+import itertools
+
 import pytest
+from symflux.codegen.independence import _meeting
 from symflux.codegen.ir import (
     Block,
     Buffer,
@@ -76,6 +79,11 @@ ACCEPTED = {
     "disjoint interleaved": "loop i < 10 parallel { loop j < 10 { store y[i + 10*j], 1.0 } }",
     "same element twice in one iteration": """
         loop i < 100 vector { store z[i], 1.0 %0 = load z[i] : f64 store z[i], %0 }""",
+    "steps that never meet": "loop i < 9 vector { %0 = load z[4*i + 1] : f64 store z[2*i], %0 }",
+    "steps that meet beyond the extent": """
+        loop i < 10 vector { %0 = load z[2*i + 20] : f64 store z[i], %0 }""",
+    "steps that meet in one iteration": """
+        loop i < 2 vector { store z[2*i + 1], 1.0 store z[3*i], 0.0 }""",
     "even and odd": "loop i < 50 vector { %0 = load z[2*i + 1] : f64 store z[2*i], %0 }",
     "unknown extent within stride": """
         loop i < 10 parallel { loop j < n { store y[10*i + j], 1.0 } }""",
@@ -237,6 +245,14 @@ REJECTED = {
         "loop i < 99 vector { %0 = load z[i] : f64 store z[i + 1], %0 }",
         "iterations of the vector loop that are 1 apart touch one element of z",
     ),
+    "steps that meet": (
+        "loop i < 9 vector { store z[2*i + 1], 1.0 store z[3*i], 0.0 }",
+        "iterations 3 and 4 of the vector loop touch one element of z",
+    ),
+    "one element read by all and stored by one": (
+        "loop i < 9 vector { %0 = load z[5] : f64 store z[i], %0 }",
+        "iterations 0 and 5 of the vector loop touch one element of z",
+    ),
     "recurrence over rows": (
         "loop i < 9 parallel { loop j < 10 {"
         " %0 = load z[10*i + j + 10] : f64 store z[10*i + j], %0 } }",
@@ -369,6 +385,20 @@ def test_names_and_sizes_of_buffers():
 def program_with(*statements, buffers=(), kernels=1):
     body = Block(tuple(statements))
     return Program("p", tuple(buffers), tuple(Kernel(f"k{n}", body) for n in range(kernels)))
+
+
+def test_where_two_strides_meet_is_found_as_by_trying_all_iterations():
+    steps, offsets = (-3, -1, 0, 1, 2, 4), (-2, 0, 1, 5)
+    for a, p, b, q in itertools.product(steps, offsets, steps, offsets):
+        for extent in (1, 2, 5):
+            pairs = [
+                (v, w)
+                for v, w in itertools.product(range(extent), repeat=2)
+                if v != w and a * v + p == b * w + q
+            ]
+            if a != b:
+                found = _meeting(a, p, b, q, extent)
+                assert found in pairs if pairs else found is None
 
 
 def test_single_assignment():
