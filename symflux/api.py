@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import keyword
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
@@ -167,7 +169,16 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
         return structure.unflatten([Array(n) for n in graph.call(nodes)])
 
     call.__name__ = name
+    names = [x["name"] for x in graph.inputs]
+    if len(set(names)) == len(names) and all(_is_plain_name(n) for n in names):
+        positional = inspect.Parameter.POSITIONAL_ONLY
+        parameters = [inspect.Parameter(n, positional) for n in names]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return CompiledFunction(call, Options())
+
+
+def _is_plain_name(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 # --- derivatives ----------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ from ..ir.graph import Graph
 from ..ir.node import CONSTANT, INPUT, Node, constant_value
 from ..ir.op import Kind
 from ..ir.types import TupleType
+from ..ops import lgamma, polygamma
 from ..runtime.function import CompiledFunction
+from ..trace.array import Array, as_node
 
 __all__ = ["from_sympy", "latex", "to_sympy"]
 
@@ -78,7 +80,12 @@ def _pointwise() -> dict[str, Callable[..., Any]]:
         "erf": s.erf,
         "erfc": s.erfc,
         "lgamma": s.loggamma,
-        "digamma": s.digamma,
+        "polygamma": lambda x, order: s.polygamma(order, x),
+        "copysign": lambda x, y: s.Abs(x) * s.Piecewise((1, y >= 0), (-1, True)),
+        "trunc": lambda x: s.sign(x) * s.floor(s.Abs(x)),
+        # symbols stand for real numbers
+        "isfinite": lambda x: s.true,
+        "isnan": lambda x: s.false,
         "minimum": s.Min,
         "maximum": s.Max,
         "eq": s.Eq,
@@ -170,9 +177,9 @@ def _elements(
     if node.op.kind is Kind.POINTWISE:
         if name not in pointwise:
             raise _no_form(node)
-        fn = pointwise[name]
+        fn, attrs = pointwise[name], node.attributes
         broadcast = np.broadcast_arrays(*inputs) if len(inputs) > 1 else inputs
-        flat = [fn(*items) for items in zip(*[b.ravel() for b in broadcast], strict=True)]
+        flat = [fn(*items, **attrs) for items in zip(*[b.ravel() for b in broadcast], strict=True)]
         return _filled(flat, node.shape)
     if node.op.kind is Kind.INDEX_MAP and name != "take":
         return _objects(node.op.oracle(*inputs, **node.attributes), node.shape)
@@ -306,6 +313,14 @@ class _Converter:
             s.ceiling: snp.ceil,
             s.erf: snp.erf,
             s.erfc: snp.erfc,
+            s.sec: lambda x: 1.0 / snp.cos(x),
+            s.csc: lambda x: 1.0 / snp.sin(x),
+            s.cot: lambda x: 1.0 / snp.tan(x),
+            s.sech: lambda x: 1.0 / snp.cosh(x),
+            s.csch: lambda x: 1.0 / snp.sinh(x),
+            s.coth: lambda x: 1.0 / snp.tanh(x),
+            s.loggamma: lambda x: Array(lgamma(as_node(x))),
+            s.polygamma: lambda n, x: Array(polygamma(as_node(x), order=int(n))),
             s.Max: lambda *xs: _fold(snp.maximum, xs),
             s.Min: lambda *xs: _fold(snp.minimum, xs),
             s.StrictLessThan: lambda x, y: x < y,
