@@ -2,8 +2,8 @@
 
 The data are the 1,797 images of 8 x 8 pixels that come with scikit-learn (the test set of
 E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI repository, 1998). A
-fifth of them, by a fixed seed, is kept for the test. The network has 64 inputs, two layers with relu and
-ten outputs.
+fifth of them, by a fixed seed, is kept for the test. The network has 64 inputs, two layers with
+relu and ten outputs.
 
 Run it with ``python examples/digits.py [--epochs N] [--quick] [--out DIR]``. It prints the accuracy
 and the time per epoch, shows a little of the generated code, and writes two pictures.
@@ -277,10 +277,10 @@ def main(arguments: Sequence[str] | None = None) -> Outcome:
     """Train, report, show."""
     parser = argparse.ArgumentParser(description="Train a network on handwritten digits.")
     parser.add_argument("--epochs", type=int, default=40, help="passes over the data")
-    parser.add_argument("--quick", action="store_true", help="a short form: 15 epochs")
+    parser.add_argument("--quick", action="store_true", help="a short form: 20 epochs")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures")
     options = parser.parse_args(arguments)
-    outcome = learn(15 if options.quick else options.epochs, options.out)
+    outcome = learn(20 if options.quick else options.epochs, options.out)
     report(outcome)
     show_code(outcome)
     return outcome
