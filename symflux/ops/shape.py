@@ -232,6 +232,8 @@ pad: Op = index_map(
 def _concatenate_type(*types: ArrayType, axis: int) -> ArrayType:
     dtype = same_dtype("concatenate", types)
     first = types[0]
+    if not 0 <= axis < first.rank:
+        raise ValueError(f"concatenate: {first} has no axis {axis}")
     for t in types:
         if t.rank != first.rank or any(
             a != b for i, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if i != axis

@@ -25,6 +25,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..ir.node import Node
 from ..ir.op import Derivative, Kind, Linear, LocallyConstant, Op, Partials
 from ..ir.types import ArrayType, broadcast_shapes
@@ -68,6 +70,12 @@ def _batch_pointwise(op_name: str) -> Callable[..., Node]:
     return batch
 
 
+def _arity(oracle: Any) -> int:
+    """How many arrays an oracle takes: those of its parameters that are not keywords only."""
+    count = oracle.nin if isinstance(oracle, np.ufunc) else oracle.__code__.co_argcount
+    return int(count)
+
+
 def pointwise(
     name: str,
     *,
@@ -93,9 +101,13 @@ def pointwise(
         infer: replaces the type rule that ``domain`` and ``result`` describe.
     """
 
+    arity = _arity(oracle) if infer is None else 0
+
     def default_infer(*types: ArrayType, **_: Any) -> ArrayType:
+        if len(types) != arity:
+            raise TypeError(f"{name}: takes {arity} operands, got {len(types)}")
         first = types[0]
-        if result == "same" and first.dtype[0] in domain and all([t == first for t in types]):
+        if result == "same" and first.dtype[0] in domain and all(t == first for t in types):
             return first  # the common case, without a new object
         dtype = same_dtype(name, types)
         _check_domain(name, dtype, domain)

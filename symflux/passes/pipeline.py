@@ -17,6 +17,7 @@ from ..ir.origin import exchange
 from ..ir.verify import verify
 from ..ir.walk import rewrite as rebuild_all
 from .algebra import ALGEBRA
+from .contractions import CONTRACTIONS
 from .dead import remove_dead
 from .fold import FOLD
 from .index_maps import INDEX_MAPS
@@ -99,12 +100,14 @@ def _with_outputs(graph: Graph, outputs: Sequence[Node]) -> Graph:
     return Graph(graph.name, graph.inputs, made, graph.output_names)
 
 
+MAPS: tuple[Law, ...] = (*INDEX_MAPS, *CONTRACTIONS)
+
 PASSES: tuple[Pass, ...] = checked(
     (
         laws("fold", FOLD),
         laws("algebra", ALGEBRA, FOLD, after=("fold",)),
-        laws("index maps", INDEX_MAPS, (*FOLD, *ALGEBRA), after=("algebra",)),
-        laws("stable forms", STABLE, (*FOLD, *ALGEBRA, *INDEX_MAPS), after=("index maps",)),
+        laws("index maps", MAPS, (*FOLD, *ALGEBRA), after=("algebra",)),
+        laws("stable forms", STABLE, (*FOLD, *ALGEBRA, *MAPS), after=("index maps",)),
         Pass("dead", lambda graph, _: remove_dead(graph), repeats=True),
         Pass("bodies", lambda graph, options: map_regions(graph, options.optimize),
              after=("dead",), repeats=True),

@@ -7,6 +7,7 @@ import pytest
 from symflux.ir.types import is_floating, numpy_dtype
 from symflux.ir.verify import verify
 from symflux.passes.algebra import ALGEBRA
+from symflux.passes.contractions import CONTRACTIONS
 from symflux.passes.fold import FOLD
 from symflux.passes.index_maps import INDEX_MAPS
 from symflux.passes.stable import STABLE
@@ -14,7 +15,7 @@ from symflux.transform.evaluate import evaluate
 
 from . import cases, precise
 
-LAWS = (*FOLD, *ALGEBRA, *INDEX_MAPS, *STABLE)
+LAWS = (*FOLD, *ALGEBRA, *INDEX_MAPS, *CONTRACTIONS, *STABLE)
 SEEDS = range(20)
 
 
