@@ -199,6 +199,7 @@ class _Pullback:
         self, node: Node, statement: Partials, adjoint: Adjoint, wanted: list[bool]
     ) -> None:
         factors = statement.rule(node, *node.inputs, **node.attributes)
+        shares: dict[Node, list[Adjoint]] = {}
         for x, factor, want in zip(node.inputs, factors, wanted, strict=True):
             if not want or factor is None:
                 continue
@@ -207,7 +208,9 @@ class _Pullback:
             result = Adjoint(
                 value, adjoint.mask, adjoint.mask is None or (adjoint.clean and trivial)
             )
-            self.add(x, _sum_to(result, x.shape))
+            shares.setdefault(x, []).append(_sum_to(result, x.shape))
+        for x, parts in shares.items():  # of x * x, both at once: they are equal, and sum to 2 x
+            self.add(x, _accumulate(parts))
 
     def _pull_selection(
         self, node: Node, statement: Selection, adjoint: Adjoint, wanted: list[bool]
@@ -291,6 +294,9 @@ def _transpose_mask(node: Node, statement: Linear, mask: Node | None, position: 
     mask = match_shape(mask, node.shape)
     if node.op.kind is Kind.CONTRACTION:
         return _contraction_mask(mask, node["spec"], position, node.inputs[position].shape)
+    if node.type.size == node.inputs[position].type.size and not statement.joint:
+        # the elements are only moved: the mask moves with them
+        return statement.transpose(mask, position, *node.inputs, **node.attributes)
     counts = lookup("cast")(mask, dtype=node.dtype)
     pulled = statement.transpose(counts, position, *node.inputs, **node.attributes)
     return lookup("ne")(pulled, constant(0, node.dtype))
