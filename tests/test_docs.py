@@ -136,3 +136,9 @@ def test_every_module_is_in_the_folder_guide(name):
     folder = hasattr(importlib.import_module(name), "__path__")
     path = name.replace(".", "/").replace("symflux/codegen", "codegen") + ("/" if folder else ".py")
     assert f"`{path}`" in text, f"docs/folders.md lacks {path}: run python -m symflux docs"
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
