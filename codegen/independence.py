@@ -28,9 +28,10 @@ from .ir import (
     Store,
     Var,
     While,
+    walk,
 )
 
-__all__ = ["COMBINING", "Conflict", "misused_carry", "shared_element"]
+__all__ = ["COMBINING", "Conflict", "misused_carry", "order_matters", "shared_element"]
 
 #: operations whose order a reassociate Let leaves to the target
 COMBINING = frozenset({"add", "mul", "minimum", "maximum", "and", "or"})
@@ -209,6 +210,26 @@ def shared_element(variables: Mapping[Var, int | None], block: Block, what: str)
             if found:
                 return found
     return _overlap_of_two(accesses, variables, defined, what)
+
+
+def order_matters(block: Block) -> bool:
+    """Whether one run of a block may store to an element and touch it again, by another index or in
+    a later load. Then its accesses must stay in their order even if iterations are independent.
+
+    Indices with the same terms and different offsets never meet."""
+    terms: dict[Buffer, set[tuple[tuple[Var, int], ...]]] = {}
+    stored: set[tuple[Buffer, Index]] = set()
+    for statement in walk(block):
+        if isinstance(statement, (Load, Store)):
+            buffer, index = statement.buffer, statement.index
+            terms.setdefault(buffer, set()).add(index.terms)
+            if isinstance(statement, Store):
+                stored.add((buffer, index))
+            elif (buffer, index) in stored:
+                return True
+        elif isinstance(statement, Contract):
+            return True
+    return any(len(terms[buffer]) > 1 for buffer, _ in stored)
 
 
 def _accesses(block: Block, inner: dict[Var, int | None], defined: set[Var]) -> Iterator[_Access]:

@@ -9,7 +9,9 @@ entry use the same few methods.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from ..independence import order_matters
 from ..ir import (
     BYTES,
     Block,
@@ -225,6 +227,9 @@ class Emitter(Writer):
             return
         if loop.mode == "unroll" and self.write_unrolled(loop, self.block):
             return
+        if loop.mode == "vector" and order_matters(loop.body):
+            # LLVM takes accesses called parallel for free to move within an iteration, too.
+            loop = replace(loop, mode="serial")
         function = self._function
         outer_group = function.access_group
         group = ""
