@@ -83,7 +83,11 @@ ARITHMETIC: tuple[Law, ...] = (
     law("x / -1", "-x"),
     law("x + -y", "x - y", dtypes=NUMBER),
     law("x - -y", "x + y", dtypes=NUMBER),
-    law("-(x - y)", "y - x", dtypes=INTEGER),
+    law("-(x - y)", "y - x", dtypes=INTEGER, name="-(x - y) = y - x, of integers"),
+    law("-(x - y)", "y - x", grade="accurate", single="sub",
+        domain="everywhere: rounding is symmetric; 0 - 0 may lose a sign"),
+    law("-x - y", "-(x + y)", grade="accurate",
+        domain="everywhere: rounding is symmetric; x - x may gain a sign"),
     law("-x * -y", "x * y", dtypes=NUMBER),
     law("-x / -y", "x / y"),
     law("-x * c", lambda e: e["x"] * -e["c"], name="-x * c = x * (-c)", dtypes="if"),
@@ -93,6 +97,9 @@ ARITHMETIC: tuple[Law, ...] = (
         single="mul"),
     law("-(x / c)", lambda e: e["x"] / -e["c"], name="-(x / c) = x / (-c)", single="div"),
     law("-(c / x)", lambda e: -e["c"] / e["x"], name="-(c / x) = (-c) / x", single="div"),
+    law("-x * y", "-(x * y)", dtypes=NUMBER),
+    law("-x / y", "-(x / y)"),
+    law("x / -y", "-(x / y)"),
     law("x + c + d", lambda e: e["x"] + (e["c"] + e["d"]), name="x + c + d = x + (c + d)",
         dtypes=INTEGER),
     law("x * c * d", lambda e: e["x"] * (e["c"] * e["d"]), name="x * c * d = x * (c * d)",
@@ -483,9 +490,23 @@ def item_of_pack(node: Node, scope: Scope) -> Node | None:
     return node.inputs[0].inputs[node["index"]]
 
 
+@rule(
+    "sum (-x) = -(sum x)",
+    Kind.REDUCTION,
+    ("neg",),
+    grade="accurate",
+    examples="x: f64[2,3] ; neg x ; sum %0 axes=(1,)",
+    domain="everywhere: rounding is symmetric; a sum of 0 may lose its sign",
+)
+def sum_of_neg(node: Node, scope: Scope) -> Node | None:
+    if _combines(node) != "add" or node.dtype[0] == "u":
+        return None
+    return -node.op(node.inputs[0].inputs[0], axes=node["axes"])
+
+
 REDUCTIONS: tuple[Law, ...] = (
     reduce_nothing, reduction_of_reduction, sum_of_sum, reduce_broadcast, reduce_transpose,
-    reduce_reshape, sum_of_pad,
+    reduce_reshape, sum_of_pad, sum_of_neg,
 )  # fmt: skip
 
 ALGEBRA: tuple[Law, ...] = (

@@ -61,5 +61,40 @@ def loops() -> Level:
     return Level(parse_program, print_program, actions, same_meaning)
 
 
+def graphs() -> Level:
+    """The graph. ``verify`` prints the verdict, ``evaluate`` what the interpreter computes."""
+    from symflux.ir.text import parse_graph, print_graph
+    from symflux.ir.verify import GraphVerifyError, verify
+    from symflux.passes.pipeline import PASSES, Options, optimize
+    from symflux.transform.evaluate import evaluate
+
+    from ..fuzz import graphs as random_graphs
+    from ..fuzz.test_graphs import differs
+
+    def verdict(graph):
+        try:
+            verify(graph)
+        except GraphVerifyError as error:
+            return f"{error}\n"
+        return "accepted\n"
+
+    def execute(graph):
+        arrays = evaluate(graph, random_graphs.arguments(graph, 0))
+        return "".join(f"{array.tolist()}\n" for array in arrays)
+
+    def same_meaning(before, after):
+        verify(before)
+        verify(after)
+        assert not any(differs(before, after, seed) for seed in range(3))
+
+    options = Options(fast=False, optimize=optimize)
+    actions = {each.name: lambda graph, each=each: each.run(graph, options) for each in PASSES}
+    actions |= {"optimize": optimize, "print": lambda graph: graph}
+    actions |= {"optimize fast": lambda graph: optimize(graph, fast=True)}
+    actions |= {"canonical": lambda graph: print_graph(graph, canonical=True) + "\n"}
+    actions |= {"verify": verdict, "evaluate": execute}
+    return Level(parse_graph, lambda graph: f"{print_graph(graph)}\n", actions, same_meaning)
+
+
 #: level -> its description; called when a file of that level runs, so imports stay apart
-LEVELS: dict[str, Callable[[], Level]] = {"loops": loops}
+LEVELS: dict[str, Callable[[], Level]] = {"loops": loops, "graph": graphs}
