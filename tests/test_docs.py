@@ -131,6 +131,14 @@ def test_every_error_has_a_paragraph(name):
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_errors_of_parts_are_mentioned(name):
+    text = (ROOT / "docs" / "errors.md").read_text()
+    for error, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass):
+        own = cls.__module__ == name and error.endswith("Error")
+        assert not own or f"{error}`" in text or f"## {error}\n" in text, error
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_every_module_is_in_the_folder_guide(name):
     text = (ROOT / "docs" / "folders.md").read_text()
     folder = hasattr(importlib.import_module(name), "__path__")

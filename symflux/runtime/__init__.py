@@ -1,1 +1,1 @@
-"""See docs/folders.md."""
+"""Calling: all stages in a row, behind functions that Python calls natively."""

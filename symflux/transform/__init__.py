@@ -1,1 +1,1 @@
-"""See docs/folders.md."""
+"""Transforms: derivatives and batching, from graphs to graphs."""
