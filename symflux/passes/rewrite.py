@@ -16,6 +16,7 @@ laws fired.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -82,6 +83,12 @@ class Law:
     examples: tuple[str, ...] = ()
     pattern: str = ""
     domain: str = ""
+
+    def __post_init__(self) -> None:
+        _law_names.add(self.name)
+
+
+_law_names: set[str] = set()
 
 
 def law(
@@ -334,7 +341,7 @@ class _Run:
         self.forward: dict[int, Node] = {}
         self.swapped: dict[tuple[str, int, int], Node] = {}
         self.fuel = 100 * len(order) + 10_000
-        self.recent: list[str] = []
+        self.recent: deque[str] = deque(maxlen=6)
 
     def all(self) -> list[Node]:
         done = self.done
@@ -368,7 +375,8 @@ class _Run:
             top = stack[-1]
             self.fuel -= 1
             if self.fuel < 0:
-                raise RuntimeError(f"laws undo each other: {', '.join(self.recent)}, at {top!r}")
+                names = ", ".join(dict.fromkeys(self.recent))
+                raise RuntimeError(f"laws undo each other: {names}, at {top!r}")
             if top.id in done:
                 stack.pop()
                 continue
@@ -437,14 +445,13 @@ class _Run:
         if result is node:
             return None
         self.relabel(result, node, x.name)
-        if self.fuel < 1000 and x.name not in self.recent:
-            self.recent.append(x.name)
+        self.recent.append(x.name)
         return result
 
     def relabel(self, result: Node, node: Node, name: str) -> None:
-        """Write the law's name into the origin of the nodes it made, unless a rule stands there."""
+        """Write the law's name into the origin of the nodes it made, unless a derivative rule does."""
         origin = node.origin
-        if origin is None or origin.rule:
+        if origin is None or (origin.rule and origin.rule not in _law_names):
             return
         made = _origin.Origin(origin.file, origin.line, origin.function, name)
         stack = [result]

@@ -1,0 +1,1 @@
+"""Graphs: text, verifier, interpreter, passes."""
