@@ -31,6 +31,9 @@ __all__ = ["Access", "Analysis", "analyse", "is_leaf", "scalar_cost"]
 
 #: Values at least this costly (in flops) are computed once rather than again at each use.
 COSTLY = 6
+#: The same for scalars, which a kernel computes once anyway: this only bounds how much of a large
+#: scalar graph each root has to look through.
+COSTLY_SCALAR = 64
 #: Concatenations of more operands than this are written piece by piece.
 FEW_PIECES = 4
 
@@ -90,7 +93,8 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
         if kind is Kind.POINTWISE:
             total = cost(node) + sum([inline.get(x.id, 0) for x in node.inputs])
             total = min(total, 1 << 20)
-            if total >= COSTLY and uses.get(node.id, 0) > 1 and node.shape != ():
+            limit = COSTLY if node.shape else COSTLY_SCALAR
+            if total >= limit and uses.get(node.id, 0) > 1:
                 roots.add(node.id)
             for x in node.inputs:
                 if inline.get(x.id, 0) >= COSTLY and x.type.size < node.type.size:
