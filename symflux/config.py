@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SETTINGS", "Setting", "get", "names", "override", "put"]
+__all__ = ["SETTINGS", "Setting", "get", "names", "override", "put", "reset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,22 @@ def put(name: str, value: Any) -> None:
     >>> put("verify", True)
     >>> get("verify")
     True
-    >>> put("verify", False)
+    >>> reset("verify")
     """
     if name not in SETTINGS:
         raise KeyError(f"no setting {name!r}; there are {', '.join(SETTINGS)}")
     _global[name] = value
+
+
+def reset(name: str) -> None:
+    """Undo :func:`put`: the environment or the default count again.
+
+    >>> put("verify", True)
+    >>> reset("verify")
+    >>> get("verify")
+    False
+    """
+    _global.pop(name, None)
 
 
 @contextmanager

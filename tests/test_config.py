@@ -45,7 +45,8 @@ def test_innermost_value_wins():
             assert config.get("dump") == "asm"
         assert config.get("dump") == "graph"
     finally:
-        config.put("dump", "")
+        config.reset("dump")
+    assert config.get("dump") == ""
 
 
 @pytest.mark.parametrize("text, value", [("1", True), ("off", False), ("Yes", True), ("", False)])

@@ -95,7 +95,7 @@ def settings_page() -> str:
         ">>> with sf.config.override(verify=False):  # here, on this thread",
         "...     float(sf.compile(np.sin)(0.0))",
         "0.0",
-        '>>> sf.config.put("verify", False)',
+        '>>> sf.config.reset("verify")',
         "",
         "```",
         "",
