@@ -13,6 +13,12 @@ from symflux.runtime.lowered import LEVELS
 from symflux.runtime.stages import PASS_NAMES
 
 
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch):
+    for setting in config.SETTINGS.values():
+        monkeypatch.delenv(setting.variable, raising=False)
+
+
 def energy(x):
     return np.sum(np.sin(x) * (x * 1.0))
 

@@ -449,7 +449,7 @@ class _Run:
         return result
 
     def relabel(self, result: Node, node: Node, name: str) -> None:
-        """Write the law's name into the origin of the nodes it made, unless a derivative rule does."""
+        """Write the law's name into the origin of nodes it made, unless a derivative rule does."""
         origin = node.origin
         if origin is None or (origin.rule and origin.rule not in _law_names):
             return
