@@ -78,10 +78,19 @@ def checked(passes: Iterable[Pass]) -> tuple[Pass, ...]:
     return result
 
 
-def laws(name: str, new: Sequence[Law], settled: Sequence[Law] = (), after: Any = ()) -> Pass:
-    """A pass that applies ``new`` laws, and the ``settled`` ones to what it makes."""
+def laws(
+    name: str,
+    new: Sequence[Law],
+    settled: Sequence[Law] = (),
+    after: tuple[str, ...] = (),
+    unify: bool = True,
+) -> Pass:
+    """A pass that applies ``new`` laws, and the ``settled`` ones to what it makes.
+
+    With ``unify``, it also makes x * y and y * x one value."""
     tables = {
-        fast: (Laws(new, fast), Laws(settled, fast) if settled else None) for fast in (False, True)
+        fast: (Laws(new, fast, unify), Laws(settled, fast) if settled else None)
+        for fast in (False, True)
     }
 
     def run(graph: Graph, options: Options) -> Graph:
@@ -104,7 +113,7 @@ MAPS: tuple[Law, ...] = (*INDEX_MAPS, *CONTRACTIONS)
 
 PASSES: tuple[Pass, ...] = checked(
     (
-        laws("fold", FOLD),
+        laws("fold", FOLD, unify=False),
         laws("algebra", ALGEBRA, FOLD, after=("fold",)),
         laws("index maps", MAPS, (*FOLD, *ALGEBRA), after=("algebra",)),
         laws("stable forms", STABLE, (*FOLD, *ALGEBRA, *MAPS), after=("index maps",)),

@@ -226,7 +226,8 @@ def classify(node: Node) -> NodeClass:
 class Laws:
     """A set of laws, asked by the class of a node. Compiled when first used."""
 
-    def __init__(self, laws: Sequence[Law], fast: bool = False) -> None:
+    def __init__(self, laws: Sequence[Law], fast: bool = False, unify: bool = True) -> None:
+        self.unify = unify  # whether x * y and y * x become one value
         self.laws = tuple(x for x in laws if fast or x.grade != "fast")
         self.number = next(_numbers)
         self._by_head: dict[str, list[tuple[Law, Variant]]] = {}
@@ -346,6 +347,7 @@ class _Run:
     def all(self) -> list[Node]:
         done = self.done
         classes, number, of = self.classes, self.laws.number, self.laws.of
+        unify = self.laws.unify
         changed = False
         for node in self.order:
             inputs = node.inputs
@@ -362,7 +364,8 @@ class _Run:
                 if self.normalise(node) is not node:
                     changed = True
             else:
-                done[node.id] = other = self.one_order(node) if node.op.commutative else node
+                other = self.one_order(node) if unify and node.op.commutative else node
+                done[node.id] = other
                 if other is not node:
                     changed = True
         return [done[node.id] for node in self.outputs]
@@ -407,7 +410,7 @@ class _Run:
         if inputs != node.inputs:
             _origin.exchange(node.origin)
             return _intern(node.op, inputs, node.attrs, node.type)  # laws keep types
-        if node.op.commutative:
+        if self.laws.unify and node.op.commutative:
             other = self.one_order(node)
             if other is not node:
                 return other
@@ -449,7 +452,7 @@ class _Run:
         return result
 
     def relabel(self, result: Node, node: Node, name: str) -> None:
-        """Write the law's name into the origin of nodes it made, unless a derivative rule does."""
+        """Write the law's name into the origin of nodes it made, but not over a derivative rule."""
         origin = node.origin
         if origin is None or (origin.rule and origin.rule not in _law_names):
             return
