@@ -20,7 +20,7 @@ def assign_offsets(storages: Sequence[Storage]) -> list[tuple[Storage, int]]:
     """
     placed: list[tuple[Storage, int, int]] = []
     result: dict[int, int] = {}
-    order = sorted(range(len(storages)), key=lambda i: (-_bytes(storages[i]), i))
+    order = sorted(range(len(storages)), key=lambda i: (-_bytes(storages[i]), storages[i].first, i))
     for i in order:
         storage = storages[i]
         size = _bytes(storage)

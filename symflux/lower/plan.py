@@ -235,7 +235,7 @@ class Plan:
         numbers = self._kernel_numbers()
         contracted: dict[Any, set[int]] = {}
         last: dict[Any, int] = {}
-        needed: set[Any] = set()
+        needed: dict[Any, None] = {}  # in order: names and places must not depend on hashes
         for an_item in self.items:
             kernel = numbers[id(an_item)]
             if isinstance(an_item, (ContractItem, RegionItem)):
@@ -248,7 +248,7 @@ class Plan:
             kernel = numbers[id(an_item)]
             for leaf in leaves_of(an_item):
                 if leaf.nest.style in ("memory fold", "piece"):
-                    needed.add(leaf.nest.key)
+                    needed[leaf.nest.key] = None
                     last.setdefault(leaf.nest.key, kernel)
                     contracted.setdefault(leaf.nest.key, set())
         for key in needed:
@@ -267,7 +267,7 @@ class Plan:
         numbers: dict[int, int],
         contracted: dict[Any, set[int]],
         last: dict[Any, int],
-        needed: set[Any],
+        needed: dict[Any, None],
     ) -> None:
         node = access.node
         if is_leaf(node) or (node.id not in self.roots and node.op.kind is not Kind.OPAQUE):
@@ -281,7 +281,7 @@ class Plan:
             if verdict is None:
                 return
             aligned = verdict
-        needed.add(node)
+        needed[node] = None
         if node in contracted:
             contracted[node] &= aligned
         else:
