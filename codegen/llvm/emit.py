@@ -211,9 +211,9 @@ class Emitter(Writer):
             full = self.metadata('!"llvm.loop.unroll.full"')
             return self.metadata(f"SELF, {full}", distinct=True)
         if mode == "vector":
-            enable = self.metadata('!"llvm.loop.vectorize.enable", i1 true')
+            # vectorising is not demanded: where LLVM cannot, it would print a warning
             parallel = self.metadata(f'!"llvm.loop.parallel_accesses", {access_group}')
-            return self.metadata(f"SELF, {enable}, {parallel}", distinct=True)
+            return self.metadata(f"SELF, {parallel}", distinct=True)
         return ""
 
     def _loop(self, loop: Loop) -> None:

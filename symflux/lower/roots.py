@@ -225,8 +225,8 @@ class DryReader:
         if len(value.terms) != 1:
             return False
         axis, coefficient = value.terms[0]
-        if not isinstance(axis, Axis):
-            return False
+        if not isinstance(axis, Axis) or isinstance(axis, _Unknown):
+            return False  # a loop can be split, a run-time index cannot
         places = self.breaks.setdefault(axis, set())
         for bound in (low, high):
             # the first axis value from which the index is >= bound (rising) or < bound (falling)

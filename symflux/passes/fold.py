@@ -51,10 +51,11 @@ def fold_constants(node: Node, scope: Scope) -> Node | None:
     return constant(result, node.dtype)
 
 
-def _uniform(node: Node) -> Node | None:
-    """The scalar that fills a constant array, if one does (to the bit)."""
+def _uniform(node: Node, smallest: int) -> Node | None:
+    """The scalar that fills a constant array of at least ``smallest`` elements, if one does (to
+    the bit)."""
     array = constant_value(node)
-    if array is None or array.ndim == 0 or array.size < 2:
+    if array is None or array.ndim == 0 or array.size < smallest:
         return None
     flat = np.ascontiguousarray(array).reshape(-1)
     bits = flat.view(f"u{flat.itemsize}")
@@ -69,7 +70,8 @@ def _uniform(node: Node) -> Node | None:
 )
 def uniform_operand(node: Node, scope: Scope) -> Node | None:
     """An operand whose elements are all the same is a broadcast scalar."""
-    inputs = [_uniform(x) or x for x in node.inputs]
+    smallest = 1 if node.op.kind is Kind.POINTWISE else 2
+    inputs = [_uniform(x, smallest) or x for x in node.inputs]
     if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
         return None
     wide = [

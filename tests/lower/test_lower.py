@@ -109,6 +109,7 @@ def test_transposed_and_sliced_operands_are_not_copied():
         lambda x: np.sum(np.tanh(x[:, :, None] - x[:, None, :5]) ** 2, axis=(1, 2)),
         lambda x: np.linalg.norm(x) * x[0] + np.sum(x, axis=(0, 1)),
         lambda x: x[[3, 1, 3]] * 2,
+        lambda x: np.take(np.concatenate([x[:2], x * 2]), [0, 41, 3], axis=0),
         lambda x: np.einsum("ij,kj->ki", x, x)[:3] @ x,
     ],
 )
