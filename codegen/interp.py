@@ -17,8 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +42,9 @@ from .ir import (
 )
 from .scalars import FLOATS, SCALARS, numpy_dtype
 from .text import statement_text
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 __all__ = ["InterpreterError", "evaluate", "run"]
 
@@ -129,6 +131,8 @@ def _fma(args: Sequence[Any], dtype: str) -> Any:
     a, b, c = args
     if not all(math.isfinite(x) for x in args):
         return a * b + c
+    from fractions import Fraction  # brings decimal with it: loaded when an fma is interpreted
+
     product = Fraction(float(a)) * Fraction(float(b))
     exact = product + Fraction(float(c))
     if exact == 0:
@@ -143,13 +147,14 @@ def _rounded(exact: Fraction, dtype: str) -> Any:
     digits, lowest, highest = {"f16": (11, -24, 15), "f32": (24, -149, 127)}.get(
         dtype, (53, -1074, 1023)
     )
+    rational = type(exact)
     size = abs(exact)
     exponent = size.numerator.bit_length() - size.denominator.bit_length()
-    if Fraction(2) ** exponent > size:
+    if rational(2) ** exponent > size:
         exponent -= 1
-    unit = Fraction(2) ** max(exponent - digits + 1, lowest)
+    unit = rational(2) ** max(exponent - digits + 1, lowest)
     rounded = round(size / unit) * unit  # Python rounds a Fraction's ties to even
-    nearest = math.inf if rounded >= Fraction(2) ** (highest + 1) else float(rounded)
+    nearest = math.inf if rounded >= rational(2) ** (highest + 1) else float(rounded)
     return numpy_dtype(dtype).type(-nearest if exact < 0 else nearest)
 
 

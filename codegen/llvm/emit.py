@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..independence import order_matters
 from ..ir import (
     BYTES,
     Block,
@@ -217,9 +216,11 @@ class Emitter(Writer):
         return ""
 
     def _loop(self, loop: Loop) -> None:
-        from . import parallel, vector  # write loops through this class
+        from . import vector  # writes loops through this class
 
         if loop.mode == "parallel":
+            from . import parallel
+
             if parallel.write_loop(self, loop):
                 return
             loop = parallel.as_single(loop, self.machine)
@@ -227,7 +228,7 @@ class Emitter(Writer):
             return
         if loop.mode == "unroll" and self.write_unrolled(loop, self.block):
             return
-        if loop.mode == "vector" and order_matters(loop.body):
+        if loop.mode == "vector" and _order_matters(loop.body):
             # LLVM takes accesses called parallel for free to move within an iteration, too.
             loop = replace(loop, mode="serial")
         function = self._function
@@ -400,6 +401,12 @@ class Emitter(Writer):
         )
         head = f"; {self.program.name}\n"
         return "\n".join((head, *self._text, attributes, *self._metadata, ""))
+
+
+def _order_matters(block: Block) -> bool:
+    from ..independence import order_matters  # only for loops that are left to LLVM
+
+    return order_matters(block)
 
 
 def buffers_of(block: Block) -> list[Buffer]:

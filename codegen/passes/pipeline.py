@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from ..ir import Program
-from ..text import print_kernel
-from ..verify import VerifyError, verify
 from .hoist import hoist
 from .simplify import simplify
 from .temps import drop_temps
@@ -86,6 +84,8 @@ class Pipeline:
         VerifyError's message then starts with the pass's name. ``observer`` is called with a
         ``Step`` after each pass."""
         if check:
+            from ..verify import verify
+
             verify(program)
         idle: set[str] = set()
         for each in self.passes:
@@ -96,6 +96,8 @@ class Pipeline:
             program = each.run(program)
             step = Step(each.name, before, program, time.perf_counter() - start)
             if check and step.changed:
+                from ..verify import VerifyError, verify
+
                 try:
                     verify(program)
                 except VerifyError as error:
@@ -151,6 +153,8 @@ def print_changes(file: TextIO | None = None) -> Observer:
             what += f", {gone} buffers gone"
         print(f"-- {step.name}: {what}, {step.seconds * 1e3:.2f} ms", file=out)
         for kernel in changed:
+            from ..text import print_kernel
+
             print(print_kernel(kernel, step.after.sizes), end="", file=out)
 
     return observer

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import tree
-from ..codegen.cost import ProgramCost
 from ..codegen.llvm.pycall import CallSpec, Entry
 from ..ir.graph import Graph
 from ..ir.types import ArrayType
@@ -24,6 +23,7 @@ from .lowered import Lowered, Text, report
 from .signature import direct_spec
 
 if TYPE_CHECKING:
+    from ..codegen.cost import ProgramCost
     from .stages import Stages
 
 __all__ = ["Call", "CompiledFunction", "Options", "Specialization"]

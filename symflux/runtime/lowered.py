@@ -8,13 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import config
-from ..codegen.cost import ProgramCost, program_cost
 from ..codegen.llvm.pycall import Entry
-from ..codegen.text import print_program
 from ..ir.graph import Graph
-from ..ir.text import print_graph
 
 if TYPE_CHECKING:
+    from ..codegen.cost import ProgramCost
     from .stages import Stages
 
 __all__ = ["LEVELS", "Lowered", "Text", "report"]
@@ -64,6 +62,8 @@ class Lowered:
     @cached_property
     def kernels(self) -> Text:
         """The loops, after the loop passes."""
+        from ..codegen.text import print_program  # printers are loaded when something is printed
+
         return Text(print_program(self.stages.program))
 
     @cached_property
@@ -84,11 +84,15 @@ class Lowered:
     @cached_property
     def cost(self) -> ProgramCost:
         """Operations, bytes moved and memory, by kernel."""
+        from ..codegen.cost import program_cost
+
         return program_cost(self.stages.program)
 
     def origins(self, optimized: bool = True) -> Text:
         """The graph with, for each line, the user's line and the derivative rule that it came
         from."""
+        from ..ir.text import print_graph
+
         return Text(print_graph(self.optimized if optimized else self.graph, origins=True))
 
     def to_sympy(self) -> Any:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from .. import config
 from ..codegen.ir import Program
 from ..codegen.passes import pipeline as loop_pipeline
-from ..codegen.verify import verify as verify_program
 from ..ir.graph import Graph
-from ..ir.verify import verify as verify_graph
 from ..lower.program import LoweredProgram, lower
 from ..passes import pipeline as graph_pipeline
 
@@ -51,6 +49,8 @@ def make_stages(graph: Graph, donate: Mapping[int, int] | None = None) -> Stages
     graph_passes, loop_passes = _passes()
     start = time.perf_counter()
     if check:
+        from ..ir.verify import verify as verify_graph
+
         verify_graph(graph)
     optimized = graph_pipeline.optimize(
         graph,
@@ -64,6 +64,8 @@ def make_stages(graph: Graph, donate: Mapping[int, int] | None = None) -> Stages
     after = time.perf_counter()
     seconds["lowering"] = after - middle
     if check:
+        from ..codegen.verify import verify as verify_program
+
         verify_program(lowered.program)
     program = loop_passes.run(
         lowered.program, check=check, observer=_loop_printer(shown) if shown else None
