@@ -212,8 +212,18 @@ def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
 
     Raises:
         DTypeError: for arrays of dtypes that graphs do not hold.
+        ArgumentError: for masked arrays and matrices.
     """
     cls = type(leaf)
+    if cls is not np.ndarray and isinstance(leaf, np.ma.MaskedArray | np.matrix):
+        kind = cls.__name__
+        raise ArgumentError(
+            f"a {kind} has rules of its own, which a graph of plain arrays does not follow",
+            place=user_frame(),
+            wrong=f"f(x)                 # x a {kind}",
+            right="f(np.asarray(x))     # without them"
+            + ("\nf(x.filled(0.0))" if isinstance(leaf, np.ma.MaskedArray) else ""),
+        )
     if cls is np.ndarray or isinstance(leaf, np.ndarray | np.generic):
         return ArrayType(leaf.shape, short_dtype(leaf.dtype)), False
     if cls is float or cls is int or cls is bool:

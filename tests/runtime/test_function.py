@@ -289,3 +289,12 @@ def test_integers_that_do_not_fit_are_refused():
     assert f(2**62) == 2**62 + 1
     with pytest.raises(sf.errors.RangeError, match="does not fit into int64"):
         f(2**70)
+
+
+def test_arrays_with_rules_of_their_own_are_refused():
+    f = sf.compile(lambda x: x * x)
+    f(np.ones(2))
+    with pytest.raises(sf.errors.ArgumentError, match="filled"):
+        f(np.ma.array([1.0, 2.0], mask=[False, True]))
+    with pytest.raises(sf.errors.ArgumentError, match="asarray"):
+        f(np.ones((2, 2)).view(np.matrix))
