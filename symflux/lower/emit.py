@@ -370,11 +370,17 @@ class BlockEmitter(RegionEmitter):
         key = ("index", node.id, index, extent)
         found = self.find(key)
         if found is None:
-            wide = self._narrow(value, "i64")
-            low = self.b.let("maximum", wide, Const(0, "i64"))
-            near = self.b.let("minimum", low, Const(extent - 1, "i64"))
+            near = self.clamped(value, extent)
             found = self.memo[-1][key] = Affine.of(Dynamic(near, 0, extent - 1))
         return found
+
+    def clamped(self, value: Any, extent: int) -> Any:
+        """An integer value as an i64 index within 0 .. extent-1."""
+        b, last = self.b, extent - 1
+        if value.dtype == "u64":  # its upper half would turn negative
+            return b.cast(b.let("minimum", value, Const(last, "u64")), "i64")
+        wide = self._narrow(value, "i64")
+        return b.let("minimum", b.let("maximum", wide, Const(0, "i64")), Const(last, "i64"))
 
     def _clamp(self, guard: Guard) -> Affine:
         return self._guard(guard)[1]

@@ -224,9 +224,7 @@ class RegionEmitter:
             row = at
             if indices.shape:
                 row = b.load(*self.place(at, places[axis:end]))  # type: ignore[attr-defined]
-            wide = row if row.dtype == "i64" else b.cast(row, "i64")
-            low = b.let("maximum", wide, Const(0, "i64"))
-            near = b.let("minimum", low, Const(size - 1, "i64"))
+            near = self.clamped(row, size)  # type: ignore[attr-defined]
             to = (*places[:axis], Affine.of(Dynamic(near, 0, size - 1)), *places[end:])
             where = self.loop_index(flat_index(to, node.shape), target.base)  # type: ignore[attr-defined]
             value = source

@@ -9,9 +9,11 @@ from symflux.codegen.ir import Contract, Loop, Role, walk
 from symflux.codegen.verify import verify
 
 import symflux as sf
-from symflux.ir import numpy_dtype
+from symflux.ir import Graph, numpy_dtype, symbol
 from symflux.lower.program import lower
+from symflux.ops.index import scatter_add, take
 from symflux.passes.pipeline import optimize
+from symflux.runtime.execute import execute
 from symflux.transform.evaluate import evaluate
 
 
@@ -188,3 +190,16 @@ def test_loops_become_vector_instructions(fn):
         pytest.skip("looks for x86 vector registers")
     asm = sf.compile(fn).lower(RNG.standard_normal((64, 64))).asm
     assert any(register in asm for register in ("%zmm", "%ymm"))
+
+
+def test_indices_beyond_the_ends_are_clamped_in_every_dtype():
+    x = np.arange(5.0)
+    for dtype in ("i8", "i64", "u8", "u64"):
+        limits = np.iinfo(numpy_dtype(dtype))
+        i = np.array([limits.min, 0, 4, limits.max], numpy_dtype(dtype))
+        nodes = symbol("x", (5,)), symbol("i", (4,), dtype)
+        taken = take(*nodes, axis=0)
+        added = scatter_add(taken, nodes[1], size=5, axis=0)
+        values, sums = execute(Graph("clamped", nodes, (taken, added)), [x, i])
+        np.testing.assert_array_equal(values, [0, 0, 4, 4])
+        np.testing.assert_array_equal(sums, [0, 0, 0, 0, 8])
