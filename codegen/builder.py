@@ -303,6 +303,10 @@ class Builder(ScalarBuilder):
             raise ValueError(f"const {name}: {len(data)} bytes are no whole number of {dtype}")
         return self._buffer(name, dtype, size, Role.CONST, data=data)
 
+    def has_buffer(self, name: str) -> bool:
+        """Whether there is a buffer of that name."""
+        return name in self._buffers
+
     def size(self, name: str) -> Value:
         """A size known only when the program is called: for buffer sizes and loop extents."""
         var = Value(self, "i64", name)

@@ -416,7 +416,10 @@ class BlockEmitter(RegionEmitter):
             return bound
         if node.op is CONSTANT:
             if node not in self.constants:
-                buffer = self.b.const(f"c{len(self.constants)}", node.dtype, node["data"])
+                number = len(self.constants)
+                while self.b.has_buffer(f"c{number}"):  # an argument may be called c0
+                    number += 1
+                buffer = self.b.const(f"c{number}", node.dtype, node["data"])
                 self.constants[node] = View(buffer, row_major(node.shape))
             return self.constants[node]
         storage: Storage = self.plan.storage[node]

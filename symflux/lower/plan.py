@@ -251,6 +251,12 @@ class Plan:
                     needed[leaf.nest.key] = None
                     last.setdefault(leaf.nest.key, kernel)
                     contracted.setdefault(leaf.nest.key, set())
+        for node in self.graph.outputs:
+            # a scalar that a block hands over is read behind the contraction that computes it
+            if self._is_value(node) and isinstance(self.holders.get(node), ContractItem):
+                needed[node] = None
+                last.setdefault(node, numbers[id(self.holders[node])])
+                contracted[node] = set()
         for key in needed:
             if key in self.storage or not isinstance(key, Node):
                 continue

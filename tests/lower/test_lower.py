@@ -203,3 +203,23 @@ def test_indices_beyond_the_ends_are_clamped_in_every_dtype():
         values, sums = execute(Graph("clamped", nodes, (taken, added)), [x, i])
         np.testing.assert_array_equal(values, [0, 0, 4, 4])
         np.testing.assert_array_equal(sums, [0, 0, 0, 0, 8])
+
+
+def test_arguments_may_be_named_like_anything_the_compiler_names():
+    def f(c0, out0, t0, i, j, arena):
+        w = sf.numpy.asarray([[1.0, 2.0], [3.0, 5.0]])
+        return np.exp(c0 @ w) @ w + out0 + t0 + i + j + arena
+
+    args = [np.full((2, 2), k + 1.0) for k in range(6)]
+    np.testing.assert_allclose(sf.compile(f)(*args), f(*args), rtol=1e-14)
+
+
+@pytest.mark.parametrize("body", [lambda c, r: r @ r, lambda c, r: c + np.tanh(r @ r) * 2])
+def test_dot_products_as_carried_scalars(body):
+    x = RNG.standard_normal((6, 4)) / 2
+    expected = 0.5
+    for row in x:
+        expected = body(expected, row)
+    got = sf.scan(lambda c, r: (body(c, r), body(c, r)), 0.5, x)
+    assert got[0] == pytest.approx(expected, rel=1e-13)
+    assert got[1][-1] == pytest.approx(expected, rel=1e-13)
