@@ -1,7 +1,7 @@
 """Random graphs: forward and reverse mode are each other's transpose, regions included.
 
-For tangents t and cotangents c, c . (J t) and (J^T c) . t are the same number; the two modes come to
-it by different ways.
+For tangents t and cotangents c, c . (J t) and (J^T c) . t are the same number; the two modes come
+to it by different ways.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from . import graphs
 
 
 def both_sides(seed):
-    """The two numbers and the size of their terms; None where the graph has no derivative in f64."""
+    """The two numbers and the size of their terms; None for graphs without derivatives in f64."""
     graph = graphs.random_graph(seed)
     xs = [x for x in graph.inputs if x.dtype == "f64"]
     ys = [y for y in graph.outputs if y.dtype == "f64"]
