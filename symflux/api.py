@@ -220,7 +220,7 @@ class Transformed:
 
 def run_now(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Trace a function and run its graph once, through the cache of graphs."""
-    call = Call(fn, tuple(args), kwargs, Options())
+    call = Call(fn, tuple(args), kwargs, Options()).trace()
     return call.finish(execute(call.traced.graph, call.values()))
 
 

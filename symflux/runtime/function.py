@@ -47,7 +47,9 @@ def _value(leaf: Any) -> Any:
 
 
 class Call:
-    """One call: its arguments taken apart, and the trace that fits them."""
+    """One call: its arguments taken apart, and the trace that fits them (made or set later)."""
+
+    traced: Traced
 
     def __init__(
         self,
@@ -55,19 +57,17 @@ class Call:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         options: Options,
-        traced: Traced | None = None,
     ) -> None:
-        marked = mark_static(
+        self.fn = fn
+        self.marked = mark_static(
             fn, args, dict(kwargs), options.static_argnums, options.static_argnames
         )
-        self.leaves, self.structure = tree.flatten(marked)
-        self.traced = traced or trace(
-            fn,
-            args,
-            dict(kwargs),
-            static_argnums=options.static_argnums,
-            static_argnames=options.static_argnames,
-        )
+        self.leaves, self.structure = tree.flatten(self.marked)
+
+    def trace(self) -> Call:
+        """Record the function for these arguments."""
+        self.traced = trace(self.fn, *self.marked)
+        return self
 
     def values(self) -> list[Any]:
         """All inputs of the graph: the leaves, then the captured arrays."""
@@ -220,22 +220,19 @@ class _State:
 
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
         """The specialization for these arguments, compiled where it is new."""
-        options = self.options
-        marked = mark_static(
-            self.fn, args, dict(kwargs), options.static_argnums, options.static_argnames
-        )
-        leaves, structure = tree.flatten(marked)
-        key = signature(leaves, structure)
+        call = Call(self.fn, args, kwargs, self.options)
+        key = signature(call.leaves, call.structure)
         found = self.made.get(key)
         if found is None:
             with self.lock:
                 found = self.made.get(key)
                 if found is None:
-                    call = Call(self.fn, args, kwargs, options)
-                    found = Specialization(call, options, _fallback(weakref.ref(self)))
+                    fallback = _fallback(weakref.ref(self))
+                    found = Specialization(call.trace(), self.options, fallback)
                     self.made[key] = found
         self.last = found
-        return found, Call(self.fn, args, kwargs, options, found.traced)
+        call.traced = found.traced
+        return found, call
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The slow path: any arguments. Inside a trace the function becomes part of that graph."""
@@ -246,9 +243,8 @@ class _State:
         if owner is not None and found.direct:
             owner.__call__ = found.entry.call
             if not kwargs and not self.trying.active:
-                self.trying.active = (
-                    True  # what the entry refuses comes back here, and goes on below
-                )
+                # what the entry refuses comes back here, and goes on below
+                self.trying.active = True
                 try:
                     return found.entry.call(*args)
                 finally:
