@@ -16,7 +16,7 @@ carried values of every iteration and recomputes the rest of the iteration backw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -215,6 +215,19 @@ def _split(
     return list(values[:carry]), list(values[carry:last]), list(values[last:])
 
 
+def _settled(
+    flags: list[bool], carry: int, derive: Callable[[list[bool]], tuple[Graph, Sequence[bool]]]
+) -> tuple[Graph, Sequence[bool]]:
+    """``derive(flags)`` once the flags of the carries (tangent, batch axis) hold for what the body
+    returns too: a carry has the property when anything that flows into it has. Grows ``flags``."""
+    while True:
+        made, has = derive(flags)
+        grown = [a or h for a, h in zip(flags[:carry], has[:carry], strict=True)]
+        if grown == flags[:carry]:
+            return made, has
+        flags[:carry] = grown
+
+
 def _scan_jvp(
     engine: Any,
     out: Node,
@@ -227,13 +240,7 @@ def _scan_jvp(
     reverse: bool,
 ) -> list[Any]:
     active = [t is not None and _float(x) for t, x in zip(tangents, inputs, strict=True)]
-    # A carry is active once anything active flows into it: iterate to the fixed point.
-    while True:
-        made, has = engine.jvp(body, [False, *active])
-        grown = [a or h for a, h in zip(active[:carry], has[:carry], strict=True)]
-        if grown == active[:carry]:
-            break
-        active[:carry] = grown
+    made, has = _settled(active, carry, lambda flags: engine.jvp(body, [False, *flags]))
     wanted = [*active[:carry], *has[carry:]]
     made = _fill_tangents(made, has, wanted)
     n = len(body.inputs)
@@ -380,13 +387,10 @@ def _scan_batch(
 ) -> tuple[Node, tuple[bool, ...]]:
     size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
     flags = list(batched)
-    none = [False] * len(body.outputs)
-    while True:
-        made, has = engine.batch(body, [False, *flags], size, [*flags[:carry], *none[carry:]])
-        grown = [a or h for a, h in zip(flags[:carry], has[:carry], strict=True)]
-        if grown == flags[:carry]:
-            break
-        flags[:carry] = grown
+    none = [False] * (len(body.outputs) - carry)
+    made, has = _settled(
+        flags, carry, lambda f: engine.batch(body, [False, *f], size, [*f[:carry], *none])
+    )
     values = []
     for position, (x, was, now) in enumerate(zip(inputs, batched, flags, strict=True)):
         if now and not was:
@@ -463,12 +467,7 @@ def _while_jvp(
 ) -> list[Any]:
     carry = len(inputs) - consts
     active = [t is not None and _float(x) for t, x in zip(tangents, inputs, strict=True)]
-    while True:
-        made, has = engine.jvp(body, active)
-        grown = [a or h for a, h in zip(active[:carry], has, strict=True)]
-        if grown == active[:carry]:
-            break
-        active[:carry] = grown
+    made, has = _settled(active, carry, lambda flags: engine.jvp(body, flags))
     made = _fill_tangents(made, has, active[:carry])
     n, moved = len(inputs), sum(active[:carry])
     flows = list(made.inputs[n:])
