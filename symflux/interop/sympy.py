@@ -167,7 +167,6 @@ def _elements(
     node: Node, inputs: list[np.ndarray[Any, Any]], pointwise: dict[str, Any], folds: dict[str, Any]
 ) -> np.ndarray[Any, Any]:
     """The elements of a node as an object array of expressions."""
-    s = _sympy()
     name = node.op.name
     if node.op is INPUT:
         return _symbols(node)
@@ -190,7 +189,6 @@ def _elements(
         return _filled([folds[name](list(row)) for row in moved], node.shape)
     if node.op.kind is Kind.CONTRACTION:
         return _objects(np.einsum(node["spec"], *inputs, optimize=False), node.shape)
-    del s
     raise _no_form(node)
 
 

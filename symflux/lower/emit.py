@@ -185,7 +185,7 @@ class BlockEmitter(RegionEmitter):
             total = self.b.load(*self._place(nest))
             combine = nest.fold.combine
             assert combine is not None
-            self._store(nest, self.b.let(combine, total, value), reading=False)
+            self._store(nest, self.b.let(combine, total, value))
         elif not nest.fold_axes:
             value = self.value(node, index)
             self.carried[nest] = self._initial(nest)
@@ -223,7 +223,7 @@ class BlockEmitter(RegionEmitter):
             index[nest.root["axis"]] += nest.piece_start
         return self.place(self.plan.storage[nest.key].view, tuple(index))
 
-    def _store(self, nest: Nest, value: Any, reading: bool = True) -> None:
+    def _store(self, nest: Nest, value: Any) -> None:
         self.b.store(*self._place(nest), value)
 
     # --- contractions ---

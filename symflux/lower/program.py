@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..codegen.builder import Builder
-from ..codegen.ir import BYTES, Program
+from ..codegen.ir import Program
 from ..ir.graph import Graph
 from ..ir.node import Node
 from .emit import BlockEmitter, View, row_major
@@ -115,8 +115,3 @@ def _unique(name: str, taken: set[str]) -> str:
         result = f"{base}_{number}"
     taken.add(result)
     return result
-
-
-def bytes_of(dtype: str) -> int:
-    """Bytes of one element."""
-    return BYTES[dtype]

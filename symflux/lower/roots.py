@@ -9,7 +9,7 @@ when it is known which loops are shared.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..ir.node import CONSTANT, ITEM, Node
 from ..ir.op import Kind
@@ -52,7 +52,6 @@ class Analysis:
 
     nodes: list[Node]
     roots: set[int]
-    users: dict[int, int] = field(default_factory=dict)
 
 
 def is_leaf(node: Node) -> bool:
@@ -108,7 +107,7 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
             inline[node.id] = max(
                 [inline.get(x.id, 0) for x in node.inputs if x.id not in roots], default=0
             )
-    analysis = Analysis(nodes, roots, uses)
+    analysis = Analysis(nodes, roots)
     return analysis
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.node import Node
-from ..ir.op import Derivative, Kind, Linear, LocallyConstant, Op, Partials
+from ..ir.op import Derivative, Kind, Linear, Op, Partials
 from ..ir.types import ArrayType, broadcast_shapes
 
 __all__ = ["Fold", "index_map", "pointwise", "reduction", "same_dtype"]
@@ -199,8 +199,3 @@ def index_map(
     """An op whose elements are elements of its inputs (or zeros); linear by nature."""
     statement = derivative or Linear(transpose, joint=joint)
     return Op(name, Kind.INDEX_MAP, infer, statement, batch, lower, oracle, doc=doc)
-
-
-def is_constant_derivative(op: Op) -> bool:
-    """Whether the op's derivative is zero wherever it exists."""
-    return isinstance(op.derivative, LocallyConstant)

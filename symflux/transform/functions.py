@@ -205,10 +205,9 @@ def forward_mode(
         )
     inner = inner_call(fn, primals, {}, range(len(primals)), "jvp")
     directions: list[Node | None] = []
-    for number, (structure, tangent) in enumerate(zip(inner.structures, tangents, strict=True)):
+    for structure, tangent in zip(inner.structures, tangents, strict=True):
         for leaf in structure.flatten_up_to(tangent):
             directions.append(None if leaf is None else as_node(leaf))
-        del number
     directions = [_matching_tangent(t, x) for t, x in zip(directions, inner.symbols, strict=True)]
     outputs, structure, weak = inner.outputs()
     pushed = pushforward(outputs, inner.symbols, directions)
