@@ -222,6 +222,11 @@ def _takes() -> list[Sample]:
     samples.append(Sample((np.array([True, False]), _ints(1, 1, 0)), {"axis": 0}))
     samples.append(Sample((np.zeros((0, 3)), np.zeros((0, 2), "int64")), {"axis": 0}))
     samples.append(Sample((_X.astype("float32"), _PICKS[0]), {"axis": 0}, gradient=False))
+    rows = _between(-2, 2, (3, 4, 2), "float64", "rows")
+    for picks in (_ints(1, 3, 0), np.array([[1, 2], [0, 7], [-5, 3]]), _ints(0, 0, 0)[:, None]):
+        samples.append(Sample((rows, picks), {"axis": 1, "batch": 1}))
+    samples.append(Sample((rows, np.array([1, 0, 1])), {"axis": 2, "batch": 1}))
+    samples.append(Sample((rows, _whole("int8", (3, 4, 2), 5)), {"axis": 2, "batch": 2}))
     return samples
 
 
@@ -237,6 +242,13 @@ def _scatters() -> list[Sample]:
     samples.append(
         Sample((updates.astype("float32"), _ints(3, 3, 0)), {"axis": 1, "size": 4}, gradient=False)
     )
+    picks = np.array([[3, 1, 1], [9, -2, 0]])
+    samples.append(Sample((updates, picks), {"axis": 1, "size": 4, "batch": 1}))
+    samples.append(Sample((updates, np.array([2, 0])), {"axis": 1, "size": 4, "batch": 1}))
+    samples.append(
+        Sample((updates, np.array([[1], [9]])[:, 0]), {"axis": 3, "size": 2, "batch": 1})
+    )
+    samples.append(Sample((updates, picks), {"axis": 2, "size": 3, "batch": 2}))
     return samples
 
 

@@ -210,6 +210,7 @@ class RegionEmitter:
 
         updates, indices = node.inputs
         axis, size = node["axis"], node["size"]
+        batch = node.attributes.get("batch", 0)
         target: View = self.plan.storage[node].view
         source, at = self._operand(updates), self._operand(indices)
         b = self.b
@@ -218,12 +219,13 @@ class RegionEmitter:
             b.store(target.buffer, _plus(target.base, i.var), b.operand(0, node.dtype))
         axes = [Axis(n) for n in updates.shape]
         places = tuple(Affine.of(a) for a in axes)
-        end = axis + len(indices.shape)
+        end = axis + len(indices.shape) - batch
 
         def add() -> None:
             row = at
             if indices.shape:
-                row = b.load(*self.place(at, places[axis:end]))  # type: ignore[attr-defined]
+                own = (*places[:batch], *places[axis:end])
+                row = b.load(*self.place(at, own))  # type: ignore[attr-defined]
             near = self.clamped(row, size)  # type: ignore[attr-defined]
             to = (*places[:axis], Affine.of(Dynamic(near, 0, size - 1)), *places[end:])
             where = self.loop_index(flat_index(to, node.shape), target.base)  # type: ignore[attr-defined]

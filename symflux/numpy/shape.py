@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError, UnsupportedOperation
-from ..ir.node import Node, constant
+from ..ir.node import Node
 from ..ir.origin import user_frame
 from ..ir.types import broadcast_shapes
 from ..ops import arrange, composed
@@ -404,13 +404,23 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
         x = x.ravel()
         axis = 0
     number = _axis(x, axis)
-    picks = []
-    for i in range(x.ndim):
-        shape = [1] * x.ndim
-        shape[i] = -1
-        grid = np.arange(x.shape[i] if which.shape[i] == x.shape[i] else which.shape[i])
-        picks.append(which if i == number else Array(constant(grid.reshape(shape), "i64")))
-    return x[tuple(picks)]
+    rank = x.ndim
+    if which.ndim != rank:
+        raise ShapeError(
+            f"np.take_along_axis: indices of {rank} axes are needed for {x.node.type}, "
+            f"not {which.node.type}",
+            place=user_frame(),
+        )
+    order = (*(i for i in range(rank) if i != number), number)
+    rows, picks = [y.transpose(order) for y in (x, which)]
+    shape = broadcast_shapes(rows.shape[:-1], picks.shape[:-1])
+    rows, picks = [np.broadcast_to(y, (*shape, y.shape[-1])) for y in (rows, picks)]
+    n = rows.shape[-1]
+    wide = cast(picks.node, "i64")
+    near = build("where", build("lt", wide, literal(0, "i64")),
+                 build("add", wide, literal(n, "i64")), wide)  # fmt: skip
+    taken = Array(build("take", rows.node, near, axis=rank - 1, batch=rank - 1))
+    return taken.transpose(sorted(range(rank), key=order.__getitem__))
 
 
 # --- triangles and diagonals ----------------------------------------------------------------------

@@ -126,7 +126,7 @@ ARITHMETIC: tuple[Law, ...] = (
     law("maximum(x, maximum(x, y))", "maximum(x, y)", dtypes=EVERY),
     law("minimum(x, minimum(x, y))", "minimum(x, y)", dtypes=EVERY),
     law("relu(relu(x))", "relu(x)"),
-    law("stop_gradient(stop_gradient(x))", "stop_gradient(x)", dtypes=EVERY),
+    law("stop_gradient(x)", "x", dtypes=EVERY),  # all derivatives are taken by now
 )  # fmt: skip
 
 # --- powers ---------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from .algebra import ALGEBRA
 from .contractions import CONTRACTIONS
 from .dead import remove_dead
 from .fold import FOLD
+from .gather import GATHER
 from .index_maps import INDEX_MAPS
 from .rewrite import Law, Laws, NodeClass, rewrite
 from .stable import STABLE
@@ -109,7 +110,7 @@ def _with_outputs(graph: Graph, outputs: Sequence[Node]) -> Graph:
     return Graph(graph.name, graph.inputs, made, graph.output_names)
 
 
-MAPS: tuple[Law, ...] = (*INDEX_MAPS, *CONTRACTIONS)
+MAPS: tuple[Law, ...] = (*INDEX_MAPS, *CONTRACTIONS, *GATHER)
 
 PASSES: tuple[Pass, ...] = checked(
     (

@@ -13,7 +13,7 @@ from ..ops.composed import logsumexp, softmax
 from ..ops.shape import broadcast_to, reshape
 from .rewrite import Law, Scope, law, rule
 
-__all__ = ["STABLE"]
+__all__ = ["STABLE", "bare", "is_shifted", "spread_sum"]
 
 _ELEMENTARY: tuple[Law, ...] = (
     law("log(1 + x)", "log1p(x)", grade="accurate",
@@ -51,16 +51,16 @@ _ELEMENTARY: tuple[Law, ...] = (
 )  # fmt: skip
 
 
-def _bare(node: Node) -> Node:
+def bare(node: Node) -> Node:
     """The node below maps that only repeat elements or add extents of 1."""
     while node.op in (broadcast_to, reshape):
         node = node.inputs[0]
     return node
 
 
-def _spread_sum(node: Node, x: Node) -> tuple[int, ...] | None:
+def spread_sum(node: Node, x: Node) -> tuple[int, ...] | None:
     """The axes, if ``node`` is ``sum(x, axes)`` broadcast back over these axes of x."""
-    total = _bare(node)
+    total = bare(node)
     if total.op.name != "sum" or total.inputs[0] is not x:
         return None
     axes: tuple[int, ...] = total["axes"]
@@ -77,7 +77,7 @@ def _spread_sum(node: Node, x: Node) -> tuple[int, ...] | None:
     return axes if total.shape in shapes or node is not total else None
 
 
-def _is_shifted(x: Node, axes: tuple[int, ...]) -> bool:
+def is_shifted(x: Node, axes: tuple[int, ...]) -> bool:
     """Whether x is ``y - max(y, axes)``, in whatever way the maximum is guarded and broadcast."""
     if x.op.name != "sub":
         return False
@@ -103,7 +103,7 @@ def log_sum_exp(node: Node, scope: Scope) -> Node | None:
     """log sum exp(x) = m + log sum exp(x - m), m = max x (Blanchard, Higham and Higham 2021)."""
     total = node.inputs[0]
     weights = total.inputs[0]
-    if weights.op.name != "exp" or _is_shifted(weights.inputs[0], total["axes"]):
+    if weights.op.name != "exp" or is_shifted(weights.inputs[0], total["axes"]):
         return None
     return logsumexp(weights.inputs[0], axis=total["axes"])
 
@@ -122,8 +122,8 @@ def log_sum_exp(node: Node, scope: Scope) -> Node | None:
 def naive_softmax(node: Node, scope: Scope) -> Node | None:
     """A common factor exp(-max x) cancels, and keeps every term at most 1."""
     weights, total = node.inputs
-    axes = _spread_sum(total, weights)
-    if axes is None or _is_shifted(weights.inputs[0], axes):
+    axes = spread_sum(total, weights)
+    if axes is None or is_shifted(weights.inputs[0], axes):
         return None
     return softmax(weights.inputs[0], axis=axes)
 
@@ -142,8 +142,8 @@ def log_softmax(node: Node, scope: Scope) -> Node | None:
     weights, total = node.inputs[0].inputs
     if weights.op.name != "exp":
         return None
-    axes = _spread_sum(total, weights)
-    if axes is None or not _is_shifted(weights.inputs[0], axes):
+    axes = spread_sum(total, weights)
+    if axes is None or not is_shifted(weights.inputs[0], axes):
         return None
     return weights.inputs[0] - node.op(total)
 

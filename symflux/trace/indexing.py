@@ -218,6 +218,8 @@ def _picks(item: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:
                 right="x[i.astype(int)]",
             )  # fmt: skip
         wide = cast(item, "i64")
+        if wide.op.name == "iota":
+            return [wide]
         below = build("lt", wide, literal(0, "i64"))
         return [build("where", below, build("add", wide, literal(shape[axis], "i64")), wide)]
     array = np.asarray(item)
@@ -305,8 +307,39 @@ def _flat(picks: Sequence[Any], extents: tuple[int, ...]) -> Any:
 
 def read_advanced(block: Node, selection: Selection) -> Node:
     """The elements that ``selection.picks`` picks from the block (of ``selection.shape``)."""
+    rows = _read_by_rows(block, selection)
+    if rows is not None:
+        return rows
     merged = _merge(block, selection)
     return lookup("take")(merged.node, as_indices(merged.flat), axis=merged.place)
+
+
+def _read_by_rows(block: Node, selection: Selection) -> Node | None:
+    """``x[np.arange(n), i]``: along its first axis every row has an index of its own. A loop over
+    rows then reads each row where it is. None for any other selection."""
+    if len(selection.picks) < 2 or selection.picks[0][0] != 0:
+        return None
+    (_, numbers), *others = selection.picks
+    n = block.shape[0]
+    if not n or not _counts_rows(numbers, n):
+        return None
+    rank = len(numbers.shape)
+    if any(pick.shape[:1] != (n,) or len(pick.shape) != rank for _, pick in others):
+        return None
+    axes = [axis for axis, _ in others]
+    if axes != list(range(1, 1 + len(axes))):
+        return None
+    extents = tuple(block.shape[axis] for axis in axes)
+    merged = reshape(block, (n, math.prod(extents), *block.shape[1 + len(axes) :]))
+    flat = _flat([pick for _, pick in others], extents)
+    return lookup("take")(merged, as_indices(flat), axis=1, batch=1)
+
+
+def _counts_rows(pick: Any, n: int) -> bool:
+    """Whether an index is 0, 1, ..., n-1 along its first axis, and has no other."""
+    if isinstance(pick, np.ndarray):
+        return pick.size == n and pick.shape[0] == n and bool((pick.ravel() == np.arange(n)).all())
+    return pick.op.name == "iota" and pick.shape == (n,)
 
 
 def write_advanced(block: Node, selection: Selection, value: Node) -> Node:

@@ -21,6 +21,7 @@ from ..ir.origin import user_frame
 from ..ir.types import is_floating
 from ..ir.walk import substitute
 from ..ops.shape import broadcast_to, reshape, transpose
+from ..passes.prepare import prepare
 from ..trace.array import Array, as_node
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
@@ -49,11 +50,11 @@ class Inner:
     result: Any
 
     def outputs(self) -> tuple[list[Node], tree.TreeDef, list[bool]]:
-        """The nodes of the result's leaves, its structure, and which are weak (from Python
-        numbers)."""
+        """The nodes of the result's leaves in forms that differentiate well, its structure, and
+        which are weak (from Python numbers)."""
         leaves, structure = tree.flatten(self.result)
         weak = [leaf.weak if isinstance(leaf, Array) else False for leaf in leaves]
-        return [as_node(leaf) for leaf in leaves], structure, weak
+        return prepare([as_node(leaf) for leaf in leaves]), structure, weak
 
     def close(self, nodes: Sequence[Node]) -> list[Node]:
         """The nodes with the actual arguments in place of the symbols."""

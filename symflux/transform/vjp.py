@@ -30,6 +30,7 @@ from ..ir.types import TupleType, is_floating
 from ..ir.walk import dependents, substitute, topological
 from ..ops.shape import reshape, sum_to, transpose
 from .jvp import Engine, match_shape, not_differentiable, scale, zeros_like
+from .pieces import add_up
 
 __all__ = ["pullback", "pullback_with_primals", "vjp_graph"]
 
@@ -68,9 +69,7 @@ def _accumulate(parts: Sequence[Adjoint]) -> Adjoint:
         parts = [p.cleaned() for p in parts]
         for p in parts[1:]:
             mask = None if mask is None or p.mask is None else _or(mask, p.mask)
-    value = parts[0].value
-    for p in parts[1:]:
-        value = value + p.value
+    value = add_up([p.value for p in parts])
     return Adjoint(value, mask, all(p.clean for p in parts))
 
 

@@ -9,13 +9,15 @@ from symflux.ir.verify import verify
 from symflux.passes.algebra import ALGEBRA
 from symflux.passes.contractions import CONTRACTIONS
 from symflux.passes.fold import FOLD
+from symflux.passes.gather import GATHER
 from symflux.passes.index_maps import INDEX_MAPS
+from symflux.passes.prepare import PREPARE
 from symflux.passes.stable import STABLE
 from symflux.transform.evaluate import evaluate
 
 from . import cases, precise
 
-LAWS = (*FOLD, *ALGEBRA, *INDEX_MAPS, *CONTRACTIONS, *STABLE)
+LAWS = (*FOLD, *ALGEBRA, *INDEX_MAPS, *CONTRACTIONS, *GATHER, *STABLE, *PREPARE)
 SEEDS = range(20)
 
 

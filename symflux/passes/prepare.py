@@ -1,0 +1,147 @@
+"""Forms that differentiate well, put in place before derivatives are taken.
+
+A shift by the largest element keeps exponentials from overflowing and cancels from the result, and
+so does its derivative: what flows back through it sums to zero. Written as users write it, that
+zero would be computed, with a search for the elements that reach the maximum. Here the shift is
+marked as a constant instead. Values do not change by a single bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir.node import Node
+from ..ops.elementwise import exp, log, stop_gradient, sub
+from ..ops.reduce import sum_
+from ..ops.shape import broadcast_to, reshape
+from .rewrite import Law, Laws, Scope, rewrite, rule
+from .stable import bare, is_shifted, spread_sum
+
+__all__ = ["PREPARE", "prepare"]
+
+
+def _marked(node: Node, shift: Node, stops: Sequence[Node]) -> Node:
+    """``node`` with ``shift`` as a constant; nothing below ``stops`` is touched."""
+    done: dict[Node, Node] = {shift: stop_gradient(shift), **{x: x for x in stops}}
+    stack = [node]
+    while stack:
+        top = stack[-1]
+        waiting = [x for x in top.inputs if x not in done and top.op in _OUTER]
+        if top in done or not waiting:
+            stack.pop()
+        if top in done:
+            continue
+        if waiting:
+            stack += waiting
+        elif top.op in _OUTER:
+            inputs = [done[x] for x in top.inputs]
+            done[top] = top.op(*inputs, **top.attributes)
+        else:
+            done[top] = top
+    return done[node]
+
+
+#: what stands around the shift in the expressions below
+_OUTER = (sub, exp, log, sum_, broadcast_to, reshape)
+
+
+def _shift_of(x: Node, axes: tuple[int, ...]) -> Node | None:
+    """The value that x is shifted by, when that is its maximum and not a constant already."""
+    if not is_shifted(x, axes):
+        return None
+    shift = bare(x.inputs[1])
+    return None if shift.op is stop_gradient else shift
+
+
+def _log_sum(node: Node) -> tuple[Node, Node] | None:
+    """(x - shift, shift) if the node is ``log(sum(exp(x - shift)))``, repeated or reshaped."""
+    total = bare(node)
+    if total.op is not log:
+        return None
+    total = bare(total.inputs[0])
+    if total.op is not sum_ or total.inputs[0].op is not exp:
+        return None
+    x = total.inputs[0].inputs[0]
+    shift = _shift_of(x, total["axes"])
+    return None if shift is None else (x, shift)
+
+
+_ROWS = (
+    "x: f64[3,4] ; max x axes=(1,) ; reshape %0 shape=(3, 1) ; sub x, %1 ; exp %2"
+    " ; sum %3 axes=(1,)"
+)
+
+
+@rule(
+    "the shift of a softmax is constant",
+    "div",
+    ("exp",),
+    examples=f"{_ROWS} ; reshape %4 shape=(3, 1) ; div %3, %5",
+)
+def shift_of_softmax(node: Node, scope: Scope) -> Node | None:
+    """A factor exp(-shift) above and below."""
+    weights, total = node.inputs
+    axes = spread_sum(total, weights)
+    shift = None if axes is None else _shift_of(weights.inputs[0], axes)
+    if shift is None:
+        return None
+    x = weights.inputs[0].inputs[0]
+    return node.op(_marked(weights, shift, [x]), _marked(total, shift, [x]))
+
+
+@rule(
+    "the shift of a log softmax is constant",
+    "sub",
+    ("sub",),
+    examples=f"{_ROWS} ; log %4 ; reshape %5 shape=(3, 1) ; sub %2, %6",
+)
+def shift_of_log_softmax(node: Node, scope: Scope) -> Node | None:
+    """(y - shift) - log(sum(exp(x - shift)))."""
+    moved, logarithm = node.inputs
+    found = _log_sum(logarithm)
+    if found is None or bare(moved.inputs[1]) is not found[1]:
+        return None
+    x, shift = found
+    y = moved.inputs[0]
+    return node.op(_marked(moved, shift, [y]), _marked(logarithm, shift, [x.inputs[0]]))
+
+
+def _shift_of_logsumexp(node: Node, first: int) -> Node | None:
+    outer, logarithm = node.inputs[first], node.inputs[1 - first]
+    found = _log_sum(logarithm)
+    if found is None or bare(outer) is not found[1]:
+        return None
+    x, shift = found
+    parts = [_marked(outer, shift, []), _marked(logarithm, shift, [x.inputs[0]])]
+    return node.op(*(parts if first == 0 else parts[::-1]))
+
+
+@rule(
+    "the shift of a logsumexp is constant",
+    "add",
+    examples=(f"{_ROWS} ; log %4 ; add %5, %0", f"{_ROWS} ; log %4 ; add %0, %5"),
+)
+def shift_of_logsumexp(node: Node, scope: Scope) -> Node | None:
+    """shift + log(sum(exp(x - shift)))."""
+    return _shift_of_logsumexp(node, 0) or _shift_of_logsumexp(node, 1)
+
+
+PREPARE: tuple[Law, ...] = (shift_of_softmax, shift_of_log_softmax, shift_of_logsumexp)
+
+_LAWS: list[Laws] = []
+
+
+def prepare(outputs: Sequence[Node]) -> list[Node]:
+    """Equal outputs whose derivatives are cheaper.
+
+    >>> from symflux.ir import symbol
+    >>> from symflux.ops import exp, max_, sum_
+    >>> x = symbol("x", (3,))
+    >>> weights = exp(x - max_(x, axes=(0,)))
+    >>> (softmax,) = prepare([weights / sum_(weights, axes=(0,))])
+    >>> softmax.inputs[0].inputs[0].inputs[1].op.name
+    'stop_gradient'
+    """
+    if not _LAWS:
+        _LAWS.append(Laws(PREPARE, False))
+    return rewrite(outputs, _LAWS[0])
