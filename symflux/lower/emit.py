@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..codegen.builder import Builder
@@ -14,15 +15,20 @@ from ..ir.op import Kind
 from ..ops.table import Fold
 from .affine import Affine, Axis, Dynamic
 from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
+from .loops import (
+    UNROLL,
+    can_be_vector,
+    inner_axes,
+    inner_loops,
+    run_as_one,
+    sums_in_registers,
+)
 from .plan import Plan, Storage
 from .reading import Fill, Guard, Index, Pending, Reader, ReadFlat, aligned_index, flat_index
 from .regions import RegionEmitter
 from .roots import is_leaf, known_inside
 
 __all__ = ["BlockEmitter", "View"]
-
-#: Loops of at most this many iterations are unrolled.
-UNROLL = 8
 
 
 class View:
@@ -65,6 +71,7 @@ class BlockEmitter(RegionEmitter):
         self.places: dict[Axis, tuple[Any, int]] = {}  # axis -> (loop variable or None, offset)
         self.ranges: dict[Axis, tuple[int, int]] = {}
         self.carried: dict[Nest, tuple[Operand, ...]] = {}
+        self.written_out: set[LoopItem] = set()  # loops that become copies of their body
 
     # --- items ---
 
@@ -89,32 +96,91 @@ class BlockEmitter(RegionEmitter):
             init = nest.fold.init(nest.source[0].dtype)
             if nest.style == "memory fold":
                 self._fill(nest, init[0])
+            elif loop in self.written_out and nest.fold.combine and 0 not in _extents(nest):
+                self.carried[nest] = ()  # the first element is the first sum
             else:
                 self.carried[nest] = self._initial(nest)
-        edges = [0, *sorted(loop.breaks), loop.axis.extent]
-        for low, high in itertools.pairwise(edges):
-            if high - low == 1:
-                self._iteration(loop, None, low, high)
-            elif high > low:
-                self._segment(loop, low, high)
+        as_one = [] if loop in self.written_out else run_as_one(loop, self._flat_places)
+        if len(as_one) > 1:
+            self._merged(as_one)
+        else:
+            edges = [0, *sorted(loop.breaks), loop.axis.extent]
+            for low, high in itertools.pairwise(edges):
+                if high - low == 1 or loop in self.written_out:
+                    for place in range(low, high):
+                        self._iteration(loop, None, place, place + 1)
+                elif high > low:
+                    self._segment(loop, low, high)
         self.places.pop(loop.axis, None)
         self.ranges.pop(loop.axis, None)
         for nest in loop.starts:
             if nest.style == "fold":
                 self._finish_fold(nest)
 
-    def _segment(self, loop: LoopItem, low: int, high: int) -> None:
-        flat = [value for nest in loop.carries for value in self.carried[nest]]
-        with self.b.loop(high - low, self._mode(loop, high - low), flat) as handle:
-            self._distribute(loop, handle.params)
-            self._iteration(loop, handle.var, low, high)
-            if loop.carries:
-                handle.yield_(*[v for nest in loop.carries for v in self.carried[nest]])
-        self._distribute(loop, handle.results)
+    def _merged(self, loops: Sequence[LoopItem]) -> None:
+        """Nested loops over neighbours in memory, as one loop over all of their elements."""
+        *outer, last = loops
+        for loop in outer:  # the innermost index runs on into the next row
+            self.places[loop.axis] = (None, 0)
+        extent = math.prod(loop.axis.extent for loop in loops)
+        self._segment(last, 0, extent)
+        for loop in loops:
+            self.places.pop(loop.axis, None)
 
-    def _distribute(self, loop: LoopItem, values: Sequence[Any]) -> None:
+    def _flat_places(self, nest: Nest) -> list[Affine] | None:
+        """The element numbers that an iteration of a nest reads and writes; None where they are not
+        known by now."""
+        found = []
+        for access in nest.accesses:
+            node, at = access.node, access.index
+            if at is None:
+                return None
+            view: Any = self.bound.get(node)
+            if view is None and (is_leaf(node) or node in self.plan.storage):
+                view = self.view(node)
+            if isinstance(view, View):
+                found.append(_flat(at, view.strides))
+        if nest.key in self.plan.storage and nest.style != "piece":
+            own = tuple(Affine.of(a) for a in nest.result_axes)
+            found.append(_flat(own, self.plan.storage[nest.key].strides))
+        return found
+
+    def _segment(self, loop: LoopItem, low: int, high: int) -> None:
+        extent = high - low
+        vector = extent > UNROLL and can_be_vector(loop)
+        held = sums_in_registers(loop) if vector else []
+        for nest in held:
+            self.carried[nest] = tuple(
+                [self.b.load(*self._place(nest)) for _ in self._inner_places(nest)]
+            )
+        carries = [*loop.carries, *held]
+        if vector:
+            self.written_out.update(inner_loops(loop))
+        flat = [value for nest in carries for value in self.carried[nest]]
+        with self.b.loop(extent, self._mode(loop, extent, vector), flat) as handle:
+            self._distribute(carries, handle.params)
+            self._iteration(loop, handle.var, low, min(high, low + loop.axis.extent))
+            if carries:
+                handle.yield_(*[v for nest in carries for v in self.carried[nest]])
+        self._distribute(carries, handle.results)
+        for nest in held:
+            values = self.carried.pop(nest)
+            for value, _ in zip(values, self._inner_places(nest), strict=True):
+                self._store(nest, value)
+
+    def _inner_places(self, nest: Nest) -> Iterator[int]:
+        """Step through the elements of a sum that is kept for each place of short inner axes."""
+        inner = inner_axes(nest)
+        for number, place in enumerate(itertools.product(*[range(a.extent) for a in inner])):
+            for axis, at in zip(inner, place, strict=True):
+                self.places[axis] = (None, at)
+            yield number
+        for axis in inner:
+            self.places.pop(axis, None)
+
+    def _distribute(self, carries: Sequence[Nest], values: Sequence[Any]) -> None:
         position = 0
-        for nest in loop.carries:
+        for nest in carries:
             count = len(self.carried[nest])
             self.carried[nest] = tuple(values[position : position + count])
             position += count
@@ -126,13 +192,12 @@ class BlockEmitter(RegionEmitter):
         self.items(loop.children)
         self.memo.pop()
 
-    def _mode(self, loop: LoopItem, extent: int) -> Any:
+    def _mode(self, loop: LoopItem, extent: int, vector: bool) -> Any:
+        if vector:
+            return "vector"
         if any(isinstance(child, (LoopItem, RegionItem, ContractItem)) for child in loop.children):
             return "serial"
-        if extent <= UNROLL:
-            return "unroll"
-        plain = all(nest.fold.combine is not None for nest in loop.carries)
-        return "vector" if plain else "serial"
+        return "unroll" if extent <= UNROLL else "serial"
 
     # --- folds ---
 
@@ -151,25 +216,15 @@ class BlockEmitter(RegionEmitter):
     def _fill(self, nest: Nest, value: Any) -> None:
         """Set the memory of a fold to its starting value, over the axes kept inside."""
         storage = self.plan.storage[nest.key]
-        inner = nest.order[nest.settled + len(nest.fold_axes) :]
-        self._nested(inner, lambda: self._store(nest, self.b.operand(value, storage.dtype)))
-
-    def _nested(self, axes: Sequence[Axis], body: Any) -> None:
-        if not axes:
-            body()
-            return
-        axis, rest = axes[0], axes[1:]
-        before = self.places.get(axis)
-        mode = "vector" if not rest and axis.extent > UNROLL else "serial"
-        with self.b.loop(axis.extent, mode) as handle:  # type: ignore[arg-type]
-            self.places[axis] = (handle.var, 0)
-            self.memo.append({})
-            self._nested(rest, body)
-            self.memo.pop()
-        if before is None:
+        inner = inner_axes(nest)
+        for axis in inner:
+            self.places[axis] = (None, 0)
+        total = math.prod(axis.extent for axis in inner)  # they lie side by side
+        with self.b.loop(total, "vector" if total > UNROLL else "unroll") as handle:
+            self.places[inner[-1]] = (handle.var, 0)
+            self._store(nest, self.b.operand(value, storage.dtype))
+        for axis in inner:
             self.places.pop(axis, None)
-        else:
-            self.places[axis] = before
 
     # --- leaves ---
 
@@ -182,10 +237,13 @@ class BlockEmitter(RegionEmitter):
             self._store(nest, self.value(node, index))
         elif nest.style == "memory fold":
             value = self.value(node, index)
-            total = self.b.load(*self._place(nest))
             combine = nest.fold.combine
             assert combine is not None
-            self._store(nest, self.b.let(combine, total, value))
+            if nest in self.carried:
+                self._add_held(nest, combine, value)
+            else:
+                total = self.b.load(*self._place(nest))
+                self._store(nest, self.b.let(combine, total, value))
         elif not nest.fold_axes:
             value = self.value(node, index)
             self.carried[nest] = self._initial(nest)
@@ -194,11 +252,23 @@ class BlockEmitter(RegionEmitter):
         else:
             self._step(nest, self.value(node, index))
 
+    def _add_held(self, nest: Nest, combine: str, value: Any) -> None:
+        """Combine one element with the sum of its place, where the sums are carried values."""
+        number = 0
+        for axis in inner_axes(nest):
+            number = number * axis.extent + self.places[axis][1]
+        sums = list(self.carried[nest])
+        sums[number] = self.b.let(combine, sums[number], value, reassociate=True)
+        self.carried[nest] = tuple(sums)
+
     def _step(self, nest: Nest, value: Any) -> None:
         fold = nest.fold
         state = self.carried[nest]
         if fold.combine is not None:
-            wide = self._narrow(value, state[0].dtype)
+            wide = self._narrow(value, _fold_dtypes(nest)[0])
+            if not state:
+                self.carried[nest] = (wide,)
+                return
             self.carried[nest] = (self.b.let(fold.combine, state[0], wide, reassociate=True),)
             return
         assert fold.step is not None
@@ -428,10 +498,7 @@ class BlockEmitter(RegionEmitter):
 
     def place(self, view: View, index: Index) -> tuple[Buffer, LoopIndex]:
         """The buffer and index of an element of a view."""
-        total = Affine()
-        for i, stride in zip(index, view.strides, strict=True):
-            total = total + i * stride
-        return view.buffer, self.loop_index(total, view.base)
+        return view.buffer, self.loop_index(_flat(index, view.strides), view.base)
 
     def loop_index(self, value: Affine, base: LoopIndex) -> LoopIndex:
         """An element number over the loop variables that are open."""
@@ -455,6 +522,10 @@ class BlockEmitter(RegionEmitter):
         return LoopAffine(self.b, index.terms, index.offset).operand()
 
 
+def _extents(nest: Nest) -> list[int]:
+    return [axis.extent for axis in nest.fold_axes]
+
+
 def _fold_dtypes(nest: Nest) -> tuple[str, ...]:
     """The dtypes of the carried values: halves are summed in single precision."""
     fold: Fold = nest.fold
@@ -462,6 +533,14 @@ def _fold_dtypes(nest: Nest) -> tuple[str, ...]:
     if fold.combine is not None:
         return ("f32" if dtype == "f16" else nest.root.dtype,)
     return tuple(fold.dtypes(dtype)) if fold.dtypes is not None else (dtype, nest.root.dtype)
+
+
+def _flat(index: Index, strides: Sequence[int]) -> Affine:
+    """The element number of an index."""
+    total = Affine()
+    for i, stride in zip(index, strides, strict=True):
+        total = total + i * stride
+    return total
 
 
 def _coefficient(value: Affine, axis: Axis) -> int:

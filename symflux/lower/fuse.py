@@ -51,7 +51,8 @@ class Nest:
     source: tuple[Node, Index]  # the element that the leaf computes or folds in
     accesses: list[Access]
     breaks: dict[Axis, set[int]]
-    guarded: bool
+    guarded: bool  # whether something is only read where a run-time condition holds
+    numbered: bool  # whether a value depends on the number of the iteration
     key: Any = None  # what the result is known by: the root's node, or a marker for copies
     piece: int = 0  # which operand of a concatenation
     piece_start: int = 0
@@ -177,6 +178,7 @@ class Schedule:
             list(dry.accesses),
             dry.breaks,
             dry.guarded,
+            dry.numbered,
             key,
         )
 
@@ -207,6 +209,7 @@ class Schedule:
             list(dry.accesses),
             dry.breaks,
             dry.guarded,
+            dry.numbered,
             node,
         )
 
@@ -231,6 +234,7 @@ class Schedule:
                     list(dry.accesses),
                     dry.breaks,
                     dry.guarded,
+                    dry.numbered,
                     node,
                     number,
                     start,

@@ -145,6 +145,7 @@ class DryReader:
         self.accesses: dict[Access, None] = {}
         self.breaks: dict[Axis, set[int]] = {}
         self.guarded = False
+        self.numbered = False  # whether a value depends on the number of the iteration
 
     def follow(self, start: Sequence[tuple[Node, Index]], own: Node | None = None) -> None:
         """Follow reads from the given elements; ``own`` is expanded although it is a root."""
@@ -166,6 +167,8 @@ class DryReader:
                 stack.extend(self._outcomes(node, index))
             elif node.op.kind is not Kind.SOURCE:
                 raise NeedsRoot(node)
+            else:
+                self.numbered = True
 
     def _outcomes(self, node: Node, index: Index) -> list[tuple[Node, Index]]:
         found: list[tuple[Node, Index]] = []

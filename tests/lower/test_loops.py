@@ -1,0 +1,78 @@
+"""Which loops run as one, which in vectors, which are written out; values against NumPy."""
+
+import numpy as np
+import pytest
+
+import symflux as sf
+from symflux.testing import check_gradients
+
+RANDOM = np.random.default_rng(3)
+
+
+def lines(f, *args):
+    """The loop lines of all kernels, and a check of the values."""
+    compiled = sf.compile(f)
+    np.testing.assert_allclose(compiled(*args), f(*args), rtol=1e-13, atol=1e-13)
+    return [x.strip() for x in str(compiled.kernels).splitlines() if "loop " in x]
+
+
+def test_neighbours_in_memory_run_as_one_loop():
+    x, y = RANDOM.normal(size=(2, 20, 30))
+    (loop,) = lines(lambda x, y: x * y + 2.0, x, y)
+    assert loop == "loop i < 600 vector {"
+
+
+def test_a_sum_of_everything_is_one_loop():
+    (loop,) = lines(lambda x: np.sum(x * x), RANDOM.normal(size=(4, 5, 6)))
+    assert "loop i < 120 vector carry" in loop
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x + x[0],
+        lambda x: x[:, ::-1] * 2.0,
+        lambda x: np.pad(x, 1),
+        lambda x: x.T + 0.5,
+        lambda x: x[1:, 2:] * x[:-1, :-2],
+        lambda x: np.take(x, [3, 1, 1], axis=1),
+        lambda x: np.concatenate([x, x[:2]]),
+        lambda x: np.sum(x, axis=0) * 2.0,
+        lambda x: np.argmax(x),
+        lambda x: np.where(np.arange(12.0) > 4.0, x, 0.0),
+        lambda x: np.cumsum(x, axis=1),
+    ],
+)
+def test_what_does_not_lie_side_by_side_keeps_its_loops(f):
+    lines(f, RANDOM.normal(size=(11, 12)))
+
+
+def energy(p):
+    d = p[:, None, :] - p[None, :, :]
+    return np.sum(1.0 / np.sqrt(np.sum(d * d, axis=-1) + 0.01))
+
+
+def test_short_inner_loops_are_written_out_in_a_vector_loop():
+    p = RANDOM.normal(size=(37, 3))
+    loops = lines(energy, p)
+    assert len(loops) == 2 and "vector carry" in loops[1]
+
+
+def test_sums_at_a_few_places_stay_in_registers():
+    p = RANDOM.normal(size=(37, 3))
+    gradient = sf.compile(sf.grad(energy))
+    gradient(p)
+    wide = [x for x in str(gradient.kernels).splitlines() if "vector carry" in x]
+    assert len(wide) == 1 and wide[0].count("f64 =") == 3
+    check_gradients(energy, (p[:9],), order=2)
+
+
+@pytest.mark.parametrize("shape", [(40, 2), (9, 8), (3, 40, 3), (17, 1), (12, 0), (30, 2, 4)])
+@pytest.mark.parametrize("reduce", [np.sum, np.max, np.prod, np.argmin])
+def test_short_last_axes(shape, reduce):
+    x = RANDOM.normal(size=shape)
+    if 0 in shape and reduce in (np.max, np.argmin):
+        return
+    lines(lambda x: reduce(x, axis=-1), x)
+    lines(lambda x: reduce(x, axis=0), x)
+    lines(lambda x: np.exp(x - np.sum(x, axis=-1, keepdims=True)), x)
