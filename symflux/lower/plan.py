@@ -13,10 +13,13 @@ from ..ir.types import TupleType
 from .affine import Axis
 from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem, Schedule, leaves_of
 from .reading import NeedsRoot
+from .recompute import cheaper_again
 from .roots import FEW_PIECES, Access, Analysis, analyse, is_leaf
 
 __all__ = ["Plan", "Storage"]
 
+#: How often the loops of a graph are planned, at most.
+_MOST_PLANS = 4
 #: Loops with fewer elements than this share a kernel with their neighbours.
 SMALL_WORK = 512
 
@@ -79,6 +82,7 @@ class Plan:
     bodies: dict[Node, tuple[Plan, ...]] = field(default_factory=dict)
     extra: dict[tuple[Node, int], Storage] = field(default_factory=dict)  # unused region results
     roots: set[int] = field(default_factory=set)
+    needed: set[int] = field(default_factory=set)  # not to be judged again by ``recompute``
     producers: dict[Any, list[Nest]] = field(default_factory=dict)
     holders: dict[Any, Item] = field(default_factory=dict)  # the first item of several (pieces)
 
@@ -86,18 +90,25 @@ class Plan:
     def make(
         graph: Graph, *, whole: bool = True, in_place: Mapping[int, Node] | None = None
     ) -> Plan:
-        plan = Plan(graph, whole, dict(in_place or {}))
-        plan._schedule()
-        plan._split_kernels()
-        plan._place_results()
-        plan._place_temporaries()
+        analysis = analyse(graph.outputs)
+        needed: set[int] = set()
+        for _ in range(_MOST_PLANS):
+            plan = Plan(graph, whole, dict(in_place or {}), needed=needed)
+            plan._schedule(analysis)
+            plan._split_kernels()
+            plan._place_results()
+            plan._place_temporaries()
+            again = cheaper_again(plan)
+            if not again:
+                break
+            analysis.roots -= again
+            needed |= again  # judged once: what turns out to need memory keeps it
         plan._plan_bodies()
         return plan
 
     # --- nests ---
 
-    def _schedule(self) -> None:
-        analysis = analyse(self.graph.outputs)
+    def _schedule(self, analysis: Analysis) -> None:
         while True:
             try:
                 self.items = self._attempt(analysis)
