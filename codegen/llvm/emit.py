@@ -29,22 +29,24 @@ from ..ir import (
     Store,
     Var,
     While,
+    length,
     walk,
 )
 from ..scalars import SCALARS
 from .contract import Contractions, emit_contract
 from .instructions import cast_text, instruction
 from .machine import Machine, host
-from .optimise import Options
+from .optimise import ModuleText, Options
+from .split import LongBlocks, is_long, write_in_pieces
 from .types import constant_text, memory_type, value_type
-from .writer import Writer
+from .writer import Part, Writer
 
 __all__ = ["STACK_ARENA", "Emitter", "buffers_of", "is_written"]
 
 #: arenas up to this many bytes live on the stack
 STACK_ARENA = 64 * 1024
-#: statements from which on the code generator hurries
-HUGE = 200_000
+#: statements that a module of straight-line code holds, about
+PART = 8000
 #: statements up to which a program becomes one function
 SMALL = 150
 #: statements up to which a loop of mode ``unroll`` is written out
@@ -55,22 +57,31 @@ INLINED_CALLS = 16
 
 
 class Emitter(Writer):
-    """Writes one Program as one LLVM module.
+    """Writes one Program as one LLVM module, or several when it holds long straight-line code.
 
+    ``sink`` is given each of the others as soon as it is written; the main one is ``finish()``.
     ``fast_math`` lets LLVM reorder and contract all float arithmetic (nan and inf stay meaningful);
     without it only ``a * b + c`` may be fused and only ``reassociate`` Lets may be reordered.
     """
 
     def __init__(
-        self, program: Program, *, fast_math: bool = False, machine: Machine | None = None
+        self,
+        program: Program,
+        *,
+        fast_math: bool = False,
+        machine: Machine | None = None,
+        sink: Callable[[ModuleText], None] | None = None,
     ) -> None:
         super().__init__(fast_math=fast_math)
+        self._sink = sink
+        self._part = Part()
         self.machine = machine or host()
         self.contractions = Contractions(program, self.machine)
-        self.program = self.contractions.program
-        #: statements of the whole program
+        self.long_blocks = LongBlocks(self.contractions.program)
+        self.program = self.long_blocks.program
         self.scalar_calls = 0  # of elementary functions
-        self.weight = sum(1 for kernel in program.kernels for _ in walk(kernel.body))
+        #: statements of the whole program
+        self.weight = sum([length(kernel.body) for kernel in program.kernels])
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
         self.raw_arena = ""  # the heap block behind the arena of the function being written
 
@@ -80,6 +91,9 @@ class Emitter(Writer):
         scratch = self.contractions.scratch
         if scratch is not None and any(isinstance(s, Contract) for s in walk(block)):
             found.append(scratch)
+        area = self.long_blocks.area_of(block)
+        if area is not None:
+            found.append(area)
         return found
 
     # -- values and addresses ----------------------------------------------------------------------
@@ -152,10 +166,8 @@ class Emitter(Writer):
 
     def block(self, block: Block) -> list[str]:
         """Write a block's statements; the values it yields."""
-        from . import split  # writes functions through this class
-
-        if not self._function.access_group and self.lanes == 1 and split.is_long(block):
-            return split.write_in_pieces(self, block)
+        if not self._function.access_group and self.lanes == 1 and is_long(block):
+            return write_in_pieces(self, block)
         for statement in block.statements:
             self.statement(statement)
         return [self.operand(operand) for operand in block.yields]
@@ -268,7 +280,7 @@ class Emitter(Writer):
         """Write a loop's iterations one after the other, if there are not too many."""
         if not isinstance(loop.extent, int):
             return False
-        if loop.extent * sum(1 for _ in walk(loop.body)) > UNROLLED:
+        if loop.extent * length(loop.body) > UNROLLED:
             return False
         carried = [(read or self.operand)(i) for i in loop.inits]
         for n in range(loop.extent):
@@ -343,17 +355,25 @@ class Emitter(Writer):
     def call_mathlib(self, name: str, dtype: str, args: list[str]) -> str:
         """Call an elementary function on all lanes, defining it in the module on first use."""
         wide = "f32" if dtype == "f16" else dtype
-        key = "mathlib", name, wide, self.lanes
-        callee = self.helpers.get(key) or self._define_mathlib(name, wide)
+        part = self._function.part
+        shared = part is not None
+        key = "mathlib", name, wide, self.lanes, shared
+        callee = self.helpers.get(key) or self._define_mathlib(name, wide, shared)
         self.helpers[key] = callee
-        self.scalar_calls += self.lanes == 1
+        if part is not None:
+            if callee not in part.declarations:
+                kinds = ", ".join([self.kind(wide)] * len(args))
+                declaration = f"declare hidden {self.kind(wide)} {callee}({kinds})"
+                part.declarations[callee] = declaration
+        else:
+            self.scalar_calls += self.lanes == 1
         args = [cast_text(self, a, dtype, wide) for a in args]
         kind = self.kind(wide)
         listed = ", ".join(f"{kind} {a}" for a in args)
         result = self.value(f"call {kind} {callee}({listed})")
         return cast_text(self, result, wide, dtype)
 
-    def _define_mathlib(self, name: str, dtype: str) -> str:
+    def _define_mathlib(self, name: str, dtype: str, shared: bool) -> str:
         from .. import mathlib  # written in the same IR; loaded when first needed
         from . import vector
 
@@ -363,44 +383,61 @@ class Emitter(Writer):
         kind = self.kind(dtype)
         names = [f"%a{n}" for n in range(len(params))]
         listed = ", ".join(f"{kind} {name}" for name in names)
-        header = f"define internal {kind} {callee}({listed})"
-        with self.function(header, attributes="#1" if lanes > 1 else "#3", strict=True):
+        header = f"define {'hidden' if shared else 'internal'} {kind} {callee}({listed})"
+        attributes = "#2" if shared else "#1" if lanes > 1 else "#3"
+        with self.function(header, attributes=attributes, strict=True):
             result = vector.write_function(self, lanes, params, names, block)
             self.line(f"ret {kind} {result}")
         return callee
 
     # -- the module --------------------------------------------------------------------------------
 
-    def module(self) -> str:
-        """The text of the whole module.
+    def part(self, weight: int) -> Part:
+        """A module beside the main one, for a function of so many statements."""
+        if self._part.weight and self._part.weight + weight > PART:
+            self._hand_over()
+        self._part.weight += weight
+        return self._part
+
+    def _hand_over(self) -> None:
+        part, self._part = self._part, Part()
+        if part.weight and self._sink is not None:
+            lines = (*part.declarations.values(), *part.functions, self._attributes())
+            self._sink(ModuleText("\n".join(lines), Options(code_level=0)))
+
+    def modules(self) -> list[ModuleText]:
+        """All modules of the program, the main one last.
 
         It defines ``@run`` (internal: argument pointers, sizes, arena) and ``@call`` (external:
         ``i32 (ptr argument_pointers, ptr sizes)``, 0 when it ran, 1 when memory ran out)."""
         from .program import write_program  # the layer above; here so that one call does it all
 
+        found: list[ModuleText] = []
+        self._sink = found.append
         write_program(self)
-        return self.finish()
+        main = self.finish()
+        return [*found, main]
 
     def exports(self) -> list[str]:
         """The names that the written module lets others call."""
         return ["call", "release"] if self.program.arena > STACK_ARENA else ["call"]
 
-    def options(self) -> Options:
-        """How hard LLVM should work on the written module."""
-        return Options(vectorise=self.needs_vectoriser, code_level=2 if self.weight < HUGE else 1)
+    def finish(self) -> ModuleText:
+        """Everything written so far, but for what the sink was given."""
+        self._hand_over()
+        head = f"; {self.program.name}\n"
+        text = "\n".join((head, *self._text, self._attributes(), *self._metadata, ""))
+        return ModuleText(text, Options(vectorise=self.needs_vectoriser))
 
-    def finish(self) -> str:
-        """Everything written so far as module text."""
+    def _attributes(self) -> str:
         width = f'"prefer-vector-width"="{8 * self.machine.vector_bytes}"'
         inlining = "alwaysinline" if self.scalar_calls <= INLINED_CALLS else "noinline"
-        attributes = (
+        return (
             f"attributes #0 = {{ nounwind {width} }}\n"
             f"attributes #1 = {{ alwaysinline nounwind {width} }}\n"
             f"attributes #2 = {{ noinline nounwind {width} }}\n"
             f"attributes #3 = {{ {inlining} nounwind {width} }}\n"
         )
-        head = f"; {self.program.name}\n"
-        return "\n".join((head, *self._text, attributes, *self._metadata, ""))
 
 
 def _order_matters(block: Block) -> bool:

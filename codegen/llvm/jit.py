@@ -1,7 +1,8 @@
 """A Program as native code in this process.
 
-Each program has its own LLVM context, module and engine, so that dropping the ``Native`` gives all
-memory back. Texts (LLVM IR before and after optimisation, assembly) are made again when asked for.
+Each program has its own LLVM contexts, modules and engine, so that dropping the ``Native`` gives
+all memory back. Texts (LLVM IR before and after optimisation, assembly) are made again when asked
+for.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from ..ir import Program
 from ..scalars import numpy_dtype
 from .emit import Emitter
 from .machine import Machine, host
-from .optimise import Options, optimise, parse
+from .objects import objects_of
+from .optimise import ModuleText, optimise, parse
 
-__all__ = ["Code", "Native", "assemble", "compile_program"]
+__all__ = ["Code", "Native", "assemble", "compile_program", "joined"]
 
 
 class Code:
@@ -31,16 +33,16 @@ class Code:
 
     __slots__ = ("__weakref__", "_engine", "_finalizer", "addresses")
 
-    def __init__(self, text: str, machine: Machine, options: Options, names: Sequence[str]) -> None:
+    def __init__(self, objects: Sequence[bytes], machine: Machine, names: Sequence[str]) -> None:
         context = binding.create_context()
-        module = parse(text, machine, context)
-        target_machine = machine.target_machine(options.code_level)
-        optimise(module, target_machine, options)
-        engine = binding.create_mcjit_compiler(module, target_machine)
+        empty = parse("", machine, context)
+        engine = binding.create_mcjit_compiler(empty, machine.target_machine())
+        for data in objects:
+            engine.add_object_file(binding.ObjectFileRef.from_data(data))
         engine.finalize_object()
         self.addresses = {name: engine.get_function_address(name) for name in names}
-        engine.remove_module(module)  # the code stays; the module's memory is no longer needed
-        module.close()
+        engine.remove_module(empty)  # the code stays; the module's memory is no longer needed
+        empty.close()
         context.close()
         self._engine = engine
         release = self.addresses.get("release")
@@ -54,13 +56,22 @@ def _unload(engine: Any, release: int | None) -> None:
     engine.close()
 
 
-def assemble(text: str, machine: Machine, options: Options) -> tuple[str, str]:
-    """(optimised LLVM IR, assembly) of module text, for people to read."""
-    context = binding.create_context()
-    module = parse(text, machine, context)
-    target_machine = machine.target_machine(options.code_level)
-    optimise(module, target_machine, options)
-    return str(module), target_machine.emit_assembly(module)
+def assemble(modules: Sequence[ModuleText], machine: Machine) -> tuple[str, str]:
+    """(optimised LLVM IR, assembly) of modules, for people to read."""
+    optimised, assembly = [], []
+    for each in modules:
+        context = binding.create_context()
+        module = parse(each.text, machine, context)
+        target_machine = machine.target_machine(each.options.code_level)
+        optimise(module, target_machine, each.options)
+        optimised.append(str(module))
+        assembly.append(target_machine.emit_assembly(module))
+    return "\n".join(optimised), "\n".join(assembly)
+
+
+def joined(modules: Sequence[ModuleText]) -> str:
+    """The texts of modules, for people to read."""
+    return "\n".join([each.text for each in modules])
 
 
 class Native:
@@ -81,8 +92,7 @@ class Native:
 
     def _load(self) -> Code:
         emitter = Emitter(self.program, fast_math=self.fast_math)
-        text = emitter.module()
-        return Code(text, host(), emitter.options(), emitter.exports())
+        return Code(objects_of(emitter.modules(), host()), host(), emitter.exports())
 
     @property
     def address(self) -> int:
@@ -92,7 +102,7 @@ class Native:
     @property
     def llvm_ir(self) -> str:
         """The module as it was written, before LLVM's passes."""
-        return Emitter(self.program, fast_math=self.fast_math).module()
+        return joined(Emitter(self.program, fast_math=self.fast_math).modules())
 
     @property
     def llvm_optimized(self) -> str:
@@ -108,7 +118,7 @@ class Native:
         with self._lock:
             if self._texts is None:
                 emitter = Emitter(self.program, fast_math=self.fast_math)
-                self._texts = assemble(emitter.module(), host(), emitter.options())
+                self._texts = assemble(emitter.modules(), host())
             return self._texts
 
     def run(self, arrays: Mapping[str, np.ndarray[Any, Any]], sizes: Sequence[int] = ()) -> None:

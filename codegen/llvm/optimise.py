@@ -10,14 +10,17 @@ asks for LLVM's vectoriser, and with it for LLVM's own pipeline.
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as binding
+from llvmlite.binding import ffi
 
 from .machine import Machine
 
-__all__ = ["Options", "optimise", "parse"]
+__all__ = ["ModuleText", "Options", "optimise", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +28,42 @@ class Options:
     """How much effort to spend.
 
     ``vectorise``: run LLVM's pipeline for O2 with its loop vectoriser. ``code_level``: the effort
-    of the code generator, 0 to 3."""
+    of the code generator, 0 to 3; at 0 there are no passes before it either."""
 
     vectorise: bool = False
     code_level: int = 2
 
 
-def parse(text: str, machine: Machine, context: Any) -> Any:
-    """Parse and verify module text into ``context``; a RuntimeError shows LLVM's complaint."""
-    module = binding.parse_assembly(text, context)
+@dataclass(frozen=True, slots=True)
+class ModuleText:
+    """A module as it was written, and how hard LLVM should work on it."""
+
+    text: str
+    options: Options
+
+
+def parse(text: str, machine: Machine, context: Any, call: Callable[..., Any] | None = None) -> Any:
+    """Parse and verify module text into ``context``; a RuntimeError shows LLVM's complaint.
+
+    ``call`` is the library's function to use."""
+    call = call or ffi.lib.LLVMPY_ParseAssembly
+    with ffi.OutputString() as complaint:
+        found = call(context, ctypes.c_char_p(text.encode()), complaint)
+        module = binding.ModuleRef(found, context)
+        if complaint:
+            module.close()
+            raise RuntimeError(f"LLVM cannot read what was written:\n{complaint}")
     module.triple = machine.triple
     module.data_layout = machine.layout
     return module
 
 
-def optimise(module: Any, target_machine: Any, options: Options) -> None:
-    """Run the passes over a module, in place."""
+def optimise(
+    module: Any, target_machine: Any, options: Options, call: Callable[..., Any] | None = None
+) -> None:
+    """Run the passes over a module, in place; ``call`` is the library's function to use."""
+    if options.code_level == 0:
+        return
     tuning = binding.create_pipeline_tuning_options(2 if options.vectorise else 0)
     tuning.loop_vectorization = options.vectorise
     tuning.loop_interleaving = options.vectorise
@@ -56,7 +79,7 @@ def optimise(module: Any, target_machine: Any, options: Options) -> None:
         passes.add_sroa_pass()
         passes.add_simplify_cfg_pass()
     try:
-        passes.run(module, builder)
+        (call or ffi.lib.LLVMPY_RunNewModulePassManager)(passes, module, builder)
     finally:
         # ModulePassManager inherits a close() that frees nothing (ObjectRef comes first in its
         # bases), so its memory is released here.

@@ -20,8 +20,10 @@ from . import capi
 from .arguments import Arguments
 from .cost import is_long
 from .emit import Emitter
-from .jit import Code, assemble
+from .jit import Code, assemble, joined
 from .machine import host
+from .objects import ObjectWriter
+from .optimise import ModuleText
 from .program import write_program
 from .results import Results
 
@@ -101,13 +103,15 @@ class Entry:
         self._fast_math = fast_math
         self._texts: tuple[str, str] | None = None
 
-    def _emit(self) -> Emitter:
-        return _write(self.program, self._spec, self._fast_math)
+    def _modules(self) -> list[ModuleText]:
+        found: list[ModuleText] = []
+        main = _write(self.program, self._spec, self._fast_math, found.append).finish()
+        return [*found, main]
 
     @property
     def llvm_ir(self) -> str:
-        """The module as it was written, before LLVM's passes."""
-        return self._emit().finish()
+        """The module (or modules) as written, before LLVM's passes."""
+        return joined(self._modules())
 
     @property
     def llvm_optimized(self) -> str:
@@ -121,8 +125,7 @@ class Entry:
 
     def _read(self) -> tuple[str, str]:
         if self._texts is None:
-            emitter = self._emit()
-            self._texts = assemble(emitter.finish(), host(), emitter.options())
+            self._texts = assemble(self._modules(), host())
         return self._texts
 
 
@@ -137,15 +140,19 @@ def build_entry(program: Program, spec: CallSpec, *, fast_math: bool = False) ->
         # Without a global lock another thread may change a list while it is read here.
         return Entry(program, spec, spec.fallback, fast_math)
     capi.register()
-    emitter = _write(program, spec, fast_math)
-    code = Code(emitter.finish(), host(), emitter.options(), ["entry", *emitter.exports()[1:]])
-    objects = (spec, tuple(numpy_dtype(d) for d in BYTES))
-    owner = capi.Owner(spec.name, code, objects, code.addresses["entry"])
+    with ObjectWriter(host()) as writer:
+        emitter = _write(program, spec, fast_math, writer.add)
+        objects = writer.finish(emitter.finish())
+    code = Code(objects, host(), ["entry", *emitter.exports()[1:]])
+    referred = (spec, tuple(numpy_dtype(d) for d in BYTES))
+    owner = capi.Owner(spec.name, code, referred, code.addresses["entry"])
     return Entry(program, spec, capi.new_function(owner), fast_math)
 
 
-def _write(program: Program, spec: CallSpec, fast_math: bool) -> Emitter:
-    e = Emitter(program, fast_math=fast_math)
+def _write(
+    program: Program, spec: CallSpec, fast_math: bool, sink: Callable[[ModuleText], None]
+) -> Emitter:
+    e = Emitter(program, fast_math=fast_math, sink=sink)
     write_program(e, call=False)
     for line in capi.DECLARATIONS.values():
         e.add_function(line)

@@ -1,35 +1,62 @@
 """Long blocks as several functions, so that LLVM's work stays proportional to their length.
 
-LLVM's passes and its code generator are super-linear in the size of a function. A block with more
-statements than the budget is cut into consecutive pieces, each a function of its own that is not
-inlined. Values that one piece computes and another uses pass through a small memory area on the
-caller's stack, whose slots are reused once their value is dead.
+LLVM's passes and its code generator are super-linear in the size of a function. A long block is cut
+into consecutive pieces, each a function of its own that is not inlined. Values that one piece
+computes and another uses pass through a memory area whose slots are reused once their value is
+dead.
+
+Straight-line pieces (no loops, no branches) go into modules of their own, which are made into
+machine code by LLVM's quick code generator while the next ones are still being written: on such
+code, the thorough one takes seven times as long for two or three per cent of speed
+(docs/performance.md). The elementary functions that they call are shared, and compiled with care.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from ..ir import Block, Contract, If, Let, Load, Loop, Statement, Store, Var, While, blocks_of, walk
-from .emit import Emitter
-from .instructions import memory_type
-from .program import arguments, bind_parameters, parameters
+from ..ir import (
+    LEAVES,
+    Block,
+    Buffer,
+    Contract,
+    If,
+    Let,
+    Load,
+    Loop,
+    Program,
+    Role,
+    Statement,
+    Store,
+    Var,
+    While,
+    blocks_of,
+    length,
+    walk,
+)
+from .types import memory_type
 
-__all__ = ["BUDGET", "is_long", "write_in_pieces"]
+if TYPE_CHECKING:
+    from .emit import Emitter
+
+__all__ = ["BUDGET", "STRAIGHT_BUDGET", "LongBlocks", "is_long", "write_in_pieces"]
 
 #: statements that one function may hold
 BUDGET = 1000
+#: statements that one function of straight-line code may hold
+STRAIGHT_BUDGET = 4000
+#: statements in a row that make straight-line code worth a function of its own
+STRAIGHT = 500
+#: values between pieces up to this many bytes are kept on the stack
+STACK_AREA = 48 * 1024
 
 
 def is_long(block: Block) -> bool:
     """Whether a block holds more statements than one function should."""
-    statements = block.statements
-    if len(statements) > BUDGET:
-        return True
-    if all(isinstance(s, (Let, Load, Store)) for s in statements):
-        return False
-    return sum(1 for _ in walk(block)) > BUDGET
+    return length(block) > BUDGET
 
 
 def uses(statement: Statement) -> set[Var]:
@@ -72,6 +99,15 @@ def uses(statement: Statement) -> set[Var]:
     return used - bound
 
 
+def needs(statement: Statement) -> Sequence[Var]:
+    """As ``uses``, in a fixed order, with repetitions."""
+    if type(statement) is Let:
+        return [a for a in statement.args if isinstance(a, Var)]
+    if type(statement) is Load:
+        return [v for v, _ in statement.index.terms]
+    return sorted(uses(statement), key=_by_id)
+
+
 def definitions(statement: Statement) -> Sequence[Var]:
     """The Vars that a statement defines for what follows."""
     match statement:
@@ -82,100 +118,168 @@ def definitions(statement: Statement) -> Sequence[Var]:
     return ()
 
 
+def _by_id(var: Var) -> int:
+    return var.id
+
+
+# --- the plan -------------------------------------------------------------------------------------
+
+
 @dataclass(slots=True)
 class _Piece:
     statements: list[Statement]
-    uses: list[set[Var]]
-    weight: int = 0
+    straight: bool
+
+
+@dataclass(slots=True)
+class _Plan:
+    """``slots`` are the places of values that several pieces need, in eight-byte units;
+    ``outside`` are those of them that come from outside of the block."""
+
+    pieces: list[_Piece]
+    outside: list[Var] = field(default_factory=list)
+    slots: dict[Var, int] = field(default_factory=dict)
+    size: int = 0
 
 
 def _cut(statements: Sequence[Statement]) -> list[_Piece]:
-    """Consecutive pieces within the budget (a statement that is too long alone is one piece)."""
-    pieces = [_Piece([], [])]
-    for statement in statements:
-        simple = isinstance(statement, (Let, Load, Store))
-        weight = 1 if simple else sum(1 for _ in walk(Block((statement,))))
-        if pieces[-1].statements and pieces[-1].weight + weight > BUDGET:
-            pieces.append(_Piece([], []))
-        piece = pieces[-1]
-        piece.statements.append(statement)
-        piece.uses.append(uses(statement))
-        piece.weight += weight
+    """Consecutive pieces within the budgets (a statement that is too long alone is one piece)."""
+    pieces: list[_Piece] = []
+    rest: list[Statement] = []  # what is in no piece yet, with its weight
+    weight = 0
+    for is_leaf, group in itertools.groupby(statements, lambda s: type(s) in LEAVES):
+        run = list(group)
+        if is_leaf and len(run) >= STRAIGHT:
+            if rest:
+                pieces.append(_Piece(rest, straight=False))
+                rest, weight = [], 0
+            count = -(-len(run) // STRAIGHT_BUDGET)
+            size = -(-len(run) // count)
+            pieces += [_Piece(run[i : i + size], True) for i in range(0, len(run), size)]
+            continue
+        for statement in run:
+            more = length(Block((statement,)))
+            if rest and weight + more > BUDGET:
+                pieces.append(_Piece(rest, straight=False))
+                rest, weight = [], 0
+            rest.append(statement)
+            weight += more
+    if rest:
+        pieces.append(_Piece(rest, straight=False))
     return pieces
 
 
-class _Slots:
-    """Eight-byte places for values that are live between pieces."""
+def _plan(block: Block, known: frozenset[Var]) -> _Plan:
+    """The pieces of a long block, and where the values between them lie.
 
-    def __init__(self) -> None:
-        self.place: dict[Var, int] = {}
-        self.count = 0
-        self._free: list[int] = []
+    ``known`` are values that every piece is given as arguments."""
+    pieces = _cut(block.statements)
+    last: dict[Var, int] = {}
+    made: dict[Var, int] = {}
+    for n, piece in enumerate(pieces):
+        for statement in piece.statements:
+            for var in needs(statement):
+                last[var] = n
+            for var in definitions(statement):
+                made[var] = n
+    for y in block.yields:
+        if isinstance(y, Var):
+            last[y] = len(pieces)
+    starts: list[list[Var]] = [[] for _ in range(len(pieces) + 1)]  # the last: outside
+    ends: list[list[Var]] = [[] for _ in range(len(pieces) + 1)]
+    for var, n in last.items():
+        first = made.get(var, -1)
+        if first != n and not (first == -1 and var in known):
+            starts[first].append(var)
+            ends[n].append(var)
+    plan = _Plan(pieces, starts[-1])
+    free: list[int] = []
+    for n in range(-1, len(pieces)):
+        for var in starts[n]:
+            if free:
+                plan.slots[var] = free.pop()
+            else:
+                plan.slots[var] = plan.size
+                plan.size += 1
+        if n >= 0:
+            free += [plan.slots[var] for var in ends[n]]
+    return plan
 
-    def take(self, var: Var) -> int:
-        place = self._free.pop() if self._free else self.count
-        self.count = max(self.count, place + 1)
-        self.place[var] = place
-        return place
 
-    def give_back(self, var: Var) -> None:
-        place = self.place.pop(var, None)
-        if place is not None:
-            self._free.append(place)
+class LongBlocks:
+    """The long blocks of a program's kernels, planned before anything is written.
+
+    ``program`` is the program with the buffer ``area`` added when the values between their pieces
+    are too many for the stack."""
+
+    def __init__(self, program: Program) -> None:
+        self._known = frozenset(program.sizes)
+        self._plans: dict[int, tuple[Block, _Plan]] = {}
+        for kernel in program.kernels:
+            if is_long(kernel.body):
+                self._plans[id(kernel.body)] = (kernel.body, _plan(kernel.body, self._known))
+        most = 8 * max([plan.size for _, plan in self._plans.values()], default=0)
+        self.program, self.area = program, None
+        if most > STACK_AREA:
+            start = -(-program.arena // 64) * 64
+            self.area = Buffer("values between functions", "u8", most, Role.TEMP, start)
+            buffers = (*program.buffers, self.area)
+            self.program = replace(program, buffers=buffers, arena=start + most)
+
+    def area_of(self, block: Block) -> Buffer | None:
+        """The buffer for values between the pieces of a block; None for the stack."""
+        return self.area if id(block) in self._plans else None
+
+    def plan(self, block: Block) -> _Plan:
+        """The plan of a long block."""
+        found = self._plans.get(id(block))
+        return found[1] if found is not None else _plan(block, self._known)
+
+
+# --- writing --------------------------------------------------------------------------------------
 
 
 def write_in_pieces(e: Emitter, block: Block) -> list[str]:
     """Write a long block as calls of its pieces; the values it yields."""
-    pieces = _cut(block.statements)
-    last = {v: n for n, piece in enumerate(pieces) for used in piece.uses for v in used}
-    last |= {y: len(pieces) for y in block.yields if isinstance(y, Var)}
-    sizes = set(e.program.sizes)
-    defined = {v for piece in pieces for s in piece.statements for v in definitions(s)}
-    dead: list[list[Var]] = [[] for _ in range(len(pieces) + 1)]
-    for var, n in last.items():
-        dead[n].append(var)
-    slots = _Slots()
-    area = e.late_alloca(align=64)
-    for var in last:
-        if var not in defined and var not in sizes:
-            _store(e, var, area, slots.take(var))
-    for n, piece in enumerate(pieces):
-        _write_piece(e, n, piece, last, slots, area)
-        for var in dead[n]:
-            slots.give_back(var)
-    e.set_alloca(area, f"[{max(1, slots.count)} x i64]")
+    plan = e.long_blocks.plan(block)
+    buffer = e.long_blocks.area_of(block)
+    if buffer is not None:
+        area = e.pointer(buffer)
+    else:
+        area = e.entry_alloca(f"[{max(1, plan.size)} x i64]", align=64)
+    for var in plan.outside:
+        _store(e, var, area, plan.slots[var])
+    for n, piece in enumerate(plan.pieces):
+        _write_piece(e, n, piece, plan.slots, area)
     return [
-        _load(e, y, area, slots.place[y]) if y in slots.place else e.operand(y)
-        for y in block.yields
+        _load(e, y, area, plan.slots[y]) if y in plan.slots else e.operand(y) for y in block.yields
     ]
 
 
-def _write_piece(
-    e: Emitter, n: int, piece: _Piece, last: dict[Var, int], slots: _Slots, area: str
-) -> None:
+def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area: str) -> None:
+    from .program import arguments, bind_parameters, parameters
+
     buffers = e.buffers_of(Block(tuple(piece.statements)))
     name = e.global_name(f"{e.function_name}_part{n}")
-    listed = parameters(buffers, e)
-    passed = arguments(buffers, e)
-    header = f"define internal void {name}(ptr noalias %live{', ' if listed else ''}{listed})"
-    with e.function(header, attributes="#2"):
+    listed = ", ".join(filter(None, ("ptr noalias %live", parameters(buffers, e))))
+    passed = ", ".join(filter(None, (f"ptr {area}", arguments(buffers, e))))
+    part = e.part(len(piece.statements)) if piece.straight else None
+    linkage = "internal" if part is None else "hidden"
+    if part is not None:
+        e.add_function(f"declare hidden void {name}({listed})")
+    with e.function(f"define {linkage} void {name}({listed})", attributes="#2", part=part):
         bind_parameters(buffers, e)
-        have: set[Var] = set(e.program.sizes)
-        for statement, used in zip(piece.statements, piece.uses, strict=True):
-            for var in sorted(used - have, key=_by_id) if used - have else ():
-                e.bind(var, _load(e, var, "%live", slots.place[var]))
-                have.add(var)
+        values = e.values
+        for statement in piece.statements:
+            for var in needs(statement):
+                if var not in values:
+                    e.bind(var, _load(e, var, "%live", slots[var]))
             e.statement(statement)
             for var in definitions(statement):
-                have.add(var)
-                if last.get(var, -1) > n:
-                    _store(e, var, "%live", slots.take(var))
+                if var in slots:
+                    _store(e, var, "%live", slots[var])
         e.line("ret void")
-    e.line(f"call void {name}(ptr {area}{', ' if passed else ''}{passed})")
-
-
-def _by_id(var: Var) -> int:
-    return var.id
+    e.line(f"call void {name}({passed})")
 
 
 def _place(e: Emitter, area: str, place: int) -> str:

@@ -15,7 +15,16 @@ from ..ir import BYTES, Buffer, Index, Let, Var
 from ..scalars import FLOATS
 from .types import VALUE_TYPES, constant_text, memory_type
 
-__all__ = ["FunctionText", "Writer"]
+__all__ = ["FunctionText", "Part", "Writer"]
+
+
+@dataclass(slots=True)
+class Part:
+    """A module being written beside the main one: functions, and what they call elsewhere."""
+
+    functions: list[str] = field(default_factory=list)
+    declarations: dict[str, str] = field(default_factory=dict)  # by name
+    weight: int = 0  # statements in it
 
 
 @dataclass(slots=True)
@@ -33,6 +42,7 @@ class FunctionText:
     access_group: str = ""
     strict: bool = False
     lanes: int = 1
+    part: Part | None = None  # the module it goes to; None for the main one
 
 
 class Writer:
@@ -95,6 +105,11 @@ class Writer:
         return self._function.label
 
     @property
+    def values(self) -> dict[Var, str]:
+        """What the Vars of the current function are called."""
+        return self._function.values
+
+    @property
     def function_name(self) -> str:
         """The name (without ``@``) of the function being written."""
         return self._function.name
@@ -106,19 +121,6 @@ class Writer:
         amount = f", i64 {count}" if count != 1 else ""
         function.allocas.append(f"  {name} = alloca {type}{amount}, align {align}")
         return name
-
-    def late_alloca(self, align: int = 8) -> str:
-        """Stack memory of a type that ``set_alloca`` will say before the function is finished."""
-        name = self.fresh("stack")
-        self._function.allocas.append(f"  {name} = alloca LATER, align {align}")
-        return name
-
-    def set_alloca(self, name: str, type: str) -> None:
-        """Say the type of a ``late_alloca``."""
-        allocas = self._function.allocas
-        start = f"  {name} = alloca LATER"
-        place = next(n for n, line in enumerate(allocas) if line.startswith(start))
-        allocas[place] = allocas[place].replace("LATER", type)
 
     def metadata(self, text: str, *, distinct: bool = False) -> str:
         """A new module-level metadata node; its name. ``SELF`` in the text stands for the node."""
@@ -143,20 +145,27 @@ class Writer:
 
     @contextmanager
     def function(
-        self, header: str, *, attributes: str = "#0", strict: bool = False
+        self,
+        header: str,
+        *,
+        attributes: str = "#0",
+        strict: bool = False,
+        part: Part | None = None,
     ) -> Iterator[None]:
         """Write one function: ``header`` is all up to its attributes; the body is the ``with``
         block. Nests: while one function is being written, another may be.
 
-        ``strict`` functions get no fast-math flags at all (compensated arithmetic)."""
+        ``strict`` functions get no fast-math flags at all (compensated arithmetic); ``part`` is the
+        module that the function goes to, if not the main one."""
         found = re.search(r"@([A-Za-z0-9_.]+)\(", header)
         name = found.group(1) if found else ""
-        outer, self._function = self._function, FunctionText(name=name, strict=strict)
+        outer, self._function = self._function, FunctionText(name, strict=strict, part=part)
         try:
             yield
             inner = self._function
             body = "\n".join(("entry:", *inner.allocas, *inner.lines))
-            self._text.append(f"{header} {attributes} {{\n{body}\n}}\n")
+            text = self._text if part is None else part.functions
+            text.append(f"{header} {attributes} {{\n{body}\n}}\n")
         finally:
             self._function = outer
 

@@ -17,6 +17,7 @@ from symflux.codegen.ir import Program
 from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.jit import Code, compile_program
 from symflux.codegen.llvm.machine import Machine, host
+from symflux.codegen.llvm.objects import objects_of
 from symflux.codegen.scalars import numpy_dtype
 
 Array = np.ndarray[Any, Any]
@@ -314,7 +315,8 @@ class OlderNative:
     def __init__(self, program: Program, machine: Machine) -> None:
         emitter = Emitter(program, machine=machine)
         self.program = program
-        self.code = Code(emitter.module(), machine, emitter.options(), emitter.exports())
+        modules = emitter.modules()
+        self.code = Code(objects_of(modules, machine), machine, emitter.exports())
 
     def run(self, arrays: dict[str, Array]) -> None:
         buffers = self.program.arguments()

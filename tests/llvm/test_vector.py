@@ -34,7 +34,7 @@ def agree(program, sizes=(), change=lambda arrays: None):
 def is_written_in_vectors(program):
     """Whether every vector loop of the program got vector code from us."""
     emitter = Emitter(program)
-    text = emitter.module()
+    text = emitter.modules()[0].text
     return not emitter.needs_vectoriser and " x double>" in text
 
 
@@ -104,7 +104,7 @@ def test_an_index_computed_by_statements(n):
             b.store(y, i, b.load(x, one) - b.load(x, two + 4))
     program = b.program()
     agree(program)
-    text = Emitter(program).module()
+    text = Emitter(program).modules()[0].text
     assert ("masked.gather" in text) == (n > 1)  # only for the stride of two
 
 

@@ -1,0 +1,136 @@
+"""Modules as machine code: object files, made on several cores while others are still written."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import llvmlite.binding as binding
+from llvmlite.binding import ffi
+
+from .machine import Machine
+from .optimise import ModuleText, optimise, parse
+
+__all__ = ["ObjectWriter", "object_of", "objects_of"]
+
+
+@functools.cache
+def without_lock(name: str) -> Callable[..., Any]:
+    """A function of llvmlite's library that may run while others do.
+
+    llvmlite lets one call into LLVM run at a time. What works on a context of its own needs no such
+    lock, and this is where nearly all of the time goes."""
+    locked = getattr(ffi.lib, name)
+    function = ctypes.CDLL(ffi.lib._name, handle=ffi.lib._handle)[name]
+    function.argtypes, function.restype = locked.argtypes, locked.restype
+    return function
+
+
+def object_of(module: ModuleText, machine: Machine) -> bytes:
+    """The object file of one module.
+
+    Raises:
+        RuntimeError: with LLVM's complaint about the text.
+    """
+    context = binding.create_context()
+    parsed = parse(module.text, machine, context, without_lock("LLVMPY_ParseAssembly"))
+    target_machine = machine.target_machine(module.options.code_level)
+    optimise(parsed, target_machine, module.options, without_lock("LLVMPY_RunNewModulePassManager"))
+    with ffi.OutputString() as complaint:
+        emit = without_lock("LLVMPY_TargetMachineEmitToMemory")
+        buffer = emit(target_machine, parsed, 1, complaint)
+        if not buffer:
+            raise RuntimeError(str(complaint))
+    start = ffi.lib.LLVMPY_GetBufferStart(buffer)
+    try:
+        return ctypes.string_at(start, ffi.lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+        parsed.close()
+        context.close()
+        target_machine.close()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class ObjectWriter:
+    """Makes object files of modules, in threads, as they come.
+
+    ``add`` takes a module and returns at once; ``finish`` waits for the objects, in the order of
+    the modules. What comes out depends on the texts alone, not on the threads. Leaving the ``with``
+    block ends the threads."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._texts: queue.SimpleQueue[tuple[int, ModuleText] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._objects: dict[int, bytes] = {}
+        self._failures: list[BaseException] = []
+        self._count = 0
+
+    def add(self, module: ModuleText) -> None:
+        """Start on a module."""
+        self._texts.put((self._count, module))
+        self._count += 1
+        if len(self._threads) < _cores():
+            thread = threading.Thread(target=self._work, name="symflux-llvm", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (job := self._texts.get()) is not None:
+            number, module = job
+            if self._failures:
+                continue
+            try:
+                self._objects[number] = object_of(module, self._machine)
+            except BaseException as failure:  # handed to the thread that waits
+                self._failures.append(failure)
+
+    def finish(self, last: ModuleText) -> list[bytes]:
+        """The objects of all modules; ``last`` is made here."""
+        if not self._threads:
+            return [object_of(last, self._machine)]
+        self.add(last)
+        self._end()
+        if self._failures:
+            raise self._failures[0]
+        return [self._objects[n] for n in range(self._count)]
+
+    def _end(self) -> None:
+        for _ in self._threads:
+            self._texts.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def __enter__(self) -> ObjectWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if value is not None:
+            self._failures.append(value)  # nobody wants the rest
+        self._end()
+
+
+def objects_of(modules: Sequence[ModuleText], machine: Machine) -> list[bytes]:
+    """The object files of modules that are all at hand."""
+    with ObjectWriter(machine) as writer:
+        for module in modules[:-1]:
+            writer.add(module)
+        return writer.finish(modules[-1])

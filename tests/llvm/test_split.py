@@ -1,0 +1,94 @@
+"""Long blocks as several functions, in several modules: the same results, wherever they are cut."""
+
+import numpy as np
+import pytest
+from symflux.codegen.builder import Builder
+from symflux.codegen.llvm import emit, split
+from symflux.codegen.llvm.emit import Emitter
+from symflux.codegen.llvm.jit import compile_program
+
+from .programs import long_line
+from .test_programs import both
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Cut after few statements, into many modules, with a memory area that is soon too large."""
+    monkeypatch.setattr(split, "BUDGET", 12)
+    monkeypatch.setattr(split, "STRAIGHT", 5)
+    monkeypatch.setattr(split, "STRAIGHT_BUDGET", 20)
+    monkeypatch.setattr(split, "STACK_AREA", 64)
+    monkeypatch.setattr(emit, "PART", 40)
+
+
+def mixed(live=12):
+    """Straight lines of floats, integers and bools, with loops and elementary functions between."""
+    b = Builder("mixed")
+    x, out = b.input("x", "f64", live), b.output("out", "f64", live)
+    flags = b.output("flags", "bool", live)
+    with b.kernel("mixed"):
+        values = [b.load(x, k) for k in range(live)]
+        for k in range(2 * live):
+            a, c = values[k % live], values[(k * 5 + 3) % live]
+            values[k % live] = b.let("sin", a) * 0.5 - c
+        signs = [value > 0.0 for value in values]
+        with b.loop(live, mode="vector") as i:
+            b.store(out, i, b.load(x, i) * values[0])
+        for k in range(live):
+            values[k] = b.let("select", signs[k], b.let("exp", -values[k]), values[k] + 1.0)
+        with b.loop(3, carry=[values[1]]) as i:
+            i.yield_(b.let("sin", i.params[0]) + values[2])
+        for k in range(live):
+            both_signs = b.let("and", signs[k], signs[(k + 1) % live])
+            b.store(out, k, b.load(out, k) + values[k] * i.results[0])
+            b.store(flags, k, both_signs)
+    return b.program()
+
+
+@pytest.mark.parametrize(
+    "program", [mixed(), mixed(40), long_line(300, live=30)], ids=["mixed", "more", "line"]
+)
+def test_pieces_do_what_the_interpreter_does(small_pieces, program):
+    native, oracle = both(program)
+    for name, array in oracle.items():
+        if array.dtype == bool:
+            np.testing.assert_array_equal(native[name], array)
+        else:
+            np.testing.assert_allclose(native[name], array, rtol=1e-12, atol=1e-12)
+
+
+def _names(text, start):
+    lines = [line for line in text.splitlines() if line.startswith(start)]
+    return {line.split("(")[0].split("@")[1] for line in lines}
+
+
+def test_long_lines_are_modules_of_their_own(small_pieces):
+    program = long_line(300, live=30)
+    modules = Emitter(program).modules()
+    assert len(modules) > 5
+    assert [m.options.code_level for m in modules] == [0] * (len(modules) - 1) + [2]
+    text = compile_program(program).llvm_ir
+    for module in modules:
+        assert module.text in text
+    declared = _names(text, "declare hidden")
+    defined = _names(text, "define")
+    assert declared
+    assert declared <= defined
+
+
+def test_many_values_between_pieces_lie_in_scratch_memory(small_pieces):
+    emitter = Emitter(long_line(300, live=30))
+    emitter.modules()
+    assert emitter.long_blocks.area is not None
+    assert emitter.program.arena == emitter.long_blocks.area.size >= 30 * 8
+
+
+def test_elementary_functions_of_long_lines_are_shared(small_pieces):
+    text = compile_program(mixed(40)).llvm_ir
+    assert text.count("define hidden double @sin_f64") == 1
+    assert text.count("declare hidden double @sin_f64") > 1
+
+
+def test_the_same_text_every_time(small_pieces):
+    first, second = (Emitter(mixed(40)).modules() for _ in range(2))
+    assert first == second
