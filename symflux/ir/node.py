@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from typing import Any
@@ -15,7 +16,26 @@ from .types import ArrayType, TupleType, Type, dtype_of, numpy_dtype
 __all__ = ["Node", "apply", "constant", "constant_value", "item", "rebuild", "symbol"]
 
 _ids = itertools.count()
-_interned: weakref.WeakValueDictionary[Any, Node] = weakref.WeakValueDictionary()
+
+
+class _Reference(weakref.ref["Node"]):
+    """A weak reference to a node that knows the node's key.
+
+    This and the plain dictionary below are a weak dictionary with a third of the standard one's
+    cost: every node of every graph goes through it."""
+
+    __slots__ = ("key",)
+
+    key: Any
+
+
+_interned: dict[Any, _Reference] = {}
+
+
+def _forget(reference: Any) -> None:
+    """A node is gone: so is its entry, unless an equal node has taken its place."""
+    if _interned.get(reference.key) is reference:
+        del _interned[reference.key]
 
 
 class Node:
@@ -35,6 +55,14 @@ class Node:
     type: Any  # Type; Any spares a cast at each use of .shape
     id: int
     origin: _origin.Origin | None
+
+    def __init__(self, op: Op, inputs: tuple[Node, ...], attrs: Any, type_: Any) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.type = type_
+        self.id = next(_ids)
+        self.origin = _origin.current()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,20 +122,25 @@ def _intern(
     attrs: tuple[tuple[str, Any], ...],
     type_: Type | None = None,  # if known
 ) -> Node:
-    key = (op.name, tuple([n.id for n in inputs]), attrs)
-    node = _interned.get(key)
-    if node is not None:
-        return node
+    key = (op, inputs, attrs)
+    reference = _interned.get(key)
+    if reference is not None:
+        node = reference()
+        if node is not None:
+            return node
     if type_ is None:
-        type_ = op.infer(*[x.type for x in inputs], **dict(attrs))
-    node = Node()
-    node.op = op
-    node.inputs = inputs
-    node.attrs = attrs
-    node.type = type_
-    node.id = next(_ids)
-    node.origin = _origin.current()
-    return _interned.setdefault(key, node)
+        types = [x.type for x in inputs]
+        type_ = op.infer(*types, **dict(attrs)) if attrs else op.infer(*types)
+    node = Node(op, inputs, attrs, type_)
+    reference = _Reference(node, _forget)
+    reference.key = key
+    other = _interned.setdefault(key, reference)
+    if other is not reference:  # another thread came first, or the entry of a dead node
+        first = other()
+        if first is not None:
+            return first
+        _interned[key] = reference
+    return node
 
 
 def _as_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
@@ -130,7 +163,12 @@ def apply(op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Node:
 
 def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
     """The same op and attributes on other inputs."""
-    return node if inputs == node.inputs else _intern(node.op, inputs, node.attrs)
+    if inputs == node.inputs:
+        return node
+    for x, y in zip(inputs, node.inputs, strict=True):
+        if x.type is not y.type and x.type != y.type:
+            return _intern(node.op, inputs, node.attrs)
+    return _intern(node.op, inputs, node.attrs, node.type)
 
 
 def _no_batch(inputs: Any, batched: Any, **attrs: Any) -> Node:
@@ -138,7 +176,12 @@ def _no_batch(inputs: Any, batched: Any, **attrs: Any) -> Node:
 
 
 def _input_type(*, shape: tuple[int, ...], dtype: str, **_: Any) -> Type:
-    return ArrayType(shape, dtype)
+    return _array_type(shape, dtype)
+
+
+#: Sources of one type share the object, and so do most nodes made of them: comparing types is then
+#: comparing identities.
+_array_type = functools.lru_cache(maxsize=1024)(ArrayType)
 
 
 INPUT = Op(

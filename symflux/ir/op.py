@@ -153,9 +153,7 @@ class Op:
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Node:
         """Apply to nodes (and Python numbers, which take the dtype of the first node)."""
-        from .node import apply
-
-        return apply(self, inputs, attrs)
+        return _node.apply(self, inputs, attrs)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -176,3 +174,7 @@ def lookup(name: str) -> Op:
 def registered() -> Mapping[str, Op]:
     """All ops by name, in the order of their definition."""
     return _REGISTRY
+
+
+# at the end: nodes need ops, and making an op's node is too frequent for an import on every call
+from . import node as _node  # noqa: E402

@@ -27,8 +27,10 @@ def dependents(nodes: Sequence[Node], roots: Iterable[Node]) -> set[int]:
     included."""
     found = {root.id for root in roots}
     for node in nodes:
-        if node.id not in found and any(x.id in found for x in node.inputs):
-            found.add(node.id)
+        for x in node.inputs:
+            if x.id in found:
+                found.add(node.id)
+                break
     return found
 
 
@@ -47,34 +49,35 @@ def rewrite(outputs: Sequence[Node], rule: Callable[[Node], Node]) -> list[Node]
     """Rebuild bottom-up: ``rule`` sees each node with its inputs already rewritten.
 
     What takes a node's place comes from the same line."""
-    done: dict[int, Node] = {}
+    done: dict[Node, Node] = {}
     before = exchange()
     try:
         for node in topological(outputs):
             exchange(node.origin)
-            inputs = tuple([done[x.id] for x in node.inputs])
-            done[node.id] = rule(rebuild(node, inputs))
+            inputs = tuple([done[x] for x in node.inputs])
+            done[node] = rule(rebuild(node, inputs))
     finally:
         exchange(before)
-    return [done[node.id] for node in outputs]
+    return [done[node] for node in outputs]
 
 
 def substitute(outputs: Sequence[Node], replacement: Mapping[Node, Node]) -> list[Node]:
     """``outputs`` with each key of ``replacement`` replaced by its value; other nodes are shared.
 
     Rebuilt nodes come from the line of the node that they stand for."""
-    by_id = {node.id: value for node, value in replacement.items()}
-    done: dict[int, Node] = {}
+    done: dict[Node, Node] = {}
     before = exchange()
     try:
         for node in topological(outputs):
-            if node.id in by_id:
-                done[node.id] = by_id[node.id]
-            elif any(done[x.id] is not x for x in node.inputs):
-                exchange(node.origin)
-                done[node.id] = rebuild(node, tuple([done[x.id] for x in node.inputs]))
+            if node in replacement:
+                done[node] = replacement[node]
+                continue
+            inputs = tuple([done[x] for x in node.inputs])
+            if inputs == node.inputs:
+                done[node] = node
             else:
-                done[node.id] = node
+                exchange(node.origin)
+                done[node] = rebuild(node, inputs)
     finally:
         exchange(before)
-    return [done[node.id] for node in outputs]
+    return [done[node] for node in outputs]

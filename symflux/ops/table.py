@@ -102,13 +102,18 @@ def pointwise(
     """
 
     arity = _arity(oracle) if infer is None else 0
+    same = result == "same"
 
     def default_infer(*types: ArrayType, **_: Any) -> ArrayType:
         if len(types) != arity:
             raise TypeError(f"{name}: takes {arity} operands, got {len(types)}")
         first = types[0]
-        if result == "same" and first.dtype[0] in domain and all(t == first for t in types):
-            return first  # the common case, without a new object
+        if same and first.dtype[0] in domain:
+            for t in types:
+                if t is not first and t != first:
+                    break
+            else:
+                return first  # the common case, without a new object
         dtype = same_dtype(name, types)
         _check_domain(name, dtype, domain)
         try:

@@ -345,30 +345,48 @@ class _Run:
         self.recent: deque[str] = deque(maxlen=6)
 
     def all(self) -> list[Node]:
-        done = self.done
-        classes, number, of = self.classes, self.laws.number, self.laws.of
-        unify = self.laws.unify
+        """Every node in order. Most have no law that could hold: they are settled here."""
+        done, classes = self.done, self.classes
+        number, of, unify = self.laws.number, self.laws.of, self.laws.unify
+        settled = self.settled
         changed = False
         for node in self.order:
             inputs = node.inputs
             if not inputs:
                 done[node.id] = node
                 continue
-            kind = classes.get(node.id)
+            current = node
+            if changed:
+                current = self.on_normal_inputs(node)
+                if current is not node and current.id in done:
+                    done[node.id] = done[current.id]
+                    continue
+            kind = classes.get(current.id)
             if kind is None:
-                kind = classes[node.id] = classify(node)
-            found = kind.found.get(number)
+                kind = classes[current.id] = classify(current)
+            found: Any = kind.found.get(number)
             if found is None:
                 found = of(kind)
-            if found or (changed and any(done[x.id] is not x for x in inputs)):
-                if self.normalise(node) is not node:
-                    changed = True
+            if not found and settled is not None and current is not node:
+                found = current.id not in self.old and settled.of(kind)
+            if found:
+                result = self.normalise(current)
             else:
-                other = self.one_order(node) if unify and node.op.commutative else node
-                done[node.id] = other
-                if other is not node:
-                    changed = True
+                result = self.one_order(current) if unify and current.op.commutative else current
+                done[current.id] = result
+            done[node.id] = result
+            if result is not node:
+                changed = True
         return [done[node.id] for node in self.outputs]
+
+    def on_normal_inputs(self, node: Node) -> Node:
+        """The node on the normal forms of its inputs."""
+        done = self.done
+        inputs = tuple([done[x.id] for x in node.inputs])
+        if inputs == node.inputs:
+            return node
+        _origin.exchange(node.origin)
+        return _intern(node.op, inputs, node.attrs, node.type)  # laws keep types
 
     def normalise(self, node: Node) -> Node:
         """The normal form of the node, and of everything it depends on."""
@@ -405,17 +423,15 @@ class _Run:
 
     def step(self, node: Node) -> Node:
         """The node on normal inputs, or after one law; the node itself when it is normal."""
-        done = self.done
-        inputs = tuple([done[x.id] for x in node.inputs])
-        if inputs != node.inputs:
-            _origin.exchange(node.origin)
-            return _intern(node.op, inputs, node.attrs, node.type)  # laws keep types
+        ready = self.on_normal_inputs(node)
+        if ready is not node:
+            return ready
         if self.laws.unify and node.op.commutative:
             other = self.one_order(node)
             if other is not node:
                 return other
         _origin.exchange(node.origin)
-        if not inputs:
+        if not node.inputs:
             return node
         kind = self.classes.get(node.id)
         if kind is None:

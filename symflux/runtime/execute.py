@@ -12,6 +12,7 @@ import numpy as np
 
 from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, build_entry
 from ..codegen.llvm.pycall import Node as TupleNode
+from ..collector import collector_paused
 from ..errors import RangeError
 from ..ir.graph import Graph
 from ..ir.origin import user_frame
@@ -104,8 +105,9 @@ def execute(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
     if entry is None:
         from .stages import make_stages  # the passes are loaded by the first compilation
 
-        stages = make_stages(graph)
-        entry = flat_entry(stages)
+        with collector_paused():
+            stages = make_stages(graph)
+            entry = flat_entry(stages)
         report(stages, entry)
         with _lock:
             _cache[key] = entry

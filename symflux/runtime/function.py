@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import tree
 from ..codegen.llvm.pycall import CallSpec, Entry
+from ..collector import collector_paused
 from ..ir.graph import Graph
 from ..ir.types import ArrayType
 from ..trace.param import Param
@@ -228,7 +229,8 @@ class _State:
                 found = self.made.get(key)
                 if found is None:
                     fallback = _fallback(weakref.ref(self))
-                    found = Specialization(call.trace(), self.options, fallback)
+                    with collector_paused():
+                        found = Specialization(call.trace(), self.options, fallback)
                     self.made[key] = found
         self.last = found
         call.traced = found.traced

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
+from ..collector import collector_paused
 from ..errors import ArgumentError, LeakedValue, SymFluxError
 from ..ir.graph import Graph
 from ..ir.node import CONSTANT, INPUT, Node, symbol
@@ -327,7 +328,7 @@ def trace(
         scope.symbols.add(node.id)
     call_args, call_kwargs = in_tree.unflatten(handles)
     outer = is_tracing()
-    with pushed(scope):
+    with pushed(scope), collector_paused():
         result = _call(fn, _unwrapped(call_args), dict(zip(
             call_kwargs, _unwrapped(call_kwargs.values()), strict=True
         )))  # fmt: skip

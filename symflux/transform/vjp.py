@@ -10,7 +10,7 @@ late as possible: before sums over several places, where contributions meet, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, constant, symbol
@@ -25,7 +25,7 @@ from ..ir.op import (
     Selection,
     lookup,
 )  # fmt: skip
-from ..ir.origin import derived
+from ..ir.origin import Origin, exchange
 from ..ir.types import TupleType, is_floating
 from ..ir.walk import dependents, substitute, topological
 from ..ops.shape import reshape, sum_to, transpose
@@ -35,7 +35,7 @@ from .pieces import add_up
 __all__ = ["pullback", "pullback_with_primals", "vjp_graph"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Adjoint:
     """A cotangent: ``value``; ``mask`` (broadcastable to it) is true where it counts; ``clean``
     says that the value is already exactly zero wherever the mask is false."""
@@ -65,17 +65,17 @@ def _accumulate(parts: Sequence[Adjoint]) -> Adjoint:
     if len(parts) == 1:
         return parts[0]
     mask = parts[0].mask
-    if any(p.mask is not mask for p in parts):
+    if len({id(p.mask) for p in parts}) > 1:
         parts = [p.cleaned() for p in parts]
         for p in parts[1:]:
             mask = None if mask is None or p.mask is None else _or(mask, p.mask)
     value = add_up([p.value for p in parts])
-    return Adjoint(value, mask, all(p.clean for p in parts))
+    return Adjoint(value, mask, False not in [p.clean for p in parts])
 
 
 def _sum_to(adjoint: Adjoint, shape: tuple[int, ...]) -> Adjoint:
     """Transpose of broadcasting an operand of ``shape``: the value is summed, the mask any-ed."""
-    if adjoint.value.shape == shape:
+    if adjoint.value.type.shape == shape:
         return adjoint
     adjoint = adjoint.cleaned()
     value = sum_to(adjoint.value, shape)
@@ -123,13 +123,18 @@ def pullback_with_primals(
         if cotangent is not None and node.id in active:
             state.add(node, Adjoint(cotangent))
     first = min(targets, default=0)
-    for node in reversed(nodes):
-        if node.id < first:
-            break
-        if node.id not in active or (node.id in targets and not node.inputs):
-            continue
-        with derived(node.origin, f"vjp of {node.op.name}"):
-            state.pull(node, active)
+    before = exchange()
+    try:
+        for node in reversed(nodes):
+            if node.id < first:
+                break
+            if node.id not in active or (node.id in targets and not node.inputs):
+                continue
+            if node.id in state.adjoints or isinstance(node.type, TupleType):
+                exchange(before if node.origin is None else state.rule_of(node))
+                state.pull(node, active)
+    finally:
+        exchange(before)
     results: list[Node | None] = []
     for node in wrt:
         parts = state.adjoints.get(node.id)
@@ -152,9 +157,21 @@ class _Pullback:
         int, dict[int, list[Adjoint]]
     ]  # of ops with several results: node -> index -> parts
     replaced: dict[Node, Node]  # results of forward loops -> the same from loops that keep carries
+    rules: dict[tuple[int, str], Origin] = field(default_factory=dict)
 
     def add(self, node: Node, adjoint: Adjoint) -> None:
         self.adjoints.setdefault(node.id, []).append(adjoint)
+
+    def rule_of(self, node: Node) -> Origin:
+        """The origin of what the derivative rule of the node makes; one object for each line."""
+        origin = node.origin
+        assert origin is not None
+        key = (id(origin), node.op.name)  # the graph keeps the origin alive
+        found = self.rules.get(key)
+        if found is None:
+            found = replace(origin, rule=f"vjp of {node.op.name}")
+            self.rules[key] = found
+        return found
 
     def pull(self, node: Node, active: set[int]) -> None:
         if isinstance(node.type, TupleType):
@@ -171,7 +188,7 @@ class _Pullback:
             results.setdefault(node["index"], []).append(adjoint)
             return
         wanted = [x.id in active and self._smooth(x) for x in node.inputs]
-        if not any(wanted) or not is_floating(node.dtype):
+        if True not in wanted or not is_floating(node.dtype):
             return
         statement = node.op.derivative
         match statement:
@@ -192,22 +209,31 @@ class _Pullback:
 
     @staticmethod
     def _smooth(node: Node) -> bool:
-        return isinstance(node.type, TupleType) or is_floating(node.dtype)
+        return isinstance(node.type, TupleType) or is_floating(node.type.dtype)
 
     def _pull_partials(
         self, node: Node, statement: Partials, adjoint: Adjoint, wanted: list[bool]
     ) -> None:
-        factors = statement.rule(node, *node.inputs, **node.attributes)
+        inputs = node.inputs
+        if node.attrs:
+            factors = statement.rule(node, *inputs, **node.attributes)
+        else:
+            factors = statement.rule(node, *inputs)
         shares: dict[Node, list[Adjoint]] = {}
-        for x, factor, want in zip(node.inputs, factors, wanted, strict=True):
+        for x, factor, want in zip(inputs, factors, wanted, strict=True):
             if not want or factor is None:
                 continue
             value = scale(adjoint.value, factor)
-            trivial = not isinstance(factor, Node)
-            result = Adjoint(
-                value, adjoint.mask, adjoint.mask is None or (adjoint.clean and trivial)
-            )
-            shares.setdefault(x, []).append(_sum_to(result, x.shape))
+            if adjoint.mask is None:
+                result = Adjoint(value)
+            else:
+                trivial = not isinstance(factor, Node)
+                result = Adjoint(value, adjoint.mask, adjoint.clean and trivial)
+            result = _sum_to(result, x.type.shape)
+            if x in shares:
+                shares[x].append(result)
+            else:
+                shares[x] = [result]
         for x, parts in shares.items():  # of x * x, both at once: they are equal, and sum to 2 x
             self.add(x, _accumulate(parts))
 

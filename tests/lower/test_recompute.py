@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from symflux.codegen.ir import Role
 
 import symflux as sf
-from symflux.codegen.ir import Role
 
 RANDOM = np.random.default_rng(5)
 
