@@ -7,11 +7,12 @@ of every sum is fixed.
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from ..ir import BYTES, Store, Var
+from ..ir import BYTES, Buffer, Dim, Load, Store, Var, walk
+from .contract_epilogue import fits_registers
 from .contract_shape import Product
 from .machine import Machine
 
@@ -23,48 +24,70 @@ __all__ = [
     "coefficient",
     "direct_store",
     "has_masks",
+    "partial_store",
     "plan",
     "wide_dtype",
 ]
 
-#: bytes of the panel of b that is read again for every row tile (should stay in the first cache)
-_PANEL = 32 * 1024
-#: bytes of the packed block of a, read again for every panel of b (should stay in the second cache)
-_BLOCK = 512 * 1024
+#: bytes of the panel of b that is read again for every tile of rows; larger than the first cache:
+#: it streams from the second as fast as it is used
+_PANEL = 96 * 1024
+#: bytes of such a panel where partial sums would need memory of their own
+_LONG_PANEL = 256 * 1024
+#: bytes of the packed block of a, read again for every panel of b (stays in the second cache)
+_BLOCK = 256 * 1024
+#: bytes of the packed block of b, read again for every block of rows (stays in the third cache)
+_COLUMNS = 4 * 1024 * 1024
 #: bytes of the scratch panel that holds finished sums until their epilogue runs
-_SUMS = 32 * 1024
+_SUMS = 16 * 1024
 #: rows from which a panel of b is copied: it is then aligned, and its rows fill all sets of a cache
 _PACK_B_ROWS = 32
 #: columns from which a block of a is copied
 _PACK_A_COLUMNS = 64
 #: bytes between neighbours along the summed dimension, or rows, from which a is copied
 _FAR = 512
-#: bytes of a below which everything stays in the first cache anyway
-_SMALL_A = 24 * 1024
+#: bytes of a below which reading it in place is faster: its terms side by side, or its rows
+_SMALL_A = {"transpose": 1024 * 1024, "rows": 400 * 1024}
 #: fused multiply-adds written out instead of a loop
 _UNROLLED = 96
+
+
+Pack = Literal["", "elements", "rows", "transpose"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
     """Register tiles of ``rows`` by ``vectors * lanes``; see ``contract_kernels.TileKernel``.
 
-    The loops, outermost first: blocks of ``m_block`` rows, blocks of ``k_block`` terms, panels of
-    columns, tiles of rows. ``packs_a`` and ``packs_b`` say how a block of a (a panel of b) is
-    copied first, ``""`` that it is read where it is. ``sums`` is where tiles go: ``direct`` to the
-    results, to one scratch ``panel`` that the epilogue reads before the next, or to a scratch
-    ``block`` of all panels because there are several blocks of terms."""
+    Blocks have ``n_block`` columns, ``m_block`` rows and ``k_block`` terms of the fastest summed
+    dimension; ``levels`` summed dimensions run inside the kernels, the others around them.
+    ``inside`` are dimensions of a that run inside a block of columns. ``packs_a`` and ``packs_b``
+    say how a block of a (a panel of b) is copied first, ``""`` that it is read where it is; with
+    ``shares_b`` all panels of a block are copied at once.
+
+    ``target`` is where tiles put sums: the ``result``, a ``panel`` of scratch memory, or ``full``
+    scratch memory for all rows. ``finish`` is how the epilogue runs: it is ``stored`` by that, on
+    ``registers`` at the end of a tile, or in ``loops`` over the target. ``several`` says that there
+    are several blocks of terms: the target then holds partial sums between them."""
 
     rows: int
     vectors: int
     lanes: int
     m_block: int
+    n_block: int
     k_block: int
-    packs_a: Literal["", "rows", "panels"]
-    packs_b: Literal["", "elements", "rows", "transpose"]
-    sums: Literal["direct", "panel", "block"]
+    levels: int
+    packs_a: Pack
+    packs_b: Pack
+    shares_b: bool
+    target: Literal["result", "panel", "full", ""]
+    finish: Literal["stored", "registers", "loops"]
+    several: bool
+    inside: tuple[Dim, ...]
     size: int
-    columns_in_all: int
+    terms: int
+    m: int
+    n: int
 
     @property
     def columns(self) -> int:
@@ -73,28 +96,28 @@ class Tiling:
     @property
     def whole(self) -> bool:
         """Whether every panel has all its columns."""
-        return self.columns_in_all % self.columns == 0
+        return self.n % self.columns == 0
+
+    @property
+    def terms_in_memory(self) -> int:
+        """Terms that a packed panel or tile of rows has room for: squares go past the last."""
+        return -(-self.terms // 8) * 8 + (8 if self.levels > 1 else 0)
 
     @property
     def panel_bytes(self) -> int:
-        """Bytes of the sums of one block of rows in one panel."""
-        return self.m_block * self.columns * self.size
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes that a packed block of a takes for each row."""
-        gap = 64 if self.packs_a == "rows" else 0
-        return _aligned(self.k_block * self.size) + gap
+        """Bytes of a packed panel of b."""
+        return _aligned(self.terms_in_memory * self.columns * self.size)
 
     @property
     def areas(self) -> tuple[int, int, int]:
         """Bytes of scratch memory for packed a, packed b and sums."""
         rows = -(-self.m_block // self.rows) * self.rows
-        a = rows * self.row_bytes + 64 if self.packs_a else 0
-        b = -(-self.k_block // 8) * 8 * self.columns * self.size if self.packs_b else 0
-        panels = -(-self.columns_in_all // self.columns)
-        count = {"direct": 0, "panel": 1, "block": panels}[self.sums]
-        return a, _aligned(b), _aligned(count * self.panel_bytes)
+        a = rows * self.terms_in_memory * self.size + 64 if self.packs_a else 0
+        panels = -(-self.n_block // self.columns) if self.shares_b else 1
+        b = panels * self.panel_bytes + 64 if self.packs_b else 0
+        width = {"panel": self.columns, "full": self.n_block}.get(self.target, 0)
+        height = self.m if self.target == "full" else self.m_block
+        return _aligned(a), _aligned(b), _aligned(height * width * self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +149,29 @@ def direct_store(product: Product) -> Store | None:
     (store,) = product.epilogue.statements
     if not isinstance(store, Store) or store.value is not product.acc:
         return None
+    return store if _holds_sums(store, product) else None
+
+
+def partial_store(product: Product) -> Store | None:
+    """A store to where partial sums may be kept meanwhile: nothing else reads or writes there."""
+    uses: dict[Buffer, int] = {product.a: 2, product.b: 2}
+    for statement in walk(product.epilogue):
+        if isinstance(statement, Load | Store):
+            read = 2 if isinstance(statement, Load) else 1
+            uses[statement.buffer] = uses.get(statement.buffer, 0) + read
+    for statement in product.epilogue.statements:
+        if not isinstance(statement, Store) or uses[statement.buffer] > 1:
+            continue
+        if _holds_sums(statement, product):
+            return statement
+    return None
+
+
+def _holds_sums(store: Store, product: Product) -> bool:
+    """Whether a store's places can hold sums, side by side along n."""
     if store.buffer.dtype != wide_dtype(product.acc.dtype):
-        return None
-    step = coefficient(store, product.n.var)
-    return store if product.n.extent == 1 or step == 1 else None
+        return False
+    return product.n.extent == 1 or coefficient(store, product.n.var) == 1
 
 
 def coefficient(store: Store, var: Var) -> int:
@@ -193,31 +235,70 @@ def _power_of_two(number: int) -> int:
 
 
 def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> Tiling:
-    m, n, k = product.m.extent, product.n.extent, product.k
+    m, n = product.m.extent, product.n.extent
     size = BYTES[acc]
     lanes = min(machine.vector_bytes // size, max(2, _power_of_two(n)))
     registers = 32 if machine.vector_bytes == 64 else 16
-    rows, vectors = _tile(m, n, lanes, registers, [t[2:] for t in known if t[:2] == (acc, lanes)])
+    shapes = [t[2:] for t in known if t[:2] == (acc, lanes)]
+    rows, vectors = _tile(m, n, min(product.terms, 512), lanes, registers, shapes)
     columns = vectors * lanes
-    whole = n % columns == 0
-    masks = has_masks(machine, acc)
-    k_block = _even_blocks(k.extent, _PANEL // (columns * size), 8)
-    several = k_block < k.extent or len(product.sums) > 1
-    sums: Literal["direct", "panel", "block"] = "block" if several else "panel"
-    if direct_store(product) is not None and (whole or masks):
-        sums = "direct"
-    packs_a = _packs_a(product, acc) if masks else ""
-    packs_b = _packs_b(product, acc)
-    if packs_b == "transpose" and (columns % 8 or (k.extent % 8 and not masks)):
+    masks = has_masks(machine, acc) or n % columns == 0
+    inside = tuple(d for d in product.outer if d.stride_b == 0 and d.role == product.m.role)
+    packs_b = _packs_b(product, acc, m * math.prod(d.extent for d in inside))
+    packs_a = _packs_a(product, acc) if has_masks(machine, acc) else ""
+    levels, k_block = _terms(product, _PANEL // (columns * size))
+    finish: Literal["stored", "registers", "loops"] = "loops"
+    if masks and direct_store(product):
+        finish = "stored"
+    elif masks and fits_registers(product):
+        finish = "registers"
+    stored = partial_store(product) is not None and masks
+    if _several(product, levels, k_block) and not stored:
+        levels, k_block = _terms(product, _LONG_PANEL // (columns * size))
+    several = _several(product, levels, k_block)
+    target: Literal["result", "panel", "full", ""] = "panel" if finish == "loops" else ""
+    if several or finish == "stored":
+        target = "result" if stored else "full"
+    if not packs_b or target == "full":
+        inside = ()
+    run = k_block if levels == 1 else product.k.extent
+    if packs_b == "transpose" and (columns % 8 or (run % 8 and not has_masks(machine, acc))):
         packs_b = "elements"
-    if packs_b != "transpose" and not masks and not whole:
+    if packs_b == "rows" and not masks:
         packs_b = "elements"
+    terms = k_block * math.prod(d.extent for d in product.sums[len(product.sums) - levels : -1])
     m_block = m
-    if packs_a or sums == "block":
-        m_block = _even_blocks(m, _BLOCK // (k_block * size), rows)
-    elif sums == "panel":
-        m_block = _even_blocks(m, _SUMS // (columns * size), rows)
-    return Tiling(rows, vectors, lanes, m_block, k_block, packs_a, packs_b, sums, size, n)
+    if packs_a or n > columns:
+        m_block = _even_blocks(m, _BLOCK // (terms * size), rows)
+    if target == "panel":
+        m_block = _even_blocks(m, min(m_block, _SUMS // (columns * size)), rows)
+    shares_b = bool(packs_b) and (m_block < m or len(inside) > 0)
+    n_block = -(-n // columns) * columns
+    if shares_b or target == "full":
+        n_block = _even_blocks(n_block, _COLUMNS // (terms * size), columns)
+    return Tiling(
+        rows, vectors, lanes, m_block, n_block, k_block, levels, packs_a, packs_b, shares_b,
+        target, finish, several, inside, size, terms, m, n,
+    )  # fmt: skip
+
+
+def _terms(product: Product, most: int) -> tuple[int, int]:
+    """How many summed dimensions run inside the kernels, and the block of the fastest of them, so
+    that about ``most`` terms do."""
+    k = product.k.extent
+    if k > most:
+        return 1, _even_blocks(k, most, 8)
+    levels, terms = 1, k
+    for dim in reversed(product.sums[:-1]):
+        terms *= dim.extent
+        if terms > most:
+            break
+        levels += 1
+    return levels, k
+
+
+def _several(product: Product, levels: int, k_block: int) -> bool:
+    return levels < len(product.sums) or k_block < product.k.extent
 
 
 def _even_blocks(extent: int, most: int, multiple: int) -> int:
@@ -232,54 +313,58 @@ def _aligned(number: int) -> int:
     return -(-number // 64) * 64
 
 
-def _packs_a(product: Product, acc: str) -> Literal["", "rows", "panels"]:
+def _packs_a(product: Product, acc: str) -> Pack:
     """A block of a is copied when it is read several times from places far apart."""
     m, k, size = product.m, product.k, BYTES[acc]
     if product.a.dtype != acc or product.n.extent < _PACK_A_COLUMNS:
         return ""
-    if m.extent * k.extent * size <= _SMALL_A or m.extent < 8:
-        return ""
+    way: Pack = ""
     if k.stride_a == 1 and abs(m.stride_a) * size >= _FAR:
-        return "rows"
-    if m.stride_a == 1 and abs(k.stride_a) * size >= _FAR:
-        return "panels"
+        way = "transpose"
+    elif m.stride_a == 1 and abs(k.stride_a) * size >= _FAR:
+        way = "rows"
+    if way and m.extent >= 8 and m.extent * product.terms * size > _SMALL_A[way]:
+        return way
     return ""
 
 
-def _packs_b(product: Product, acc: str) -> Literal["", "elements", "rows", "transpose"]:
+def _packs_b(product: Product, acc: str, rows: int) -> Pack:
     """A panel of b is copied when its columns do not lie side by side, or for many rows."""
     n, k = product.n, product.k
     if n.stride_b == 1 or n.extent == 1:
-        return "rows" if product.m.extent >= _PACK_B_ROWS and product.b.dtype == acc else ""
+        return "rows" if rows >= _PACK_B_ROWS and product.b.dtype == acc else ""
     if k.stride_b == 1 and product.b.dtype == acc and BYTES[acc] >= 4:
         return "transpose"
     return "elements"
 
 
 def _tile(
-    m: int, n: int, lanes: int, registers: int, known: list[tuple[int, ...]]
+    m: int, n: int, k: int, lanes: int, registers: int, known: Sequence[tuple[int, ...]]
 ) -> tuple[int, int]:
     """The (rows, vectors) of the register tile with the fewest cycles for an m by n result.
 
-    A remainder of rows costs a second kernel, larger tiles more to compile: a few per cent each; a
-    tile that is known costs nothing to compile."""
+    A remainder of rows costs a second kernel, larger tiles more to compile: a few per cent each of
+    a small product; a tile that is known costs nothing to compile."""
     best = (math.inf, 1, 1)
+    small = min(1.0, 4e6 / (m * n * k))
     for vectors in range(1, min(6, math.ceil(n / lanes)) + 1):
         for rows in range(1, min(m, 16) + 1):
             if rows * vectors + vectors + 1 > registers:
                 break
-            cycles = (m // rows) * _cycles(rows, vectors)
+            cycles = (m // rows) * _cycles(rows, vectors, k)
             if m % rows:
-                cycles += _cycles(m % rows, vectors)
+                cycles += _cycles(m % rows, vectors, k)
             cycles *= math.ceil(n / (vectors * lanes))
             if (rows, vectors) not in known:
-                cycles *= 1.04 + 0.003 * rows * vectors
+                cycles *= 1 + small * (0.04 + 0.003 * rows * vectors)
             if m % rows and (m % rows, vectors) not in known:
-                cycles *= 1.06
+                cycles *= 1 + small * 0.06
             best = min(best, (cycles, vectors, rows))
     return best[2], best[1]
 
 
-def _cycles(rows: int, vectors: int) -> float:
-    """Cycles of one step of k: two multiply-adds or loads each, a sum waits four for its last."""
-    return max(rows * vectors / 2, (rows + vectors) / 2, 4.0) + 0.5
+def _cycles(rows: int, vectors: int, k: int) -> float:
+    """Cycles of one step of k: two multiply-adds or loads each, a sum waits four for its last; one
+    vector alone is rarely loaded in time; before and after the k steps every row is addressed."""
+    work = max(rows * vectors / 2 * (1.2 if vectors == 1 else 1), (rows + vectors) / 2, 4.0)
+    return work + 0.45 + (15 + 0.6 * rows * rows) / k

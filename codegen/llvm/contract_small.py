@@ -21,9 +21,9 @@ from ..ir import (
     Var,
 )
 from ..scalars import SCALARS
-from .contract_kernels import convert, masked_load, masked_store, multiply_add, offset, splat, zero
 from .contract_plan import direct_store, wide_dtype
 from .contract_shape import Product
+from .contract_values import convert, masked_load, masked_store, multiply_add, offset, splat, zero
 from .instructions import memory_type
 from .machine import Machine
 

@@ -80,9 +80,11 @@ def _overlapping(buffers: list[Buffer]) -> set[Buffer]:
     return found
 
 
-def parameters(buffers: list[Buffer], e: Emitter) -> str:
-    """The parameter list of a function over ``buffers`` and the program's sizes."""
-    overlapping = _overlapping(buffers)
+def parameters(buffers: list[Buffer], e: Emitter, shared: Buffer | None = None) -> str:
+    """The parameter list of a function over ``buffers`` and the program's sizes.
+
+    The function may reach ``shared`` through another pointer too."""
+    overlapping = _overlapping(buffers) | {b for b in buffers if b is shared}
     items = [f"{_parameter(b, overlapping)} %b{n}" for n, b in enumerate(buffers)]
     items += [f"i64 %n{n}" for n in range(len(e.program.sizes))]
     return ", ".join(items)

@@ -7,6 +7,12 @@ from symflux.codegen.ir import BYTES
 from symflux.codegen.scalars import FLOATS, SCALARS, SIGNED, UNSIGNED
 
 EXTENTS = (1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33)
+#: limits of the plan of a contraction as for a tiny cache: small products go through every loop
+SMALL_CACHES = {
+    "_PANEL": 256, "_LONG_PANEL": 512, "_BLOCK": 512, "_COLUMNS": 1024, "_SUMS": 1024,
+    "_PACK_B_ROWS": 1, "_PACK_A_COLUMNS": 1, "_FAR": 0, "_UNROLLED": 8,
+    "_SMALL_A": {"transpose": 0, "rows": 0},
+}  # fmt: skip
 UNARY = ("neg", "abs", "tanh", "exp", "sqrt", "sigmoid", "sign")
 
 

@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import itertools
 import platform
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from symflux.codegen.builder import Builder, ContractScope
-from symflux.codegen.ir import Program
+from symflux.codegen.ir import Contract, Program, walk
+from symflux.codegen.llvm import contract_plan
+from symflux.codegen.llvm.contract_shape import normalise
 from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.jit import Code, compile_program
 from symflux.codegen.llvm.machine import Machine, host
@@ -350,7 +353,7 @@ def row_bias(b: Builder, product: ContractScope, case: Case) -> Any:
 
 def test_layers_of_a_network_share_their_kernels() -> None:
     b = Builder("network")
-    widths = [64, 128, 32, 64]
+    widths = [64, 128, 64, 192]
     x = b.input("x", "f32", 40 * widths[0])
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         w = b.input(f"w{layer}", "f32", n_in * n_out)
@@ -358,8 +361,55 @@ def test_layers_of_a_network_share_their_kernels() -> None:
         dims = [("m", 40, n_in, 0), ("n", n_out, 0, n_in), ("k", n_in, 1, 1)]
         with b.kernel(f"layer{layer}"), b.contract(x, w, dims) as product:
             i, j = product.indices
-            b.store(y, i * n_out + j, b.let("maximum", product.acc, 0.0))
+            b.store(y, i * n_out + j, product.acc)
         x = y
     text = compile_program(b.program()).llvm_ir
     assert text.count("define internal void @tile_") == 1
     assert text.count("define internal void @pack_") == 1
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("epilogue", ["stored", "registers", "loops", "in place"])
+def test_products_in_many_blocks(monkeypatch: Any, layout: str, epilogue: str) -> None:
+    """As large ones, with limits so low that there are several blocks of rows, columns and terms:
+    partial sums wait in the result, or in scratch memory where the result is still needed."""
+    for name, value in {"_PANEL": 4096, "_LONG_PANEL": 8192, "_BLOCK": 4096, "_COLUMNS": 8192,
+                        "_SMALL_A": {"transpose": 0, "rows": 0}, "_FAR": 0}.items():  # fmt: skip
+        monkeypatch.setattr(contract_plan, name, value)
+    sizes = {"i": 75, "j": 101, "k": 203}
+    orders = {"n": "01", "t": "10"}
+    bias = np.linspace(-1, 1, 101)
+    case = Case("ik,kj->ij", sizes, "f64", order_a=orders[layout[0]], order_b=orders[layout[1]],
+                inplace=epilogue == "in place", extra={"bias": bias},
+                epilogue={"registers": bias_relu, "loops": bias_tanh}.get(epilogue))  # fmt: skip
+    way = contract_plan.plan(normalise(contraction(case.program)), host())
+    assert isinstance(way, contract_plan.Tiling)
+    assert way.several and way.packs_a and way.shares_b and way.n_block < 101
+    assert way.target == ("full" if epilogue == "in place" else "result")
+    a, b = case.operands()
+    before = np.random.default_rng(1).standard_normal((75, 101))
+    got = case.run(a, b, before=before)
+    want = {
+        "stored": a @ b, "registers": np.maximum(a @ b + bias, 0), "loops": np.tanh(a @ b + bias),
+        "in place": before - a @ b,
+    }[epilogue]  # fmt: skip
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+def bias_tanh(b: Builder, product: ContractScope, case: Case) -> Any:
+    return b.let("tanh", product.acc + b.load(case.buffers["bias"], case.index["j"] * 1))
+
+
+def contraction(program: Program) -> Contract:
+    """The only one of a program."""
+    (found,) = (s for k in program.kernels for s in walk(k.body) if isinstance(s, Contract))
+    return found
+
+
+def test_short_epilogues_stay_in_registers() -> None:
+    bias = np.zeros(64)
+    case = Case("ik,kj->ij", {"i": 64, "j": 64, "k": 64}, "f64", epilogue=bias_relu,
+                extra={"bias": bias})  # fmt: skip
+    native = compile_program(case.program)
+    tiles = re.findall(r"define internal void @tile_.*?^}", native.llvm_ir, re.M | re.S)
+    assert tiles and all("llvm.maximum" in tile for tile in tiles)
