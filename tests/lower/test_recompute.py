@@ -1,4 +1,4 @@
-"""Values that are cheaper to compute again than to keep: which they are, and that they are right."""
+"""Values that are computed again instead of kept: which they are, and that they are right."""
 
 import numpy as np
 import pytest
