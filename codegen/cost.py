@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .ir import (
@@ -18,8 +18,10 @@ from .ir import (
     Program,
     Role,
     Store,
+    Var,
     While,
 )
+from .ranges import most_trips, upper_bounds
 from .scalars import FLOATS, SCALARS
 
 __all__ = ["KernelCost", "ProgramCost", "kernel_cost", "program_cost"]
@@ -88,28 +90,30 @@ class ProgramCost:
         return "\n".join(lines)
 
 
-def _flops(block: Block) -> int:
+def _flops(block: Block, bounds: Mapping[Var, int]) -> int:
     total = 0
     for s in block.statements:
         match s:
             case Let():
                 total += SCALARS[s.op].flops if s.result.dtype in FLOATS else 0
             case Loop():
-                total += (s.extent if isinstance(s.extent, int) else 1) * _flops(s.body)
+                total += most_trips(s.extent, bounds, 1) * _flops(s.body, bounds)
             case If():
-                total += max(_flops(s.then), _flops(s.otherwise))
+                total += max(_flops(s.then, bounds), _flops(s.otherwise, bounds))
             case While():
-                total += _flops(s.condition) + _flops(s.body)
+                total += _flops(s.condition, bounds) + _flops(s.body, bounds)
             case Contract():
                 elements = products = 1
                 for dim in s.dims:
                     products *= dim.extent
                     elements *= 1 if dim.role == "k" else dim.extent
-                total += 2 * products + elements * _flops(s.epilogue)
+                total += 2 * products + elements * _flops(s.epilogue, bounds)
     return total
 
 
-def _touched(block: Block, trips: int) -> Iterator[tuple[Buffer, bool, int]]:
+def _touched(
+    block: Block, trips: int, bounds: Mapping[Var, int]
+) -> Iterator[tuple[Buffer, bool, int]]:
     """(buffer, whether written, an upper bound of the elements touched) for each access."""
     for s in block.statements:
         match s:
@@ -118,13 +122,14 @@ def _touched(block: Block, trips: int) -> Iterator[tuple[Buffer, bool, int]]:
             case Store():
                 yield s.buffer, True, trips
             case Loop():
-                yield from _touched(s.body, trips * (s.extent if isinstance(s.extent, int) else 1))
+                times = trips * most_trips(s.extent, bounds, 1)
+                yield from _touched(s.body, times, bounds)
             case If():
-                yield from _touched(s.then, trips)
-                yield from _touched(s.otherwise, trips)
+                yield from _touched(s.then, trips, bounds)
+                yield from _touched(s.otherwise, trips, bounds)
             case While():
-                yield from _touched(s.condition, trips)
-                yield from _touched(s.body, trips)
+                yield from _touched(s.condition, trips, bounds)
+                yield from _touched(s.body, trips, bounds)
             case Contract():
                 outer = elements = 1
                 sizes = {"a": 1, "b": 1}
@@ -134,13 +139,14 @@ def _touched(block: Block, trips: int) -> Iterator[tuple[Buffer, bool, int]]:
                     sizes["b"] *= dim.extent if dim.stride_b else 1
                 yield s.a, False, trips * outer * sizes["a"]
                 yield s.b, False, trips * outer * sizes["b"]
-                yield from _touched(s.epilogue, trips * elements)
+                yield from _touched(s.epilogue, trips * elements, bounds)
 
 
 def kernel_cost(kernel: Kernel) -> KernelCost:
     """The cost of one kernel."""
     seen: dict[tuple[Buffer, bool], int] = {}
-    for buffer, written, elements in _touched(kernel.body, 1):
+    bounds = upper_bounds(kernel.body)
+    for buffer, written, elements in _touched(kernel.body, 1, bounds):
         seen[buffer, written] = seen.get((buffer, written), 0) + elements
     read = written_bytes = 0
     for (buffer, written), elements in seen.items():
@@ -150,7 +156,7 @@ def kernel_cost(kernel: Kernel) -> KernelCost:
             written_bytes += count
         else:
             read += count
-    return KernelCost(kernel.name, _flops(kernel.body), read, written_bytes)
+    return KernelCost(kernel.name, _flops(kernel.body, bounds), read, written_bytes)
 
 
 def program_cost(program: Program) -> ProgramCost:

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .ir import BYTES, Const, Index, Let, Operand, Var
+from .ir import BYTES, Block, Const, Index, Let, Operand, Var, walk
 from .scalars import INTS, UNSIGNED
 
-__all__ = ["LIMITS", "Range", "default_range", "index_range", "let_range", "loop_range"]
+__all__ = [
+    "LIMITS", "Range", "default_range", "index_range", "let_range", "loop_range", "most_trips",
+    "upper_bounds",
+]  # fmt: skip
 
 #: integer dtype -> (least, greatest value)
 LIMITS: dict[str, tuple[int, int]] = {
@@ -156,3 +159,22 @@ def _fitted(low: Bound, high: Bound, kind: Kind, dtype: str) -> Range:
         return Range(low, high, kind)
     default = default_range(dtype)
     return Range(default.low, default.high, "derived" if kind in ("loop", "derived") else "data")
+
+
+def upper_bounds(block: Block) -> dict[Var, int]:
+    """What integers that a ``minimum`` with a literal computes are at most: the lengths of the
+    pieces of a loop, the last of which is shorter."""
+    return {
+        s.result: int(a.value)
+        for s in walk(block)
+        if isinstance(s, Let) and s.op == "minimum" and s.result.dtype == "i64"
+        for a in s.args
+        if isinstance(a, Const)
+    }
+
+
+def most_trips(extent: int | Operand, bounds: Mapping[Var, int], unknown: int) -> int:
+    """How many iterations a loop of this extent runs at most, as far as ``bounds`` tell."""
+    if isinstance(extent, Const):
+        return int(extent.value)
+    return bounds.get(extent, unknown) if isinstance(extent, Var) else extent

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from ..ir import Block, Contract, If, Let, Loop, Program, Statement, While
+from ..ir import Block, Contract, If, Let, Loop, Program, Statement, Var, While
+from ..ranges import most_trips, upper_bounds
 from ..scalars import SCALARS
 
 __all__ = ["is_long", "operations"]
@@ -17,24 +19,30 @@ LONG = 20_000
 
 def operations(block: Block) -> int:
     """An estimate of the scalar operations that a run of the block takes."""
-    return sum(_statement(s) for s in block.statements)
+    return _operations(block, upper_bounds(block))
 
 
-def _statement(statement: Statement) -> int:
+def _operations(block: Block, bounds: Mapping[Var, int]) -> int:
+    return sum(_statement(s, bounds) for s in block.statements)
+
+
+def _statement(statement: Statement, bounds: Mapping[Var, int]) -> int:
     match statement:
         case Let():
             return SCALARS[statement.op].flops
         case Loop():
-            count = statement.extent if isinstance(statement.extent, int) else UNKNOWN
-            return count * operations(statement.body)
+            times = most_trips(statement.extent, bounds, UNKNOWN)
+            return times * _operations(statement.body, bounds)
         case If():
-            return max(operations(statement.then), operations(statement.otherwise))
+            sides = (statement.then, statement.otherwise)
+            return max(_operations(side, bounds) for side in sides)
         case While():
-            return UNKNOWN * (operations(statement.condition) + operations(statement.body))
+            blocks = (statement.condition, statement.body)
+            return UNKNOWN * sum(_operations(b, bounds) for b in blocks)
         case Contract():
             elements = math.prod(d.extent for d in statement.dims if d.role != "k")
             sums = math.prod(d.extent for d in statement.dims if d.role == "k")
-            return elements * (2 * sums + operations(statement.epilogue))
+            return elements * (2 * sums + _operations(statement.epilogue, bounds))
     return 1
 
 

@@ -6,9 +6,9 @@ are combined in the order of the chunks. So the bits of a result are the same fo
 threads.
 
 The body becomes a function over a range of iterations (its buffers are ``noalias`` parameters
-again). A second function takes chunks by number out of a context, an array on the caller's stack
-that holds the pointers and values that the body needs. The OpenMP runtime runs a third one in each
-thread.
+again). A second function runs chunks by number out of a context, an array on the caller's stack
+that holds the pointers and values that the body needs. The pool (``pool.py``) calls it in several
+threads.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import llvmlite.binding as binding
-
-from .. import threads
 from ..ir import Block, Const, Contract, Let, Loop, Var, walk
+from . import pool
 from .cost import UNKNOWN, operations
 from .emit import buffers_of
 from .machine import Machine
@@ -36,7 +34,7 @@ __all__ = ["as_single", "write_loop"]
 #: the most chunks that a loop is cut into
 CHUNKS = 64
 #: operations below which starting threads costs more than it saves
-THRESHOLD = 100_000
+THRESHOLD = 20_000
 #: innermost loops are cut at multiples of this many iterations, whole vectors and cache lines
 GRAIN = 64
 
@@ -168,8 +166,7 @@ class _ParallelLoop:
         return self.e.value(f"getelementptr i64, ptr {base}, i64 {n}", "s") if n else base
 
     def _write_chunks(self, cut: _Cut, slots: list[tuple[str, str]]) -> None:
-        """``chunks(context, first, end)``, and ``worker(context)`` for one thread's share of
-        them."""
+        """``chunks(context, first, end)``: some of the chunks, one after the other."""
         e = self.e
         header = f"define internal void @{self.name}_chunks(ptr %context, i64 %from, i64 %to)"
         with e.function(header, attributes="#2"):
@@ -196,17 +193,6 @@ class _ParallelLoop:
 
             e.counted_loop(number, body, hint="chunk")
             e.line("ret void")
-        if threads.runtime() is None:
-            return
-        with e.function(f"define internal void @{self.name}_worker(ptr %context)"):
-            me = e.value(f"sext i32 {e.value('call i32 @symflux_thread_number()')} to i64")
-            all_ = e.value(f"sext i32 {e.value('call i32 @symflux_thread_count()')} to i64")
-            ends = []
-            for n in (me, e.value(f"add i64 {me}, 1")):
-                ends.append(e.value(f"sdiv i64 {e.value(f'mul i64 {n}, {cut.count}')}, {all_}"))
-            listed = f"ptr %context, i64 {ends[0]}, i64 {ends[1]}"
-            e.line(f"call void @{self.name}_chunks({listed})")
-            e.line("ret void")
 
     def _start(self, context: str, cut: _Cut) -> None:
         """Run all chunks: in as many threads as the knob says, or here."""
@@ -220,8 +206,8 @@ class _ParallelLoop:
         e.line(f"br i1 {e.value(f'icmp sgt i32 {count}, 1')}, label %{several}, label %{single}")
         e.start(several)
         e.line(
-            f"call void @symflux_parallel(ptr @{self.name}_worker, ptr {context}, "
-            f"i32 {count}, i32 0)"
+            f"call void @symflux_parallel(ptr @{self.name}_chunks, ptr {context}, "
+            f"i32 {count}, i64 {cut.count})"
         )
         e.line(f"br label %{after}")
         e.start(single)
@@ -252,20 +238,10 @@ class _ParallelLoop:
 
 
 def _register(e: Emitter) -> bool:
-    """Declare the OpenMP runtime's functions in the module, once; False when there is none."""
-    found = threads.runtime()
-    if found is None:
+    """Declare the pool's functions in the module, once; False when there is none."""
+    if not pool.register():
         return False
     if "threads" not in e.helpers:
-        e.helpers["threads"] = found.name
-        binding.add_symbol("symflux_parallel", found.parallel)
-        binding.add_symbol("symflux_thread_number", found.thread_number)
-        binding.add_symbol("symflux_thread_count", found.thread_count)
-        binding.add_symbol("symflux_threads", threads.count_address())
-        e.add_function(
-            "@symflux_threads = external global i32\n"
-            "declare void @symflux_parallel(ptr, ptr, i32, i32)\n"
-            "declare i32 @symflux_thread_number()\n"
-            "declare i32 @symflux_thread_count()\n"
-        )
+        e.helpers["threads"] = "symflux_parallel"
+        e.add_function(pool.SYMBOLS)
     return True

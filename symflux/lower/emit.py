@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..codegen.builder import Builder
@@ -27,6 +28,7 @@ from .plan import Plan, Storage
 from .reading import Fill, Guard, Index, Pending, Reader, ReadFlat, aligned_index, flat_index
 from .regions import RegionEmitter
 from .roots import is_leaf, known_inside
+from .share import Share, unit_of
 
 __all__ = ["BlockEmitter", "View"]
 
@@ -71,6 +73,7 @@ class BlockEmitter(RegionEmitter):
         self.places: dict[Axis, tuple[Any, int]] = {}  # axis -> (loop variable or None, offset)
         self.ranges: dict[Axis, tuple[int, int]] = {}
         self.carried: dict[Nest, tuple[Operand, ...]] = {}
+        self.bases: dict[Axis, tuple[tuple[Any, int], ...]] = {}  # what is added to a place
         self.written_out: set[LoopItem] = set()  # loops that become copies of their body
 
     # --- items ---
@@ -110,7 +113,7 @@ class BlockEmitter(RegionEmitter):
                     for place in range(low, high):
                         self._iteration(loop, None, place, place + 1)
                 elif high > low:
-                    self._segment(loop, low, high)
+                    self._run(loop, low, high)
         self.places.pop(loop.axis, None)
         self.ranges.pop(loop.axis, None)
         for nest in loop.starts:
@@ -123,7 +126,12 @@ class BlockEmitter(RegionEmitter):
         for loop in outer:  # the innermost index runs on into the next row
             self.places[loop.axis] = (None, 0)
         extent = math.prod(loop.axis.extent for loop in loops)
-        self._segment(last, 0, extent)
+        shared = self.plan.shared.get(loops[0])
+        if shared is not None and not shared.own and not shared.partial:
+            pieces = replace(shared, loop=last)
+            self._pieces(pieces, 0, extent)
+        else:
+            self._segment(last, 0, extent)
         for loop in loops:
             self.places.pop(loop.axis, None)
 
@@ -145,7 +153,73 @@ class BlockEmitter(RegionEmitter):
             found.append(_flat(own, self.plan.storage[nest.key].strides))
         return found
 
-    def _segment(self, loop: LoopItem, low: int, high: int) -> None:
+    def _run(self, loop: LoopItem, low: int, high: int) -> None:
+        """Iterations ``low`` to ``high`` of a loop, in pieces where it is shared out."""
+        shared = self.plan.shared.get(loop)
+        if shared is None or (loop.breaks and 2 * (high - low) < loop.axis.extent):
+            self._segment(loop, low, high)
+        else:
+            self._pieces(shared, low, high)
+
+    def _pieces(self, share: Share, low: int, high: int) -> None:
+        """A loop over pieces, which threads share out, around the loop over those of a piece."""
+        loop, count = share.loop, high - low
+        unit = unit_of(share, count)
+        pieces = -(-count // unit)
+        if pieces < 2:
+            self._segment(loop, low, high)
+            return
+        flat = [value for nest in loop.carries for value in self.carried[nest]]
+        whole = {key: self.plan.storage[key].view for key in share.partial}
+        with self.b.loop(pieces, "parallel", flat) as handle:
+            self.memo.append({})
+            piece: Any = handle.var
+            for nest in loop.carries:
+                self.carried[nest] = self._initial(nest)
+            for storage in share.own:
+                storage.view = _copy_of(storage, piece)
+            for nest in loop.starts:
+                if nest.key in share.partial:
+                    self.plan.storage[nest.key].view = _copy_of(share.partial[nest.key], piece)
+                    self._fill(nest, nest.fold.init(nest.source[0].dtype)[0])
+            length: Any = unit
+            if count % unit:
+                rest = self.b.let("sub", Const(count, "i64"), self._times(piece, unit))
+                length = self.b.let("minimum", rest, Const(unit, "i64"))
+            self.bases[loop.axis] = ((piece, unit),)
+            self._segment(loop, low, low + unit, length)
+            del self.bases[loop.axis]
+            results = [value for nest in loop.carries for value in self.carried[nest]]
+            combines = [nest.fold.combine for nest in loop.carries for _ in self.carried[nest]]
+            self.memo.pop()
+            if flat:
+                pairs = zip(combines, handle.params, results, strict=True)
+                handle.yield_(*[self.b.let(c, p, v, reassociate=True) for c, p, v in pairs])
+        self._distribute(loop.carries, handle.results)
+        for storage in share.own:
+            storage.view = View(storage.view.buffer, storage.strides)
+        for nest in loop.starts:
+            if nest.key in share.partial:
+                self.plan.storage[nest.key].view = whole[nest.key]
+                self._add_partial(nest, share.partial[nest.key], pieces)
+
+    def _times(self, var: Any, factor: int) -> Operand:
+        return self.b.let("mul", var, Const(factor, "i64"))
+
+    def _add_partial(self, nest: Nest, partial: Storage, pieces: int) -> None:
+        """Add the sums of the pieces, in order, to those in memory."""
+        view, size = self.plan.storage[nest.key].view, partial.size
+        with (
+            self.b.loop(pieces, "serial") as piece,
+            self.b.loop(size, "vector" if size > UNROLL else "unroll") as i,
+        ):
+            at = LoopIndex((*view.base.terms, (i.var, 1)), view.base.offset)
+            more = self.b.load(partial.view.buffer, LoopIndex(((piece.var, size), (i.var, 1))))
+            total = self.b.load(view.buffer, at)
+            self.b.store(view.buffer, at, self.b.let(nest.fold.combine, total, more))
+
+    def _segment(self, loop: LoopItem, low: int, high: int, length: Any = None) -> None:
+        """Iterations ``low`` to ``high`` of a loop, or so many as ``length`` says."""
         extent = high - low
         vector = extent > UNROLL and can_be_vector(loop)
         held = sums_in_registers(loop) if vector else []
@@ -157,7 +231,8 @@ class BlockEmitter(RegionEmitter):
         if vector:
             self.written_out.update(inner_loops(loop))
         flat = [value for nest in carries for value in self.carried[nest]]
-        with self.b.loop(extent, self._mode(loop, extent, vector), flat) as handle:
+        mode = self._mode(loop, extent, vector)
+        with self.b.loop(extent if length is None else length, mode, flat) as handle:
             self._distribute(carries, handle.params)
             self._iteration(loop, handle.var, low, min(high, low + loop.axis.extent))
             if carries:
@@ -510,6 +585,8 @@ class BlockEmitter(RegionEmitter):
             else:
                 var, start = self.places[term]
                 offset += coefficient * start
+                for base_var, step in self.bases.get(term, ()):
+                    terms[base_var] = terms.get(base_var, 0) + coefficient * step
             if var is not None:
                 terms[var] = terms.get(var, 0) + coefficient
         return LoopIndex(tuple(terms.items()), offset)
@@ -533,6 +610,12 @@ def _fold_dtypes(nest: Nest) -> tuple[str, ...]:
     if fold.combine is not None:
         return ("f32" if dtype == "f16" else nest.root.dtype,)
     return tuple(fold.dtypes(dtype)) if fold.dtypes is not None else (dtype, nest.root.dtype)
+
+
+def _copy_of(storage: Storage, piece: Any) -> View:
+    """Where the copy of a piece lies."""
+    base = LoopIndex(((piece, max(storage.size, 1)),))
+    return View(storage.view.buffer, storage.strides, base)
 
 
 def _flat(index: Index, strides: Sequence[int]) -> Affine:

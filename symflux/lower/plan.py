@@ -15,6 +15,7 @@ from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem, Schedule
 from .reading import NeedsRoot
 from .recompute import cheaper_again
 from .roots import FEW_PIECES, Access, Analysis, analyse, is_leaf
+from .share import Share, share_out
 
 __all__ = ["Plan", "Storage"]
 
@@ -39,7 +40,8 @@ class Storage:
     last: int
     output: int | None = None
     name: str = ""
-    view: Any = None  # set while emitting: where it lies
+    copies: int = 1  # one for each piece of a loop that is shared out among threads
+    view: Any = None  # set while emitting: where it lies (the first copy)
 
     @property
     def size(self) -> int:
@@ -82,6 +84,8 @@ class Plan:
     bodies: dict[Node, tuple[Plan, ...]] = field(default_factory=dict)
     extra: dict[tuple[Node, int], Storage] = field(default_factory=dict)  # unused region results
     roots: set[int] = field(default_factory=set)
+    shared: dict[LoopItem, Share] = field(default_factory=dict)  # among threads
+    partial: list[Storage] = field(default_factory=list)  # sums of the pieces of shared loops
     needed: set[int] = field(default_factory=set)  # not to be judged again by ``recompute``
     producers: dict[Any, list[Nest]] = field(default_factory=dict)
     holders: dict[Any, Item] = field(default_factory=dict)  # the first item of several (pieces)
@@ -103,6 +107,7 @@ class Plan:
                 break
             analysis.roots -= again
             needed |= again  # judged once: what turns out to need memory keeps it
+        plan.shared = share_out(plan)
         plan._plan_bodies()
         return plan
 
@@ -341,6 +346,12 @@ class Plan:
             return None
         return aligned
 
+    def partial_storage(self, key: Any, whole: Storage, pieces: int, kernel: int) -> Storage:
+        """Storage like that of ``key``, once for each piece of a loop."""
+        made = Storage(whole.shape, whole.dtype, whole.kept, kernel, kernel, copies=pieces)
+        self.partial.append(made)
+        return made
+
     # --- bodies of regions ---
 
     def _plan_bodies(self) -> None:
@@ -367,6 +378,7 @@ class Plan:
         kernel)."""
         found = [s for s in self.storage.values() if s.output is None]
         found += self.extra.values()
+        found += self.partial
         numbers = self._kernel_numbers()
         for an_item in self.items:
             if isinstance(an_item, RegionItem):

@@ -21,7 +21,7 @@ from .roots import is_leaf, scalar_cost
 if TYPE_CHECKING:
     from .plan import Plan
 
-__all__ = ["cheaper_again"]
+__all__ = ["NEAR", "RATE", "cheaper_again", "flops"]
 
 #: Arrays with fewer elements stay where they are.
 FEW = 2048
@@ -104,7 +104,7 @@ def _memory(node: Node, readers: _Readers) -> float:
 
 def _again(node: Node, nest: Nest, readers: _Readers) -> float:
     """Nanoseconds that computing the node where it is read takes longer than here."""
-    flops, volume = _flops(node, readers.plan.roots.__contains__), node.type.size
+    each, volume = flops(node, readers.plan.roots.__contains__), node.type.size
     own = nest.path[0]
     evaluations = -volume
     total = 0.0
@@ -129,10 +129,10 @@ def _again(node: Node, nest: Nest, readers: _Readers) -> float:
             total += _pass(source)
             if not is_leaf(source) and source not in stored:
                 total += _pass(source)  # it has to be stored for that
-    return total + max(evaluations, 0) * flops * BYTES[node.dtype] / RATE
+    return total + max(evaluations, 0) * each * BYTES[node.dtype] / RATE
 
 
-def _flops(node: Node, is_root: Callable[[int], bool]) -> int:
+def flops(node: Node, is_root: Callable[[int], bool]) -> int:
     """Operations for one element, down to values that are stored or read."""
     total, stack, seen = 0, [node], {node.id}
     while stack:

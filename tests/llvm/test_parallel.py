@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from symflux.codegen import interp, threads
 from symflux.codegen.builder import Builder
-from symflux.codegen.llvm import parallel
+from symflux.codegen.llvm import parallel, pool
 from symflux.codegen.llvm.jit import compile_program
 
 from .test_programs import arguments
@@ -115,7 +115,8 @@ def test_little_work_is_not_shared_out(monkeypatch):
 
 
 def test_without_a_runtime_everything_still_runs(monkeypatch):
-    monkeypatch.setattr(threads, "runtime", lambda: None)
+    monkeypatch.setattr(threads, "available", lambda: False)
+    monkeypatch.setattr(pool, "_pool", lambda: None)
     program = sums(300)
     native = compile_program(program)
     assert "symflux_parallel" not in native.llvm_ir
@@ -178,7 +179,7 @@ def test_a_forked_child_still_computes():
 
 def test_the_knob():
     threads.set_threads(3)
-    assert threads.threads() == (3 if threads.runtime() else 1)
+    assert threads.threads() == (3 if threads.available() else 1)
     with pytest.raises(ValueError, match="at least 1"):
         threads.set_threads(0)
 

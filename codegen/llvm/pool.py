@@ -1,0 +1,301 @@
+"""The threads that run parallel loops: started when first needed, shared by all programs.
+
+A parallel loop is a number of chunks and a function that runs a range of them. Whoever is free
+takes the next chunk from a counter: the caller, and the workers that are awake. The caller waits
+only for chunks that others have begun, never for a worker that has not come yet: when other
+programs keep the processors busy, it simply does the work itself. That is where fork-join runtimes
+lose, whose join waits for every thread of the team.
+
+Workers spin for some microseconds for the next loop, giving way to whoever else wants to run, and
+then sleep on a condition variable. A second Python thread that comes to a parallel loop while the
+workers are taken, and a parallel loop inside of another, run alone.
+
+The code is written in LLVM IR on the functions of POSIX threads that the C library has; it is
+compiled once in a process. There is none of it on systems without them: parallel loops run serially
+there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as binding
+
+from .. import threads
+from .machine import host
+from .optimise import Options, optimise, parse
+
+__all__ = ["SYMBOLS", "register"]
+
+#: What generated code refers to; declared in modules that hold parallel loops.
+SYMBOLS = (
+    "@symflux_threads = external global i32\ndeclare void @symflux_parallel(ptr, ptr, i32, i64)\n"
+)
+
+#: Rounds that a worker without work waits before it sleeps; every few of them it gives way.
+_ROUNDS, _GIVE_WAY = 800, 100
+#: The most workers.
+_MOST = 255
+
+# ``word`` holds, from its upper end: the number of the loop (32 bits), whether it is open to
+# workers (1 bit), how many of them are inside (31 bits). ``next`` is the next chunk to take. A new
+# loop begins only when nobody is inside of the last one, so that nobody can take its chunks for
+# those of another.
+_POOL = """
+@word = internal global i64 0, align 64
+@next = internal global i64 0, align 64
+@total = internal global i64 0, align 64
+@work = internal global ptr null
+@context = internal global ptr null
+@limit = internal global i32 0
+@owner = internal global i32 0, align 64
+@started = internal global i32 0
+@sleepers = internal global i32 0, align 64
+@mutex = internal global [128 x i8] zeroinitializer, align 64
+@wake = internal global [128 x i8] zeroinitializer, align 64
+
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_detach({thread})
+declare i32 @pthread_mutex_init(ptr, ptr)
+declare i32 @pthread_mutex_lock(ptr)
+declare i32 @pthread_mutex_unlock(ptr)
+declare i32 @pthread_cond_init(ptr, ptr)
+declare i32 @pthread_cond_wait(ptr, ptr)
+declare i32 @pthread_cond_broadcast(ptr)
+declare i32 @pthread_sigmask(i32, ptr, ptr)
+declare i32 @sigfillset(ptr)
+declare i32 @sched_yield()
+{declare_pause}
+
+define void @reset() {{
+  store atomic i64 0, ptr @word seq_cst, align 8
+  store atomic i32 0, ptr @owner seq_cst, align 4
+  store atomic i32 0, ptr @sleepers seq_cst, align 4
+  store i32 0, ptr @started
+  %m = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
+  %c = call i32 @pthread_cond_init(ptr @wake, ptr null)
+  ret void
+}}
+
+define internal void @take() {{
+  %total = load i64, ptr @total
+  %work = load ptr, ptr @work
+  %context = load ptr, ptr @context
+  br label %more
+more:
+  %chunk = atomicrmw add ptr @next, i64 1 acq_rel
+  %some = icmp slt i64 %chunk, %total
+  br i1 %some, label %one, label %none
+one:
+  %end = add i64 %chunk, 1
+  call void %work(ptr %context, i64 %chunk, i64 %end)
+  br label %more
+none:
+  ret void
+}}
+
+define internal void @breathe(i32 %round) {{
+  {pause}
+  %rest = urem i32 %round, {give_way}
+  %due = icmp eq i32 %rest, {last_round}
+  br i1 %due, label %yield, label %done
+yield:
+  %ignored = call i32 @sched_yield()
+  br label %done
+done:
+  ret void
+}}
+
+define internal ptr @worker(ptr %unused) {{
+  %signals = alloca [256 x i8], align 16
+  %filled = call i32 @sigfillset(ptr %signals)
+  %masked = call i32 @pthread_sigmask(i32 {block}, ptr %signals, ptr null)
+  br label %idle
+idle:
+  %last = phi i64 [ 0, %0 ], [ %number, %full ], [ %number, %leave ], [ %last, %awake ]
+  br label %look
+look:
+  %round = phi i32 [ 0, %idle ], [ %following, %spin ]
+  %seen = load atomic i64, ptr @word acquire, align 8
+  %number = lshr i64 %seen, 32
+  %new = icmp ne i64 %number, %last
+  br i1 %new, label %enter, label %wait
+wait:
+  %following = add i32 %round, 1
+  %tired = icmp ugt i32 %round, {rounds}
+  br i1 %tired, label %sleep, label %spin
+spin:
+  call void @breathe(i32 %round)
+  br label %look
+sleep:
+  %locked = call i32 @pthread_mutex_lock(ptr @mutex)
+  %before = atomicrmw add ptr @sleepers, i32 1 seq_cst
+  br label %check
+check:
+  %now = load atomic i64, ptr @word seq_cst, align 8
+  %now.number = lshr i64 %now, 32
+  %same = icmp eq i64 %now.number, %last
+  br i1 %same, label %doze, label %awake
+doze:
+  %woken = call i32 @pthread_cond_wait(ptr @wake, ptr @mutex)
+  br label %check
+awake:
+  %after = atomicrmw sub ptr @sleepers, i32 1 seq_cst
+  %unlocked = call i32 @pthread_mutex_unlock(ptr @mutex)
+  br label %idle
+enter:
+  %word = load atomic i64, ptr @word acquire, align 8
+  %its = lshr i64 %word, 32
+  %current = icmp eq i64 %its, %number
+  %bit = and i64 %word, 2147483648
+  %open = icmp ne i64 %bit, 0
+  %inside = and i64 %word, 2147483647
+  %limit = load i32, ptr @limit
+  %most = zext i32 %limit to i64
+  %room = icmp ult i64 %inside, %most
+  %fits = and i1 %open, %room
+  %welcome = and i1 %current, %fits
+  br i1 %welcome, label %try, label %full
+full:
+  br label %idle
+try:
+  %more = add i64 %word, 1
+  %exchange = cmpxchg ptr @word, i64 %word, i64 %more acq_rel acquire
+  %in = extractvalue {{ i64, i1 }} %exchange, 1
+  br i1 %in, label %run, label %enter
+run:
+  call void @take()
+  br label %leave
+leave:
+  %out = atomicrmw sub ptr @word, i64 1 acq_rel
+  br label %idle
+}}
+
+define internal void @start(i32 %wanted) {{
+  %thread = alloca {thread}, align 8
+  br label %look
+look:
+  %have = load i32, ptr @started
+  %fewer = icmp slt i32 %have, %wanted
+  br i1 %fewer, label %create, label %done
+create:
+  %failed = call i32 @pthread_create(ptr %thread, ptr null, ptr @worker, ptr null)
+  %fine = icmp eq i32 %failed, 0
+  br i1 %fine, label %created, label %done
+created:
+  %handle = load {thread}, ptr %thread
+  %detached = call i32 @pthread_detach({thread} %handle)
+  %count = add i32 %have, 1
+  store i32 %count, ptr @started
+  br label %look
+done:
+  ret void
+}}
+
+define void @symflux_parallel(ptr %work, ptr %context, i32 %threads, i64 %chunks) {{
+  %exchange = cmpxchg ptr @owner, i32 0, i32 1 acq_rel acquire
+  %free = extractvalue {{ i32, i1 }} %exchange, 1
+  br i1 %free, label %several, label %alone
+alone:
+  call void %work(ptr %context, i64 0, i64 %chunks)
+  ret void
+several:
+  %others = sub i32 %threads, 1
+  %few = call i32 @llvm.smin.i32(i32 %others, i32 {most})
+  call void @start(i32 %few)
+  store ptr %work, ptr @work
+  store ptr %context, ptr @context
+  store i64 %chunks, ptr @total
+  store i32 %few, ptr @limit
+  store atomic i64 0, ptr @next seq_cst, align 8
+  %old = load atomic i64, ptr @word seq_cst, align 8
+  %number = lshr i64 %old, 32
+  %following = add i64 %number, 1
+  %upper = shl i64 %following, 32
+  %word = or i64 %upper, 2147483648
+  store atomic i64 %word, ptr @word seq_cst, align 8
+  %asleep = load atomic i32, ptr @sleepers seq_cst, align 4
+  %some = icmp sgt i32 %asleep, 0
+  br i1 %some, label %call, label %run
+call:
+  %locked = call i32 @pthread_mutex_lock(ptr @mutex)
+  %woken = call i32 @pthread_cond_broadcast(ptr @wake)
+  %unlocked = call i32 @pthread_mutex_unlock(ptr @mutex)
+  br label %run
+run:
+  call void @take()
+  %closed = atomicrmw and ptr @word, i64 -2147483649 acq_rel
+  br label %look
+look:
+  %round = phi i32 [ 0, %run ], [ %next.round, %wait ]
+  %now = load atomic i64, ptr @word acquire, align 8
+  %inside = and i64 %now, 2147483647
+  %empty = icmp eq i64 %inside, 0
+  br i1 %empty, label %done, label %wait
+wait:
+  call void @breathe(i32 %round)
+  %next.round = add i32 %round, 1
+  br label %look
+done:
+  store atomic i32 0, ptr @owner release, align 4
+  ret void
+}}
+"""
+
+_PAUSES = {
+    "x86": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
+    "i386": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
+    "aarch64": ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"),
+    "arm64": ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    run: int
+    reset: Any
+
+
+@functools.cache
+def _pool() -> _Pool | None:
+    """The compiled pool of this process; None where there are no POSIX threads."""
+    if not threads.available():
+        return None
+    machine = host()
+    kind = machine.triple.split("-")[0]
+    pause = next((v for k, v in _PAUSES.items() if kind.startswith(k)), ("", ""))
+    mac = sys.platform == "darwin"
+    text = _POOL.format(
+        thread="ptr" if mac else "i64", block=1 if mac else 0,
+        declare_pause=pause[0], pause=pause[1], rounds=_ROUNDS, give_way=_GIVE_WAY,
+        last_round=_GIVE_WAY - 1, most=_MOST,
+    )  # fmt: skip
+    context = binding.create_context()
+    module = parse(text, machine, context)
+    target_machine = machine.target_machine()
+    optimise(module, target_machine, Options())
+    engine = binding.create_mcjit_compiler(module, target_machine)
+    engine.finalize_object()
+    # threads may run this code until the process ends: it is never freed
+    for kept in (engine, module, context):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    reset = ctypes.CFUNCTYPE(None)(engine.get_function_address("reset"))
+    reset()
+    if hasattr(os, "register_at_fork"):  # a child has no other threads than the one that forked
+        os.register_at_fork(after_in_child=reset)
+    return _Pool(engine.get_function_address("symflux_parallel"), reset)
+
+
+def register() -> bool:
+    """Let generated code find the pool; False when there is none."""
+    pool = _pool()
+    if pool is None:
+        return False
+    binding.add_symbol("symflux_parallel", pool.run)
+    binding.add_symbol("symflux_threads", threads.count_address())
+    return True

@@ -1,0 +1,73 @@
+"""Random graphs under extreme schedules: everything shared out among threads, nothing kept.
+
+The thresholds that decide what pays are set so that the smallest loop is shared out and the
+smallest array is computed again. The results are those of the interpreter, and the same bits for
+every number of threads.
+"""
+
+import numpy as np
+import pytest
+from symflux.codegen import threads
+from symflux.codegen.ir import Loop, walk
+from symflux.codegen.llvm import parallel
+
+from symflux.lower import recompute, share
+from symflux.runtime.execute import flat_entry, plain
+from symflux.runtime.stages import make_stages
+
+from . import graphs
+from .test_graphs import SEES_ZERO_SIGN, check, differs
+
+
+@pytest.fixture(autouse=True)
+def everything_is_worth_it(monkeypatch):
+    monkeypatch.setattr(share, "WORTH", 0.0)
+    monkeypatch.setattr(share, "PIECE", 1e-3)
+    monkeypatch.setattr(share, "GRAIN", 1)
+    monkeypatch.setattr(share, "FEW_ROWS", 1)
+    monkeypatch.setattr(parallel, "THRESHOLD", 1)
+    before = threads.threads()
+    yield
+    threads.set_threads(before)
+
+
+@pytest.fixture(params=["kept", "again"])
+def memory(request, monkeypatch):
+    """Whether stored values are kept, or all computed again where they are read."""
+    if request.param == "again":
+        monkeypatch.setattr(recompute, "FEW", 1)
+        monkeypatch.setattr(recompute, "MARGIN", 0.0)
+    return request.param
+
+
+def native(graph):
+    """The graph's function of arrays: natively, with the same bits for every number of threads."""
+    entry = flat_entry(make_stages(graph))
+
+    def call(arrays):
+        values = [plain(a, x.type) for a, x in zip(arrays, graph.inputs, strict=True)]
+        found = []
+        for count in (1, 2, 3):
+            threads.set_threads(count)
+            found.append([np.array(y) for y in entry.call(*values)])
+        for other in found[1:]:
+            for one, two in zip(found[0], other, strict=True):
+                assert one.tobytes() == two.tobytes()
+        return found[0]
+
+    return call
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs(seed, memory):
+    check(seed, native, differs, without=SEES_ZERO_SIGN)
+
+
+def test_loops_are_shared_out():
+    """The tests above test something: most random graphs have parallel loops."""
+    shared = 0
+    for seed in range(20):
+        program = make_stages(graphs.random_graph(seed)).program
+        loops = [s for k in program.kernels for s in walk(k.body) if isinstance(s, Loop)]
+        shared += any(loop.mode == "parallel" for loop in loops)
+    assert shared >= 8

@@ -1,0 +1,111 @@
+"""Loops shared out among threads: which, and the same bits whatever the number of threads."""
+
+import numpy as np
+import pytest
+from symflux.codegen import threads
+from symflux.codegen.ir import Loop, walk
+
+import symflux as sf
+from symflux.lower import share
+
+RANDOM = np.random.default_rng(11)
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    before = threads.threads()
+    yield
+    threads.set_threads(before)
+
+
+def results(f, *args):
+    """The leaves of the result as bytes, for several numbers of threads; and the parallel loops."""
+    compiled = sf.compile(f)
+    found = []
+    for count in (1, 2, 5):
+        threads.set_threads(count)
+        value = compiled(*args)
+        leaves = value if isinstance(value, tuple) else (value,)
+        found.append([np.asarray(x).copy() for x in leaves])
+    for other in found[1:]:
+        assert [x.tobytes() for x in other] == [x.tobytes() for x in found[0]]
+    program = compiled.lower(*args).stages.program
+    loops = [s for k in program.kernels for s in walk(k.body) if isinstance(s, Loop)]
+    return found[0], [loop for loop in loops if loop.mode == "parallel"]
+
+
+def softmax_rows(x):
+    w = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return w / np.sum(w, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.exp(x) * 2.0,
+        lambda x: np.sum(np.sin(x)),
+        lambda x: np.sum(x, axis=0),
+        lambda x: np.sum(x, axis=1),
+        lambda x: np.max(np.tanh(x), axis=0) + np.min(x),
+        softmax_rows,
+        lambda x: x[1:] - x[:-1] ** 2,
+        lambda x: np.pad(np.exp(x), ((3, 2), (1, 1))),
+        lambda x: np.concatenate([x[:7] * 2.0, np.cos(x)]),
+        lambda x: np.mean((x - np.mean(x, axis=0)) ** 2, axis=0),
+    ],
+)
+def test_against_numpy(f):
+    x = RANDOM.normal(size=(903, 117))
+    (found,), loops = results(f, x)
+    assert loops
+    np.testing.assert_allclose(found, f(x), rtol=1e-11, atol=1e-12)
+
+
+def test_column_sums_beside_row_sums():
+    """The gradient of a layer norm: sums over rows and over columns in one loop."""
+
+    def f(x, g, b):
+        m = np.mean(x, axis=1, keepdims=True)
+        v = np.mean((x - m) ** 2, axis=1, keepdims=True)
+        return np.sum(np.tanh((x - m) / np.sqrt(v + 1e-5) * g + b))
+
+    x, g, b = RANDOM.normal(size=(700, 90)), RANDOM.normal(size=90), RANDOM.normal(size=90)
+    gradient = sf.grad(f, argnums=(0, 1, 2))
+    found, loops = results(gradient, x, g, b)
+    assert loops
+    for i, direction in enumerate((x, g, b)):
+        arguments = [x, g, b]
+        arguments[i] = direction + 1e-6 * direction
+        slope = (f(*arguments) - f(x, g, b)) / 1e-6
+        assert np.sum(found[i] * direction) == pytest.approx(slope, rel=1e-3, abs=1e-3)
+
+
+def test_few_long_rows_are_shared_out_inside():
+    x = RANDOM.normal(size=(3, 200_000))
+    (found,), loops = results(lambda x: np.sum(np.exp(x), axis=1), x)
+    assert len(loops) == 1
+    np.testing.assert_allclose(found, np.sum(np.exp(x), axis=1), rtol=1e-12)
+
+
+def test_in_place():
+    step = sf.compile(lambda x, g: x - 0.1 * g, donate=("x",))
+    x, g = RANDOM.normal(size=(2, 300_000))
+    expected = x - 0.1 * g
+    threads.set_threads(2)
+    np.testing.assert_allclose(step(x, g), expected, rtol=1e-14, atol=1e-14)
+
+
+def test_little_work_stays_in_one_thread():
+    _, loops = results(lambda x: x * 2.0, np.ones(10_000))
+    assert not loops
+
+
+@pytest.mark.parametrize("extent", [1, 2, 63, 64, 1000, 999_983, 10**6])
+@pytest.mark.parametrize("pieces", [2, 7, 64])
+def test_pieces_cover_every_iteration_once(extent, pieces):
+    for leaf in (True, False):
+        loop = share.LoopItem(share.Leaf, children=[share.Leaf(None)] if leaf else [None])
+        unit = share.unit_of(share.Share(loop, pieces), extent)
+        count = -(-extent // unit)
+        assert unit >= 1 and count <= share.MOST
+        assert not leaf or count == 1 or unit % share.GRAIN == 0 or extent % unit == 0
