@@ -34,8 +34,9 @@ _interned: dict[Any, _Reference] = {}
 
 def _forget(reference: Any) -> None:
     """A node is gone: so is its entry, unless an equal node has taken its place."""
-    if _interned.get(reference.key) is reference:
-        del _interned[reference.key]
+    key = reference.key
+    if _interned.get(key) is reference:
+        del _interned[key]
 
 
 class Node:

@@ -433,8 +433,9 @@ class BlockEmitter(RegionEmitter):
     def find(self, key: Any) -> Any:
         """A value that is at hand in this block or one around it."""
         for scope in reversed(self.memo):
-            if key in scope:
-                return scope[key]
+            value = scope.get(key)
+            if value is not None:
+                return value
         return None
 
     def _compute(self, node: Node, index: Index, own: Node | None) -> Any:
@@ -448,10 +449,14 @@ class BlockEmitter(RegionEmitter):
                 return bound
             return self.b.load(*self.place(self.view(node), index))
         if kind is Kind.POINTWISE:
-            needs = [(x, aligned_index(index, x.shape)) for x in node.inputs]
+            if index:
+                needs = [(x, aligned_index(index, x.shape)) for x in node.inputs]
+            else:
+                needs = [(x, index) for x in node.inputs]
             values = [self.find((x.id, at)) for x, at in needs]
-            missing = [need for need, value in zip(needs, values, strict=True) if value is None]
-            return missing or self._scalar(node, values)
+            if None not in values:
+                return self._scalar(node, values)
+            return [need for need, value in zip(needs, values, strict=True) if value is None]
         if kind is Kind.INDEX_MAP:
             return self._map(node, index)
         if kind is Kind.SOURCE:

@@ -296,6 +296,15 @@ class Plan:
             return
         holder = self.holders[node]
         same = numbers[id(holder)] == kernel
+        if (
+            same
+            and nest is not None
+            and type(holder) is Leaf
+            and node.type.shape == ()
+            and len(self.producers[node]) == 1
+            and _direct(holder.nest)
+        ):
+            return  # computed outside of all loops: at hand in the rest of the kernel
         last[node] = max(last.get(node, 0), kernel)
         aligned: set[int] = set()
         if same:

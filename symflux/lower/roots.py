@@ -8,8 +8,10 @@ when it is known which loops are shared.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..ir.node import CONSTANT, ITEM, Node
 from ..ir.op import Kind
@@ -38,7 +40,7 @@ COSTLY_SCALAR = 64
 FEW_PIECES = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Access:
     """Element ``index`` of ``node`` (None: some element; its flat number or run-time index)."""
 
@@ -61,13 +63,17 @@ def is_leaf(node: Node) -> bool:
 
 def scalar_cost(node: Node) -> int:
     """Flops of one element of a pointwise node, inputs not counted."""
+    return _lowered_cost(node.op.lower)
+
+
+@functools.cache
+def _lowered_cost(lower: Any) -> int:
     from ..codegen.scalars import SCALARS
 
-    name = node.op.lower
-    if isinstance(name, str) and name in SCALARS:
-        row = SCALARS[name]
-        return row.flops if row.native != "instruction" or row.flops > 1 else _cheap(name)
-    return 8 if callable(name) else 1
+    if isinstance(lower, str) and lower in SCALARS:
+        row = SCALARS[lower]
+        return row.flops if row.native != "instruction" or row.flops > 1 else _cheap(lower)
+    return 8 if callable(lower) else 1
 
 
 def _cheap(name: str) -> int:
@@ -82,6 +88,20 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
     inline: dict[int, int] = {}
     for node in nodes:
         kind = node.op.kind
+        if kind is Kind.POINTWISE:
+            total = cost(node)
+            for x in node.inputs:
+                total += inline.get(x.id, 0)
+            total = min(total, 1 << 20)
+            limit = COSTLY if node.type.shape else COSTLY_SCALAR
+            if total >= limit and uses.get(node.id, 0) > 1:
+                roots.add(node.id)
+            if node.type.shape:
+                for x in node.inputs:
+                    if inline.get(x.id, 0) >= COSTLY and x.type.size < node.type.size:
+                        roots.add(x.id)
+            inline[node.id] = 0 if node.id in roots else total
+            continue
         for x in node.inputs:
             if _needs_memory(node, x):
                 _store(x, roots)
@@ -89,17 +109,7 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
             continue
         if _always_root(node):
             roots.add(node.id)
-        if kind is Kind.POINTWISE:
-            total = cost(node) + sum([inline.get(x.id, 0) for x in node.inputs])
-            total = min(total, 1 << 20)
-            limit = COSTLY if node.shape else COSTLY_SCALAR
-            if total >= limit and uses.get(node.id, 0) > 1:
-                roots.add(node.id)
-            for x in node.inputs:
-                if inline.get(x.id, 0) >= COSTLY and x.type.size < node.type.size:
-                    roots.add(x.id)
-            inline[node.id] = 0 if node.id in roots else total
-        elif kind is Kind.INDEX_MAP and node.id not in roots:
+        if kind is Kind.INDEX_MAP and node.id not in roots:
             repeated = node.type.size > sum(x.type.size for x in node.inputs)
             for x in node.inputs:
                 if inline.get(x.id, 0) >= COSTLY and (repeated or uses.get(x.id, 0) > 1):
@@ -142,7 +152,7 @@ class DryReader:
 
     def __init__(self, is_stored: Callable[[Node], bool]) -> None:
         self.is_stored = is_stored
-        self.accesses: dict[Access, None] = {}
+        self._found: dict[tuple[Node, Index | None], None] = {}
         self.breaks: dict[Axis, set[int]] = {}
         self.guarded = False
         self.numbered = False  # whether a value depends on the number of the iteration
@@ -151,24 +161,34 @@ class DryReader:
         """Follow reads from the given elements; ``own`` is expanded although it is a root."""
         stack = list(start)
         seen = set()
+        is_stored = self.is_stored
         while stack:
-            node, index = stack.pop()
-            key = (node.id, index)
-            if key in seen:
+            element = stack.pop()
+            if element in seen:
                 continue
-            seen.add(key)
-            if node is not own and (self.is_stored(node) or is_leaf(node)):
+            seen.add(element)
+            node, index = element
+            if node is not own and (is_stored(node) or is_leaf(node)):
                 if node.op is not CONSTANT or node.shape:
-                    self.accesses[Access(node, index)] = None
+                    self._found[element] = None
                 continue
-            if node.op.kind is Kind.POINTWISE:
-                stack.extend((x, aligned_index(index, x.shape)) for x in node.inputs)
-            elif node.op.kind is Kind.INDEX_MAP:
-                stack.extend(self._outcomes(node, index))
-            elif node.op.kind is not Kind.SOURCE:
+            kind = node.op.kind
+            if kind is Kind.POINTWISE:
+                if index:
+                    stack += [(x, aligned_index(index, x.shape)) for x in node.inputs]
+                else:
+                    stack += [(x, index) for x in node.inputs]
+            elif kind is Kind.INDEX_MAP:
+                stack += self._outcomes(node, index)
+            elif kind is not Kind.SOURCE:
                 raise NeedsRoot(node)
             else:
                 self.numbered = True
+
+    @property
+    def accesses(self) -> list[Access]:
+        """What is read from memory, each element once."""
+        return [Access(node, index) for node, index in self._found]
 
     def _outcomes(self, node: Node, index: Index) -> list[tuple[Node, Index]]:
         found: list[tuple[Node, Index]] = []
@@ -217,7 +237,7 @@ class DryReader:
         if isinstance(demand, Read):
             reads.append((demand.node, demand.index))
         elif isinstance(demand, ReadFlat):
-            self.accesses[Access(demand.node, None)] = None
+            self._found[demand.node, None] = None
         elif not isinstance(demand, Fill):
             raise TypeError(f"{node.op.name}: the lowering rule returned {demand!r}")
         return reads
