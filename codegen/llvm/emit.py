@@ -355,39 +355,62 @@ class Emitter(Writer):
     def call_mathlib(self, name: str, dtype: str, args: list[str]) -> str:
         """Call an elementary function on all lanes, defining it in the module on first use."""
         wide = "f32" if dtype == "f16" else dtype
-        part = self._function.part
-        shared = part is not None
-        key = "mathlib", name, wide, self.lanes, shared
-        callee = self.helpers.get(key) or self._define_mathlib(name, wide, shared)
-        self.helpers[key] = callee
-        if part is not None:
-            if callee not in part.declarations:
-                kinds = ", ".join([self.kind(wide)] * len(args))
-                declaration = f"declare hidden {self.kind(wide)} {callee}({kinds})"
-                part.declarations[callee] = declaration
-        else:
-            self.scalar_calls += self.lanes == 1
         args = [cast_text(self, a, dtype, wide) for a in args]
         kind = self.kind(wide)
+        if self._function.part is not None:
+            callee = self._shared_mathlib(name, wide, len(args))
+        else:
+            key = "mathlib", name, wide, self.lanes
+            callee = self.helpers.get(key) or self._define_mathlib(name, wide)
+            self.helpers[key] = callee
+            self.scalar_calls += self.lanes == 1
         listed = ", ".join(f"{kind} {a}" for a in args)
         result = self.value(f"call {kind} {callee}({listed})")
         return cast_text(self, result, wide, dtype)
 
-    def _define_mathlib(self, name: str, dtype: str, shared: bool) -> str:
+    def _define_mathlib(self, name: str, dtype: str) -> str:
+        lanes = self.lanes
+        callee = self.global_name(f"{name}_{dtype}" + (f"_x{lanes}" if lanes > 1 else ""))
+        attributes = "#1" if lanes > 1 else "#3"
+        self._write_mathlib(name, dtype, lanes, f"define internal {{}} {callee}({{}})", attributes)
+        return callee
+
+    def _shared_mathlib(self, name: str, dtype: str, arity: int) -> str:
+        kind = self.kind(dtype)
+        parameters = ", ".join([f"{kind} %a{n}" for n in range(arity)])
+
+        def define(header: str) -> None:
+            self._write_mathlib(name, dtype, 1, header, "#2")
+
+        return self.shared_function(f"{name}_{dtype}", kind, parameters, define)
+
+    def _write_mathlib(
+        self, name: str, dtype: str, lanes: int, header: str, attributes: str
+    ) -> None:
         from .. import mathlib  # written in the same IR; loaded when first needed
         from . import vector
 
         params, block = mathlib.function(name, dtype)
-        lanes = self.lanes
-        callee = self.global_name(f"{name}_{dtype}" + (f"_x{lanes}" if lanes > 1 else ""))
         kind = self.kind(dtype)
         names = [f"%a{n}" for n in range(len(params))]
-        listed = ", ".join(f"{kind} {name}" for name in names)
-        header = f"define {'hidden' if shared else 'internal'} {kind} {callee}({listed})"
-        attributes = "#2" if shared else "#1" if lanes > 1 else "#3"
+        header = header.format(kind, ", ".join([f"{kind} {name}" for name in names]))
         with self.function(header, attributes=attributes, strict=True):
             result = vector.write_function(self, lanes, params, names, block)
             self.line(f"ret {kind} {result}")
+
+    def shared_function(
+        self, name: str, kind: str, parameters: str, define: Callable[[str], None]
+    ) -> str:
+        """A function of the main module that the others call too; ``define`` writes it, given its
+        header, when it is first asked for."""
+        key = "shared", name
+        callee = self.helpers.get(key)
+        if callee is None:
+            callee = self.helpers[key] = self.global_name(f"{name}_shared")
+            define(f"define hidden {kind} {callee}({parameters})")
+        part = self._function.part
+        if part is not None and callee not in part.declarations:
+            part.declarations[callee] = f"declare hidden {kind} {callee}({parameters})"
         return callee
 
     # -- the module --------------------------------------------------------------------------------

@@ -383,6 +383,22 @@ _INSTRUCTIONS: dict[str, Instruction] = {
 }
 
 
+def words(e: Writer, let: Let) -> str:
+    """The text before the operands of a float operation that is one instruction on one value:
+    ``fadd contract double``; empty for all others."""
+    op, dtype = let.op, let.args[0].dtype
+    if dtype not in FLOATS:
+        return ""
+    match op:
+        case "add" | "sub" | "mul":
+            return f"f{op} {e.flags(let)}{VALUE_TYPES[dtype]}"
+        case "div":
+            return f"fdiv {e.fast_flags()}{VALUE_TYPES[dtype]}"
+        case "neg":
+            return f"fneg {VALUE_TYPES[dtype]}"
+    return ""
+
+
 def instruction(e: Writer, let: Let, args: list[str]) -> str:
     """Emit one Let whose row is an instruction or an intrinsic; the name of its result."""
     return _INSTRUCTIONS[let.op](e, let, let.args[0].dtype, args)

@@ -19,14 +19,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..ir import (
+    BYTES,
     LEAVES,
     Block,
     Buffer,
+    Const,
     Contract,
     If,
     Let,
     Load,
     Loop,
+    Operand,
     Program,
     Role,
     Statement,
@@ -37,6 +40,8 @@ from ..ir import (
     length,
     walk,
 )
+from .instructions import words
+from .straight import Step, grouped, has_groups, write_group
 from .types import memory_type
 
 if TYPE_CHECKING:
@@ -269,17 +274,76 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
         e.add_function(f"declare hidden void {name}({listed})")
     with e.function(f"define {linkage} void {name}({listed})", attributes="#2", part=part):
         bind_parameters(buffers, e)
-        values = e.values
-        for statement in piece.statements:
-            for var in needs(statement):
-                if var not in values:
-                    e.bind(var, _load(e, var, "%live", slots[var]))
-            e.statement(statement)
-            for var in definitions(statement):
-                if var in slots:
-                    _store(e, var, "%live", slots[var])
+        if piece.straight:
+            _write_straight(e, piece.statements, slots)
+        else:
+            for statement in piece.statements:
+                _write_statement(e, statement, slots)
         e.line("ret void")
     e.line(f"call void {name}({passed})")
+
+
+def _write_statement(e: Emitter, statement: Statement, slots: dict[Var, int]) -> None:
+    """One statement; what it needs from earlier pieces is read, what later ones need is kept."""
+    for var in needs(statement):
+        if var not in e.values:
+            e.bind(var, _load(e, var, "%live", slots[var]))
+    e.statement(statement)
+    for var in definitions(statement):
+        if var in slots:
+            _store(e, var, "%live", slots[var])
+
+
+def _write_straight(e: Emitter, statements: Sequence[Statement], slots: dict[Var, int]) -> None:
+    """Straight-line code. Most statements are one instruction: they are written here, at once."""
+    steps: Sequence[Step] = statements
+    if has_groups(statements, 2):
+        steps = grouped(statements, e.machine.vector_bytes)
+    values = e.values
+    places: dict[Var, str] = {}  # of results that have not been needed yet
+    known: dict[tuple[str, str, bool], str] = {}
+
+    def operand(arg: Operand) -> str:
+        if isinstance(arg, Const):
+            return e.operand(arg)
+        place = places.pop(arg, None)
+        if place is None:
+            text = _load(e, arg, "%live", slots[arg])
+        else:
+            kind = memory_type(arg.dtype)
+            text = e.value(f"load {kind}, ptr {place}, align {BYTES[arg.dtype]}", "s")
+        values[arg] = text
+        return text
+
+    for step in steps:
+        if isinstance(step, Let):
+            texts = [values.get(a) or operand(a) for a in step.args]  # type: ignore[arg-type]
+            key = (step.op, step.args[0].dtype, step.reassociate)
+            word = known.get(key)
+            if word is None:
+                word = known[key] = words(e, step)
+            var = step.result
+            if word:
+                values[var] = e.value(f"{word} {', '.join(texts)}")
+            else:
+                values[var] = e.operation(step, texts)
+            if var in slots:
+                _store(e, var, "%live", slots[var])
+        elif isinstance(step, list):
+            for let in step:
+                for arg in let.args:
+                    if arg not in values:
+                        operand(arg)
+            for let, place in zip(step, write_group(e, step), strict=True):
+                places[let.result] = place
+                if let.result in slots:
+                    operand(let.result)
+                    _store(e, let.result, "%live", slots[let.result])
+        else:
+            for var in needs(step):
+                if var not in values:
+                    operand(var)
+            _write_statement(e, step, slots)
 
 
 def _place(e: Emitter, area: str, place: int) -> str:

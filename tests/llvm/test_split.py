@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from symflux.codegen.builder import Builder
-from symflux.codegen.llvm import emit, split
+from symflux.codegen.ir import Let
+from symflux.codegen.llvm import emit, split, straight
 from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.jit import compile_program
 
 from .programs import long_line
-from .test_programs import both
+from .test_programs import arguments, both
 
 
 @pytest.fixture
@@ -85,10 +86,81 @@ def test_many_values_between_pieces_lie_in_scratch_memory(small_pieces):
 
 def test_elementary_functions_of_long_lines_are_shared(small_pieces):
     text = compile_program(mixed(40)).llvm_ir
-    assert text.count("define hidden double @sin_f64") == 1
-    assert text.count("declare hidden double @sin_f64") > 1
+    assert text.count("define hidden void @sin_f64_side") == 1
+    assert text.count("declare hidden void @sin_f64_side") > 1
 
 
 def test_the_same_text_every_time(small_pieces):
     first, second = (Emitter(mixed(40)).modules() for _ in range(2))
     assert first == second
+
+
+def side_by_side(dtype="f64", live=24):
+    """Chains of elementary functions beside each other, that read and write the same memory."""
+    b = Builder("side_by_side")
+    x, out = b.inout("x", dtype, live), b.output("out", dtype, live)
+    with b.kernel("line"):
+        values = [b.load(x, k) for k in range(live)]
+        for round_ in range(4):
+            for k in range(live):
+                name = ("sin", "tanh", "exp")[(k + round_) % 3]
+                values[k] = b.let(name, values[k] * 0.25) - values[(k * 7 + 1) % live] * 0.125
+                if k % 5 == 0:
+                    b.store(x, (k + 1) % live, b.let("pow", b.let("abs", values[k]) + 1.0, 1.5))
+                if k % 4 == 0:
+                    values[(k + 2) % live] = b.load(x, (k + 1) % live)
+        for k in range(live):
+            b.store(out, k, values[k])
+    return b.program()
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_elementary_functions_side_by_side(small_pieces, dtype):
+    program = side_by_side(dtype)
+    assert f"sin_{dtype}_side" in compile_program(program).llvm_ir
+    native, oracle = both(program)
+    for name, array in oracle.items():
+        np.testing.assert_allclose(native[name], array, rtol=1e-4 if dtype == "f32" else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("op", ["sin", "exp", "tanh", "log", "pow", "arctan2"])
+def test_side_by_side_or_alone_the_same_bits(monkeypatch, op, dtype):
+    count = 30  # not a multiple of a vector
+    b = Builder("functions")
+    x, out = b.input("x", dtype, 2 * count), b.output("out", dtype, count)
+    with b.kernel("line"):
+        for k in range(count):
+            second = [b.load(x, count + k)] if op in ("pow", "arctan2") else []
+            b.store(out, k, b.let(op, b.let("abs", b.load(x, k)), *second))
+    program = b.program()
+    alone = arguments(program)
+    compile_program(program).run(alone)
+    monkeypatch.setattr(split, "BUDGET", 12)
+    monkeypatch.setattr(split, "STRAIGHT", 5)
+    native = compile_program(program)
+    assert f"{op}_{dtype}_side" in native.llvm_ir
+    together = arguments(program)
+    native.run(together)
+    assert together["out"].tobytes() == alone["out"].tobytes()
+
+
+def test_grouping_keeps_what_a_statement_needs_before_it():
+    statements = side_by_side().kernels[0].body.statements
+    steps = straight.grouped(statements, 64)
+    flat = [s for step in steps for s in (step if isinstance(step, list) else [step])]
+    assert sorted(map(id, flat)) == sorted(map(id, statements))
+    assert max(len(step) for step in steps if isinstance(step, list)) > 4
+    place = {id(s): n for n, s in enumerate(flat)}
+    defined = {}
+    accesses = {}
+    for s in statements:
+        for var in split.uses(s):
+            assert place[id(defined[var])] < place[id(s)]
+        for var in split.definitions(s):
+            defined[var] = s
+        if not isinstance(s, Let):
+            accesses.setdefault(s.buffer, []).append(s)
+    for buffer, found in accesses.items():
+        order = [place[id(s)] for s in found]
+        assert buffer.name != "x" or order == sorted(order)
