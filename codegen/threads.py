@@ -9,12 +9,17 @@ from __future__ import annotations
 import ctypes
 import os
 
-__all__ = ["available", "count_address", "set_threads", "threads"]
+__all__ = ["available", "count_address", "processors", "set_threads", "threads"]
 
 
 def available() -> bool:
     """Whether this system has the threads that parallel loops run on (POSIX threads)."""
     return os.name == "posix"
+
+
+def processors() -> int:
+    """The processors of this machine, whether this process may use them or not."""
+    return os.cpu_count() or 1
 
 
 def _default() -> int:
@@ -26,7 +31,7 @@ def _default() -> int:
         return int(wanted)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return processors()
 
 
 #: read by generated code before every parallel loop

@@ -63,8 +63,6 @@ def write_loop(e: Emitter, loop: Loop) -> bool:
     combines = combining_lets(loop)
     if combines is None or not _is_worth_it(loop):
         return False
-    if len(e.buffers_of(loop.body)) > len(buffers_of(loop.body)):
-        return False  # a large contraction inside works in memory that threads cannot share
     _ParallelLoop(e, loop, [let.op for let in combines]).write()
     return True
 
@@ -84,7 +82,10 @@ class _ParallelLoop:
         self.loop = loop
         self.ops = ops
         self.combines = combining_lets(loop) or ()
-        self.buffers = buffers_of(loop.body)
+        self.buffers = e.buffers_of(loop.body)
+        self.scratch = None
+        if len(self.buffers) > len(buffers_of(loop.body)) and pool.register():
+            self.scratch = self.buffers.pop()  # every thread has its own
         inner = uses(replace(loop, inits=(), extent=0)) - {*e.program.sizes}
         self.live = sorted(inner, key=lambda v: v.id)
         self.name = e.global_name(f"{e.function_name}_parallel")[1:]
@@ -93,6 +94,7 @@ class _ParallelLoop:
         """Write the three functions, and in the current one the call and the combination."""
         e, loop = self.e, self.loop
         cut = self._cut()
+        _register(e)
         partials = e.entry_alloca("i64", count=max(1, cut.count * len(loop.params)))
         self._write_body()
         slots = self._slots(cut, partials)
@@ -128,6 +130,9 @@ class _ParallelLoop:
         first, count, local = Var("i64"), Var("i64"), Var("i64", loop.var.hint)
         with e.function(header, attributes="#2"):
             bind_parameters(self.buffers, e)
+            if self.scratch is not None:
+                size = self.scratch.size
+                e.bind_pointer(self.scratch, e.value(f"call ptr @symflux_scratch(i64 {size})"))
             for n, var in enumerate(self.live):
                 e.bind(var, f"%l{n}")
             e.bind(first, "%first")

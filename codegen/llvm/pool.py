@@ -8,7 +8,9 @@ lose, whose join waits for every thread of the team.
 
 Workers spin for some microseconds for the next loop, giving way to whoever else wants to run, and
 then sleep on a condition variable. A second Python thread that comes to a parallel loop while the
-workers are taken, and a parallel loop inside of another, run alone.
+workers are taken, and a parallel loop inside of another, run alone. Contractions inside of parallel
+loops work in memory that every thread keeps for that (``symflux_scratch``); where there is none to
+be had, a thread waits for it.
 
 The code is written in LLVM IR on the functions of POSIX threads that the C library has; it is
 compiled once in a process. There is none of it on systems without them: parallel loops run serially
@@ -33,9 +35,11 @@ from .optimise import Options, optimise, parse
 __all__ = ["SYMBOLS", "register"]
 
 #: What generated code refers to; declared in modules that hold parallel loops.
-SYMBOLS = (
-    "@symflux_threads = external global i32\ndeclare void @symflux_parallel(ptr, ptr, i32, i64)\n"
-)
+SYMBOLS = """\
+@symflux_threads = external global i32
+declare void @symflux_parallel(ptr, ptr, i32, i64)
+declare ptr @symflux_scratch(i64)
+"""
 
 #: Rounds that a worker without work waits before it sleeps; every few of them it gives way.
 _ROUNDS, _GIVE_WAY = 800, 100
@@ -56,6 +60,7 @@ _POOL = """
 @owner = internal global i32 0, align 64
 @started = internal global i32 0
 @sleepers = internal global i32 0, align 64
+@key = internal global {key} 0
 @mutex = internal global [128 x i8] zeroinitializer, align 64
 @wake = internal global [128 x i8] zeroinitializer, align 64
 
@@ -70,7 +75,52 @@ declare i32 @pthread_cond_broadcast(ptr)
 declare i32 @pthread_sigmask(i32, ptr, ptr)
 declare i32 @sigfillset(ptr)
 declare i32 @sched_yield()
+declare i32 @pthread_key_create(ptr, ptr)
+declare i32 @pthread_setspecific({key}, ptr)
+declare ptr @pthread_getspecific({key})
+declare i32 @posix_memalign(ptr, i64, i64)
+declare void @free(ptr)
 {declare_pause}
+
+define void @setup() {{
+  %made = call i32 @pthread_key_create(ptr @key, ptr @free)
+  call void @reset()
+  ret void
+}}
+
+; memory of the calling thread, 64 bytes into its block, whose first word says how long it is
+define ptr @symflux_scratch(i64 %bytes) {{
+  %slot = alloca ptr, align 8
+  %key = load {key}, ptr @key
+  %block = call ptr @pthread_getspecific({key} %key)
+  %none = icmp eq ptr %block, null
+  br i1 %none, label %allocate, label %measure
+measure:
+  %length = load i64, ptr %block
+  %enough = icmp uge i64 %length, %bytes
+  br i1 %enough, label %done, label %replace
+replace:
+  call void @free(ptr %block)
+  %forgotten = call i32 @pthread_setspecific({key} %key, ptr null)
+  br label %allocate
+allocate:
+  %total = add i64 %bytes, 64
+  %failed = call i32 @posix_memalign(ptr %slot, i64 64, i64 %total)
+  %fine = icmp eq i32 %failed, 0
+  br i1 %fine, label %keep, label %missing
+missing:
+  %yielded = call i32 @sched_yield()
+  br label %allocate
+keep:
+  %new = load ptr, ptr %slot
+  store i64 %bytes, ptr %new
+  %kept = call i32 @pthread_setspecific({key} %key, ptr %new)
+  br label %done
+done:
+  %memory = phi ptr [ %block, %measure ], [ %new, %keep ]
+  %usable = getelementptr i8, ptr %memory, i64 64
+  ret ptr %usable
+}}
 
 define void @reset() {{
   store atomic i64 0, ptr @word seq_cst, align 8
@@ -257,7 +307,7 @@ _PAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    run: int
+    addresses: dict[str, int]
     reset: Any
 
 
@@ -271,7 +321,7 @@ def _pool() -> _Pool | None:
     pause = next((v for k, v in _PAUSES.items() if kind.startswith(k)), ("", ""))
     mac = sys.platform == "darwin"
     text = _POOL.format(
-        thread="ptr" if mac else "i64", block=1 if mac else 0,
+        thread="ptr" if mac else "i64", key="i64" if mac else "i32", block=1 if mac else 0,
         declare_pause=pause[0], pause=pause[1], rounds=_ROUNDS, give_way=_GIVE_WAY,
         last_round=_GIVE_WAY - 1, most=_MOST,
     )  # fmt: skip
@@ -285,10 +335,11 @@ def _pool() -> _Pool | None:
     for kept in (engine, module, context):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     reset = ctypes.CFUNCTYPE(None)(engine.get_function_address("reset"))
-    reset()
+    ctypes.CFUNCTYPE(None)(engine.get_function_address("setup"))()
     if hasattr(os, "register_at_fork"):  # a child has no other threads than the one that forked
         os.register_at_fork(after_in_child=reset)
-    return _Pool(engine.get_function_address("symflux_parallel"), reset)
+    names = ("symflux_parallel", "symflux_scratch")
+    return _Pool({name: engine.get_function_address(name) for name in names}, reset)
 
 
 def register() -> bool:
@@ -296,6 +347,7 @@ def register() -> bool:
     pool = _pool()
     if pool is None:
         return False
-    binding.add_symbol("symflux_parallel", pool.run)
+    for name, address in pool.addresses.items():
+        binding.add_symbol(name, address)
     binding.add_symbol("symflux_threads", threads.count_address())
     return True

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from ..ir import Program
 from .hoist import hoist
+from .share import share_contractions
 from .simplify import simplify
 from .temps import drop_temps
 
@@ -117,6 +118,7 @@ PASSES = Pipeline(
         Pass("hoist", hoist, after=("simplify",)),
         Pass("combine", simplify, follows="hoist"),
         Pass("drop_temps", drop_temps, after=("combine",)),
+        Pass("share", share_contractions, after=("drop_temps",)),
     )
 )
 

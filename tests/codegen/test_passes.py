@@ -5,21 +5,26 @@ What each pass does to a program is in tests/filetests/loops, what it must keep 
 
 import io
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
+from symflux.codegen.builder import Builder
 from symflux.codegen.ir import (
     Block,
     Buffer,
     Const,
+    Contract,
     Index,
     Kernel,
     Let,
     Load,
+    Loop,
     Program,
     Role,
     Store,
     Var,
+    walk,
 )
 from symflux.codegen.passes import PASSES, Pass, Pipeline, print_changes, run_passes
 from symflux.codegen.passes.dead import remove_dead
@@ -100,6 +105,7 @@ def test_the_observer_sees_each_step_and_idle_followers_are_skipped():
     result = run_passes(program, observer=steps.append)
     assert [(s.name, s.changed) for s in steps] == [
         ("simplify", False), ("hoist", True), ("combine", False), ("drop_temps", False),
+        ("share", False),
     ]  # fmt: skip
     assert steps[0].before is program and steps[-1].after is result
     assert all(before.after is after.before for before, after in itertools.pairwise(steps))
@@ -107,7 +113,7 @@ def test_the_observer_sees_each_step_and_idle_followers_are_skipped():
 
     steps.clear()
     run_passes(result, observer=steps.append)
-    assert [s.name for s in steps] == ["simplify", "hoist", "drop_temps"]
+    assert [s.name for s in steps] == ["simplify", "hoist", "drop_temps", "share"]
     assert not any(s.changed for s in steps)
 
 
@@ -121,6 +127,7 @@ def test_print_changes_shows_only_kernels_that_changed():
         "-- hoist: 1 of 2 kernels changed",
         "-- combine: 0 of 2 kernels changed",
         "-- drop_temps: 0 of 2 kernels changed",
+        "-- share: 0 of 2 kernels changed",
     ]
     assert [line for line in lines if line.startswith("kernel")] == ["kernel scale {"]
     assert "  %0 = load t[0]                       : f64" in lines
@@ -195,3 +202,36 @@ def test_dead_carried_values_that_feed_each_other_go():
     assert [p.hint for p in loop.params] == ["c"]
     assert [r.hint for r in loop.results] == ["t"]
     assert len(loop.body.statements) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "pieces"),
+    [
+        ([("m", 512, 512, 0), ("n", 512, 0, 1), ("k", 512, 1, 512)], True),
+        ([("m", 16, 16, 0), ("n", 16, 0, 1), ("k", 16, 1, 16)], False),
+        ([("batch", 64, 4096, 4096), ("m", 64, 64, 0), ("n", 64, 0, 1), ("k", 64, 1, 64)], True),
+        ([("m", 4, 100_000, 0), ("n", 4, 0, 1), ("k", 100_000, 1, 4)], False),
+    ],
+)
+def test_large_contractions_are_cut(spec, pieces):
+    """Along the batch, or the rows and columns; never along what is summed."""
+    b = Builder("product")
+    size_a = 1 + sum((extent - 1) * step for _, extent, step, _ in spec)
+    size_b = 1 + sum((extent - 1) * step for _, extent, _, step in spec)
+    size_c = math.prod(extent for role, extent, _, _ in spec if role != "k")
+    x, y, z = b.input("x", "f32", size_a), b.input("y", "f32", size_b), b.output("z", "f32", size_c)
+    with b.kernel("k"), b.contract(x, y, spec) as product:
+        place, step = 0, size_c
+        kept = [extent for role, extent, _, _ in spec if role != "k"]
+        for index, extent in zip(product.indices, kept, strict=True):
+            step //= extent
+            place = place + index * step
+        b.store(z, place, product.acc)
+    after = run_passes(b.program(), verify=True)
+    (outer,) = after.kernels[0].body.statements
+    assert isinstance(outer, Loop) is pieces
+    if pieces:
+        assert outer.mode == "parallel"
+        products = [s for s in walk(outer.body) if isinstance(s, Contract)]
+        sums = [d.extent for s in products for d in s.dims if d.role == "k"]
+        assert set(sums) == {next(extent for role, extent, _, _ in spec if role == "k")}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from symflux.codegen.interp import InterpreterError
 from symflux.codegen.ir import DTYPES, Const, Let, Store, walk
-from symflux.codegen.llvm import contract_plan
-from symflux.codegen.passes import run_passes
+from symflux.codegen.llvm import contract, contract_panels, contract_plan, parallel
+from symflux.codegen.passes import run_passes, share
 from symflux.codegen.scalars import SCALARS
 from symflux.codegen.text import parse_program, print_program
 from symflux.codegen.verify import VerifyError, verify
@@ -102,6 +102,28 @@ def test_contractions_in_many_blocks_agree_with_the_interpreter(monkeypatch):
     for seed in range(2 * BATCH, 4 * BATCH):
         if native_differs(random_contraction(seed)):  # with usual limits it may not fail: not kept
             pytest.fail(f"random_contraction({seed}) is wrong with SMALL_CACHES")
+
+
+@pytest.mark.parametrize("limits", [{}, SMALL_CACHES], ids=["as usual", "many blocks"])
+def test_contractions_in_pieces(limits, monkeypatch):
+    """Cut into as many pieces as there are rows and columns, and shared out among threads."""
+    for name, value in limits.items():
+        monkeypatch.setattr(contract_plan, name, value)
+    monkeypatch.setattr(contract_panels, "STACK_SCRATCH", 256)
+    monkeypatch.setattr(contract, "STACK_SCRATCH", 256)
+    monkeypatch.setattr(parallel, "THRESHOLD", 1)
+    for name, value in {"WORTH": 0.0, "PIECE": 1e-9, "LEAST": 1, "MOST": 7}.items():
+        monkeypatch.setattr(share, name, value)
+    cut = 0
+    for seed in range(2 * BATCH):
+        program = random_contraction(seed)
+        pieces = share.share_contractions(program)
+        verify(pieces)
+        cut += pieces is not program
+        assert not differences(interpreted(program), interpreted(pieces)), seed
+        if native_differs(pieces):
+            pytest.fail(f"random_contraction({seed}) is wrong in pieces")
+    assert cut > BATCH // 2
 
 
 def test_random_programs_hold_every_kind_of_statement_dtype_and_function():

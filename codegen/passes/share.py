@@ -1,0 +1,283 @@
+"""Cut large contractions into pieces that threads share out.
+
+    contract a, b m(m < 512; ...) ...  =>  loop p < 4 parallel {
+      store c[512*m + n], %acc               contract a, b m(m < 128; ...) ... (a from p's rows on)
+                                               store c[512*m + n + 65536*p], %acc }
+
+The pieces depend on the shape alone. They are blocks of the result, so that every sum is made as
+before; an operand is read by several of them, and what a contraction copies of it is copied several
+times: as few pieces as keep some threads busy, cut where the operand that is read again is small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..ir import (
+    Block,
+    Const,
+    Contract,
+    Dim,
+    If,
+    Index,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Operand,
+    Program,
+    Statement,
+    Store,
+    Var,
+    While,
+    walk,
+)
+from ..threads import processors
+
+__all__ = ["share_contractions"]
+
+#: Multiply-adds of single precision that a core does in a microsecond; half as many of double.
+RATE = 75_000
+#: Microseconds of work from which on a contraction is cut, and in a piece.
+WORTH, PIECE = 15.0, 8.0
+#: The most pieces (several for each processor: they need not all be there all the time), and the
+#: least rows (or columns) of one.
+MOST, LEAST = max(4, min(64, 2 * processors())), 48
+
+
+def share_contractions(program: Program) -> Program:
+    """The program with its large contractions cut; the same object when there are none."""
+    kernels = tuple([_kernel(kernel) for kernel in program.kernels])
+    if all(new is old for new, old in zip(kernels, program.kernels, strict=True)):
+        return program
+    return replace(program, kernels=kernels)
+
+
+def _kernel(kernel: Kernel) -> Kernel:
+    if not any(isinstance(s, Contract) for s in walk(kernel.body)):
+        return kernel
+    body = _block(kernel.body)
+    return kernel if body is kernel.body else replace(kernel, body=body)
+
+
+def _block(block: Block) -> Block:
+    statements = tuple([_statement(s) for s in block.statements])
+    if all(new is old for new, old in zip(statements, block.statements, strict=True)):
+        return block
+    return replace(block, statements=statements)
+
+
+def _statement(statement: Statement) -> Statement:
+    match statement:
+        case Contract():
+            return _shared(statement)
+        case Loop():
+            if statement.mode == "parallel":
+                return statement
+            body = _block(statement.body)
+            return statement if body is statement.body else replace(statement, body=body)
+        case While():
+            body = _block(statement.body)
+            return statement if body is statement.body else replace(statement, body=body)
+        case If():
+            then, otherwise = _block(statement.then), _block(statement.otherwise)
+            if then is statement.then and otherwise is statement.otherwise:
+                return statement
+            return replace(statement, then=then, otherwise=otherwise)
+    return statement
+
+
+# --- where to cut ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Dimension number ``place`` in ``count`` pieces of ``unit``, the last perhaps shorter."""
+
+    place: int
+    extent: int
+    count: int
+    unit: int
+
+    @property
+    def rest(self) -> int:
+        """The extent of the last piece."""
+        return self.extent - (self.count - 1) * self.unit
+
+
+def _cuts(contract: Contract) -> list[_Cut]:
+    work = math.prod(d.extent for d in contract.dims)
+    rate = RATE if contract.acc.dtype == "f32" else RATE / 2
+    if work < WORTH * rate:
+        return []
+    pieces = max(2, min(MOST, int(work / (PIECE * rate))))
+    batch = [d for d in contract.dims if d.role == "batch"]
+    widest = max(batch, key=lambda d: d.extent, default=None)
+    if widest is not None and widest.extent >= pieces:
+        return [_cut(contract, widest, pieces, 1)]
+    rows, columns = _largest(contract, "m"), _largest(contract, "n")
+    best = (math.inf, 1, 1)
+    bytes_a = math.prod(d.extent for d in contract.dims if d.stride_a)
+    bytes_b = math.prod(d.extent for d in contract.dims if d.stride_b)
+    for m in range(1, pieces + 1):
+        n = pieces // m
+        if _fits(rows, m) and _fits(columns, n):
+            best = min(best, (m * bytes_b + n * bytes_a, m, n))
+    if best[0] == math.inf:  # small in both: as many as there are
+        m = min(pieces, _at_most(rows))
+        best = (0.0, m, min(pieces // m, _at_most(columns)))
+    found = []
+    for dim, count, multiple in ((rows, best[1], 16), (columns, best[2], 32)):
+        if dim is not None and count > 1:
+            found.append(_cut(contract, dim, count, multiple if dim.extent >= 4 * multiple else 1))
+    return [cut for cut in found if cut.count > 1]
+
+
+def _largest(contract: Contract, role: str) -> Dim | None:
+    dims = [d for d in contract.dims if d.role == role]
+    return max(dims, key=lambda d: d.extent, default=None)
+
+
+def _fits(dim: Dim | None, count: int) -> bool:
+    return count == 1 or count <= _at_most(dim)
+
+
+def _at_most(dim: Dim | None) -> int:
+    """How many pieces a dimension has room for."""
+    return 1 if dim is None else max(1, dim.extent // LEAST)
+
+
+def _cut(contract: Contract, dim: Dim, count: int, multiple: int) -> _Cut:
+    unit = -(-dim.extent // (count * multiple)) * multiple
+    return _Cut(contract.dims.index(dim), dim.extent, -(-dim.extent // unit), unit)
+
+
+# --- the pieces -----------------------------------------------------------------------------------
+
+
+def _shared(contract: Contract) -> Statement:
+    if any(isinstance(s, (Loop, While, Contract)) for s in walk(contract.epilogue)):
+        return contract
+    cuts = _cuts(contract)
+    if not cuts:
+        return contract
+    piece = Var("i64", "p")
+    total = math.prod(cut.count for cut in cuts)
+    numbers, lets = _numbers(piece, cuts)
+    body = _choice(contract, list(zip(cuts, numbers, strict=True)))
+    return Loop(piece, total, Block((*lets, *body)), mode="parallel")
+
+
+def _numbers(piece: Var, cuts: Sequence[_Cut]) -> tuple[list[Var], list[Let]]:
+    """The number of a piece along each cut dimension, from its number among all."""
+    if len(cuts) == 1:
+        return [piece], []
+    inner = Const(cuts[1].count, "i64")
+    one, other = Var("i64"), Var("i64")
+    return [one, other], [
+        Let(one, "floordiv", (piece, inner)),
+        Let(other, "mod", (piece, inner)),
+    ]
+
+
+def _choice(contract: Contract, cuts: list[tuple[_Cut, Var]]) -> list[Statement]:
+    """The contraction of one piece: whole, or shorter where it is the last along a dimension."""
+    if not cuts:
+        return [contract]
+    (cut, number), rest = cuts[0], cuts[1:]
+    whole = _choice(_piece(contract, cut, number, cut.unit), rest)
+    if cut.rest == cut.unit:
+        return whole
+    last = _choice(_piece(contract, cut, number, cut.rest), rest)
+    is_last = Var("bool")
+    return [
+        Let(is_last, "eq", (number, Const(cut.count - 1, "i64"))),
+        If(is_last, Block(tuple(last)), Block(tuple(whole))),
+    ]
+
+
+def _piece(contract: Contract, cut: _Cut, number: Var, extent: int) -> Contract:
+    dim = contract.dims[cut.place]
+    names: dict[Var, Operand] = {contract.acc: (acc := Var(contract.acc.dtype))}
+    dims = []
+    for d in contract.dims:
+        local = Var("i64", d.var.hint)
+        dims.append(replace(d, extent=extent if d is dim else d.extent, var=local))
+        if d is dim:
+            moved = _Moved(d.var, local, number, cut.unit)
+        else:
+            names[d.var] = local
+    return Contract(
+        tuple(dims), contract.a, contract.b,
+        _plus(contract.offset_a, number, cut.unit * dim.stride_a),
+        _plus(contract.offset_b, number, cut.unit * dim.stride_b),
+        acc, moved.block(contract.epilogue, names),
+    )  # fmt: skip
+
+
+def _plus(index: Index, var: Var, coefficient: int) -> Index:
+    if not coefficient:
+        return index
+    return Index((*index.terms, (var, coefficient)), index.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """Copies an epilogue with ``local + unit * number`` in place of ``var``."""
+
+    var: Var
+    local: Var
+    number: Var
+    unit: int
+
+    def block(self, block: Block, names: dict[Var, Operand]) -> Block:
+        out: list[Statement] = []
+        inner = dict(names)
+        if any(self.var in s.args for s in walk(block) if isinstance(s, Let)):
+            start, place = Var("i64"), Var("i64")
+            out.append(Let(start, "mul", (self.number, Const(self.unit, "i64"))))
+            out.append(Let(place, "add", (self.local, start)))
+            inner[self.var] = place
+        out += [self.statement(s, inner) for s in block.statements]
+        return Block(tuple(out), tuple(self.operand(y, inner) for y in block.yields))
+
+    def operand(self, operand: Operand, names: dict[Var, Operand]) -> Operand:
+        return operand if isinstance(operand, Const) else names.get(operand, operand)
+
+    def index(self, index: Index, names: dict[Var, Operand]) -> Index:
+        terms: list[tuple[Var, int]] = []
+        for var, coefficient in index.terms:
+            if var is self.var:
+                terms.append((self.local, coefficient))
+                terms.append((self.number, coefficient * self.unit))
+            else:
+                new = names.get(var, var)
+                assert isinstance(new, Var)
+                terms.append((new, coefficient))
+        return Index(tuple(terms), index.offset)
+
+    def statement(self, s: Statement, names: dict[Var, Operand]) -> Statement:
+        match s:
+            case Let():
+                args = tuple(self.operand(a, names) for a in s.args)
+                return replace(s, args=args, result=self.fresh(s.result, names))
+            case Load():
+                index = self.index(s.index, names)
+                return replace(s, index=index, result=self.fresh(s.result, names))
+            case Store():
+                return replace(
+                    s, index=self.index(s.index, names), value=self.operand(s.value, names)
+                )
+            case If():
+                condition = self.operand(s.condition, names)
+                then, otherwise = self.block(s.then, names), self.block(s.otherwise, names)
+                results = tuple(self.fresh(r, names) for r in s.results)
+                return If(condition, then, otherwise, results)
+        raise AssertionError(f"an epilogue with {s!r} is not cut")
+
+    def fresh(self, var: Var, names: dict[Var, Operand]) -> Var:
+        """A new Var in place of one: an epilogue that is copied twice defines none twice."""
+        new = names[var] = Var(var.dtype, var.hint)
+        return new
