@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .ir import (
@@ -24,7 +24,7 @@ from .ir import (
 from .ranges import most_trips, upper_bounds
 from .scalars import FLOATS, SCALARS
 
-__all__ = ["KernelCost", "ProgramCost", "kernel_cost", "program_cost"]
+__all__ = ["KernelCost", "ProgramCost", "kernel_cost", "necessary_bytes", "program_cost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +142,31 @@ def _touched(
                 yield from _touched(s.epilogue, trips * elements, bounds)
 
 
+def _traffic(kernels: Iterable[Kernel]) -> dict[tuple[Buffer, bool], int]:
+    """(buffer, whether written) -> bytes touched, each element once."""
+    seen: dict[tuple[Buffer, bool], int] = {}
+    for kernel in kernels:
+        bounds = upper_bounds(kernel.body)
+        for buffer, written, elements in _touched(kernel.body, 1, bounds):
+            seen[buffer, written] = seen.get((buffer, written), 0) + elements
+    for buffer, written in seen:
+        size = buffer.size if isinstance(buffer.size, int) else seen[buffer, written]
+        seen[buffer, written] = min(seen[buffer, written], size) * BYTES[buffer.dtype]
+    return seen
+
+
+def necessary_bytes(program: Program) -> int:
+    """The bytes that any program with these results moves: inputs that are used are read once,
+    outputs written once."""
+    traffic = _traffic(program.kernels)
+    return sum(count for (b, _), count in traffic.items() if b.role is not Role.TEMP)
+
+
 def kernel_cost(kernel: Kernel) -> KernelCost:
     """The cost of one kernel."""
-    seen: dict[tuple[Buffer, bool], int] = {}
     bounds = upper_bounds(kernel.body)
-    for buffer, written, elements in _touched(kernel.body, 1, bounds):
-        seen[buffer, written] = seen.get((buffer, written), 0) + elements
     read = written_bytes = 0
-    for (buffer, written), elements in seen.items():
-        size = buffer.size if isinstance(buffer.size, int) else elements
-        count = min(elements, size) * BYTES[buffer.dtype]
+    for (_, written), count in _traffic([kernel]).items():
         if written:
             written_bytes += count
         else:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m symflux inspect`` and ``docs``."""
+"""The command line: ``python -m symflux inspect``, ``bench`` and ``docs``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .bench import command as bench
 from .errors import SymFluxError
 from .inspect.pages import write
 from .inspect.report import report
@@ -16,12 +17,16 @@ __all__ = ["main"]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m symflux", description="Look at generated code.")
+    parser = argparse.ArgumentParser(
+        "python -m symflux", description="Look at generated code, measure it."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     look = commands.add_parser("inspect", help="print a function at any level of its compilation")
     look.add_argument("target", metavar="FILE:FUNCTION", help="a Python file and a function in it")
     look.add_argument("--level", choices=(*LEVELS, "all"), default="all", help="default: all")
     look.add_argument("--args", help='example arguments, such as "np.ones(3), 2.0"')
+    measuring = commands.add_parser("bench", help="measure workloads beside other tools")
+    bench.add_options(measuring)
     pages = commands.add_parser("docs", help="write the pages of docs/ that come from tables")
     pages.add_argument("folder", nargs="?", default="docs", type=Path, help="default: docs")
     return parser
@@ -33,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "inspect":
             print(report(options.target, options.level, options.args), end="")
+        elif options.command == "bench":
+            bench.run(options)
         else:
             changed = write(options.folder)
             print("\n".join(f"wrote {path}" for path in changed) or "all pages are up to date")

@@ -22,12 +22,13 @@ LAYERS = (
     ("api",),
     ("nn", "optim", "data", "training", "testing"),
     ("interop", "inspect"),
+    ("bench",),
     ("__init__", "__main__"),
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 
 #: Parts that may use the loop compiler.
-USES_CODEGEN = {"lower", "runtime", "interop", "inspect", "__main__"}
+USES_CODEGEN = {"lower", "runtime", "interop", "inspect", "bench", "__main__"}
 #: Folders and files below codegen/ that may use llvmlite.
 USES_LLVMLITE = ("llvm/", "targets/")
 

@@ -139,6 +139,8 @@ _FOLDERS = {
     "symflux.data": "What they learn from.",
     "symflux.interop": "Ways from and to other libraries.",
     "symflux.inspect": "What `python -m symflux` prints and writes.",
+    "symflux.bench": "What `python -m symflux bench` runs: SymFlux beside its peers.",
+    "symflux.bench.workloads": "The computations that are measured, for every tool.",
 }
 
 

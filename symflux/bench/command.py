@@ -1,0 +1,102 @@
+"""``python -m symflux bench``: options in, the table out."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import SymFluxError
+from ..runtime.limits import Limits, measure
+from .row import Row
+from .runner import Measured, Options, known_tools, measure_row
+from .table import as_json, as_markdown, as_text
+from .workloads import all_rows
+
+__all__ = ["add_options", "run"]
+
+
+class BenchError(SymFluxError):
+    """Options of ``bench`` that name nothing."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument(
+        "select", nargs="*", metavar="WORDS",
+        help='rows whose name holds all words of one of these, such as "mlp gradient"',
+    )  # fmt: skip
+    parser.add_argument("--peers", default="", help="names or parts of names, separated by commas")
+    parser.add_argument("--quick", action="store_true", help="few rounds, short bursts")
+    parser.add_argument("--threads", type=int, default=1, help="of every tool (default: 1)")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="TOOL=PATH",
+        help="the interpreter of a tool that is installed elsewhere",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
+    parser.add_argument("--list", action="store_true", help="names of the rows, and no more")
+
+
+def select(rows: Sequence[Row], patterns: Sequence[str]) -> list[Row]:
+    """The rows whose name holds all words of one of the patterns; all without any."""
+    wanted = [pattern.split() for pattern in patterns]
+    if not wanted:
+        return list(rows)
+    return [row for row in rows if any(all(w in row.name for w in words) for words in wanted)]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print.
+
+    Raises:
+        BenchError: when no row or no peer has such a name.
+    """
+    rows = select(all_rows(), options.select)
+    if not rows:
+        raise BenchError(f"no row is named like {', '.join(options.select)}", right="--list")
+    if options.list:
+        print("\n".join(f"{row.name}: {', '.join(row.tools)}" for row in rows))
+        return
+    peers = known_tools([p for p in options.peers.split(",") if p])
+    if options.peers and not peers:
+        raise BenchError(f"no peer is named like {options.peers}")
+    pythons = dict(entry.split("=", 1) for entry in options.python)
+    burst, rounds = (0.005, 3) if options.quick else (0.02, 9)
+    how = Options(peers, options.threads, burst, rounds, pythons)
+    limits = measure(options.threads)
+    results = []
+    for row in rows:
+        results.append(measure_row(row, how, _progress))
+        _write(options, results, limits)  # what has been measured is kept if a later row fails
+    _progress("")
+    print(as_text(results, limits))
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _write(options: argparse.Namespace, results: list[Measured], limits: Limits) -> None:
+    if options.json:
+        found = as_json(results, limits, environment())
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(as_markdown(results, limits))
+
+
+def environment() -> dict[str, Any]:
+    """The versions that the figures belong to."""
+    versions = {}
+    for name in ("symflux", "numpy", "llvmlite", "jax", "torch", "casadi", "numba", "pytensor"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {"python": platform.python_version(), "machine": platform.machine()} | versions

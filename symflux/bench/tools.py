@@ -1,0 +1,167 @@
+"""The tools that are compared: how a row's builder is called, and its arguments and results.
+
+A builder is given the tool's modules and returns a function of the row's inputs:
+
+=========  ================================  ==================================================
+tool       builder                           inputs
+=========  ================================  ==================================================
+symflux    ``builder(symflux, numpy)``       as they are
+numpy      ``builder(numpy)``                as they are
+jax        ``builder(jax, jax.numpy)``       arrays on the device; 64 bits enabled
+torch      ``builder(torch)``                tensors that share the arrays' memory
+compiled   ``builder(torch)``                the same, through ``torch.compile``
+numba      ``builder(numba, numpy)``         as they are
+casadi     ``builder(casadi, inputs)``       none: bound to buffers beforehand (``casadi_code``)
+pytensor   ``builder(pytensor, inputs)``     as they are
+=========  ================================  ==================================================
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .row import Row, map_tensors
+
+__all__ = ["TOOLS", "Prepared", "builder_of", "casadi_code", "flat", "load", "prepare"]
+
+#: tool -> the module it needs
+TOOLS = {
+    "symflux": "symflux",
+    "numpy": "numpy",
+    "jax": "jax",
+    "torch": "torch",
+    "torch.compile": "torch",
+    "numba": "numba",
+    "casadi": "casadi",
+    "pytensor": "pytensor",
+}
+
+
+@dataclass
+class Prepared:
+    """A call that can be timed: ``function(*args)`` returns when the result is there."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+def builder_of(row: Row, tool: str) -> Callable[..., Any] | None:
+    """The row's builder for a tool. PyTorch's serves ``torch.compile`` as well."""
+    if tool == "torch.compile" and tool not in row.tools:
+        return row.tools.get("torch")
+    return row.tools.get(tool)
+
+
+def load(tool: str) -> Any:
+    """Import a tool; ImportError where it is missing."""
+    module = importlib.import_module(TOOLS[tool])
+    if tool == "jax":
+        module.config.update("jax_enable_x64", True)
+        importlib.import_module("jax.numpy").zeros(1).block_until_ready()  # start its runtime
+    if tool == "torch.compile" and shutil.which("g++") is None:
+        raise ImportError("torch.compile needs a C++ compiler")
+    return module
+
+
+def prepare(row: Row, tool: str, inputs: tuple[Any, ...]) -> Prepared:
+    """Build a row's function with a tool."""
+    import numpy as np
+
+    module = load(tool)
+    builder = builder_of(row, tool)
+    assert builder is not None
+    if tool == "symflux" or tool == "numba":
+        return Prepared(builder(module, np), inputs)
+    if tool == "numpy":
+        return Prepared(builder(np), inputs)
+    if tool == "jax":
+        function = builder(module, module.numpy)
+        ready = module.block_until_ready
+        return Prepared(lambda *args: ready(function(*args)), map_tensors(_on_device, inputs))
+    if tool.startswith("torch"):
+        function = builder(module)
+        if tool == "torch.compile":
+            function = module.compile(function)
+        return Prepared(function, map_tensors(_as_tensor, inputs))
+    if tool == "pytensor":
+        return Prepared(builder(module, inputs), inputs)
+    return Prepared(builder(module, inputs), ())
+
+
+def _on_device(value: Any) -> Any:
+    import jax
+    import numpy as np
+
+    return jax.device_put(value) if isinstance(value, np.ndarray) else value
+
+
+def _as_tensor(value: Any) -> Any:
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def flat(result: Any) -> list[Any]:
+    """The arrays of a result, in order, as NumPy arrays."""
+    import numpy as np
+
+    found: list[Any] = []
+
+    def leaf(value: Any) -> None:
+        if hasattr(value, "detach"):
+            value = value.detach()
+        found.append(np.array(value))
+
+    if isinstance(result, dict):
+        result = {key: result[key] for key in sorted(result)}  # JAX sorts, others keep the order
+    map_tensors(leaf, result)
+    return found
+
+
+def casadi_code(
+    casadi: Any, inputs: Sequence[Any], outputs: Sequence[Any], values: Sequence[Any]
+) -> Callable[[], Any]:
+    """CasADi's expressions as C, compiled by ``gcc -O3``, called through its buffer interface.
+
+    ``inputs`` are symbols, ``outputs`` expressions, ``values`` what the inputs are (in CasADi's
+    order, columns first). Returns a function of no arguments; its results are in the same order.
+    """
+    import numpy as np
+
+    dense = [casadi.densify(y) for y in outputs]
+    function = casadi.Function("f", list(inputs), dense)
+    folder = Path(tempfile.mkdtemp(prefix="casadi_"))
+    generator = casadi.CodeGenerator("f.c")
+    generator.add(function)
+    generator.generate(str(folder) + "/")
+    command = ["gcc", "-O3", "-march=native", "-shared", "-fPIC", "f.c", "-o", "f.so"]
+    subprocess.run(command, cwd=folder, check=True)
+    external = casadi.external("f", str(folder / "f.so"))
+    buffer, trigger = external.buffer()
+    arrays = [np.asfortranarray(np.atleast_1d(np.array(v, np.float64))) for v in values]
+    results = [np.zeros(y.shape, np.float64, order="F") for y in dense]
+    for i, array in enumerate(arrays):
+        buffer.set_arg(i, array.reshape(-1, order="F").data)
+    for i, array in enumerate(results):
+        buffer.set_res(i, array.reshape(-1, order="F").data)
+    trigger()
+    return _Bound(trigger, results, (external, buffer, arrays))
+
+
+class _Bound:
+    """A C function bound to buffers: what is timed is ``trigger``, its results lie in arrays."""
+
+    def __init__(self, trigger: Callable[[], Any], results: list[Any], keep: Any) -> None:
+        self.trigger, self.results, self.keep = trigger, results, keep
+
+    def __call__(self) -> list[Any]:
+        self.trigger()
+        return self.results
