@@ -52,8 +52,9 @@ class TileKernel:
 
     ``a_row``, ``a_step`` and ``b_step`` are the bytes between rows of a, and between terms of a and
     of b, where they are known (copied operands); 0 says that they are arguments. Without
-    ``masks_b`` (``masks_c``) rows of b (of c) may be read (written) past the columns in use. With
-    ``fetches`` every term also fetches ``pace`` bytes more from ``next`` on into the cache."""
+    ``masks_b`` (``masks_c``) rows of b (of c) may be read (written) past the columns in use.
+    ``unroll`` terms, of which there must be a multiple, are one iteration (only with known steps);
+    it also fetches ``pace`` bytes more from ``next`` on into the cache."""
 
     a: str
     b: str
@@ -68,7 +69,8 @@ class TileKernel:
     b_step: int = 0
     masks_b: bool = False
     masks_c: bool = False
-    fetches: bool = False
+    unroll: int = 1
+    pace: int = 0
     epilogue: Epilogue | None = None
 
     @property
@@ -99,8 +101,8 @@ def tile_kernel(e: Emitter, kernel: TileKernel) -> str:
     """The name of the function
 
     ``void (ptr a, i64 am, i64 ak, ptr b, i64 bk, ptr c, i64 cm, i64 k, i64 columns, i1 more``,
-    for every further level ``i64 count, i64 a_step, i64 b_step``, with ``fetches``
-    ``ptr next, i64 pace``, and with an epilogue
+    for every further level ``i64 count, i64 a_step, i64 b_step``, with a ``pace``
+    ``ptr next``, and with an epilogue
     ``i1 last, i64 row, i64 column`` and what the epilogue needs``)``."""
     if kernel in e.helpers:
         return e.helpers[kernel]
@@ -117,8 +119,8 @@ def tile_kernel(e: Emitter, kernel: TileKernel) -> str:
     )
     for level in range(1, kernel.levels):
         header += f", i64 %k{level}, i64 %ak{level}, i64 %bk{level}"
-    if kernel.fetches:
-        header += ", ptr %next, i64 %pace"
+    if kernel.pace:
+        header += ", ptr %next"
     if epilogue:
         header += f", i1 %last, i64 %row, i64 %column{epilogue.parameters(e)}"
     with e.function(header + ")", attributes="#2"):
@@ -187,39 +189,48 @@ def _tile_sums(e: Emitter, kernel: TileKernel, mask_b: list[str]) -> list[str]:
     rows, vectors, lanes, acc = kernel.rows, kernel.vectors, kernel.lanes, kernel.acc
     twice = e.value("shl i64 %am, 1", "x") if rows > 2 and not kernel.a_row else "0"
     bases = ["%a"] if kernel.a_row else _group_bases(e, "%a", "%am", rows)
-    a_step, b_step = kernel.a_step or "%ak", kernel.b_step or "%bk"
+    a_step: int | str = kernel.a_step * kernel.unroll or "%ak"
+    b_step: int | str = kernel.b_step * kernel.unroll or "%bk"
+    many = rows * vectors
 
     def term(_: str, carried: list[str]) -> list[str]:
-        pointers, b, sums = carried[: len(bases)], carried[len(bases)], carried[len(bases) + 1 :]
-        ahead = []
-        if kernel.fetches:
-            ahead = [offset(e, sums[-1], "%pace")]
-            e.line(f"call void @llvm.prefetch.p0(ptr {sums[-1]}, i32 0, i32 2, i32 1)")
-        columns = []
-        for v in range(vectors):
-            place = offset(e, b, v * lanes * BYTES[kernel.b])
-            loaded = masked_load(e, place, mask_b[v], lanes, kernel.b)
-            columns.append(convert(e, loaded, lanes, kernel.b, acc))
-        following = []
-        if kernel.a_row:
-            each = [offset(e, pointers[0], row * kernel.a_row) for row in range(rows)]
-        else:
-            each = _row_pointers(e, pointers, "%am", twice, rows)
-        for row, place in enumerate(each):
-            x = e.value(f"load {memory_type(kernel.a)}, ptr {place}, align {BYTES[kernel.a]}", "x")
-            x = splat(e, convert(e, x, 0, kernel.a, acc), lanes, memory_type(acc))
+        pointers, b = carried[: len(bases)], carried[len(bases)]
+        sums, ahead = carried[len(bases) + 1 :][:many], carried[len(bases) + 1 + many :]
+        for place in range(0, kernel.pace, 64):
+            place_ahead = offset(e, ahead[0], place)
+            e.line(f"call void @llvm.prefetch.p0(ptr {place_ahead}, i32 0, i32 2, i32 1)")
+        for number in range(kernel.unroll):
+            columns = []
             for v in range(vectors):
-                total = sums[row * vectors + v]
-                following.append(multiply_add(e, x, columns[v], total, lanes, acc))
-        return [*(offset(e, p, a_step) for p in pointers), offset(e, b, b_step), *following, *ahead]
+                place = offset(e, b, number * kernel.b_step + v * lanes * BYTES[kernel.b])
+                loaded = masked_load(e, place, mask_b[v], lanes, kernel.b)
+                columns.append(convert(e, loaded, lanes, kernel.b, acc))
+            if kernel.a_row:
+                along = number * kernel.a_step
+                each = [offset(e, pointers[0], along + row * kernel.a_row) for row in range(rows)]
+            else:
+                each = _row_pointers(e, pointers, "%am", twice, rows)
+            following = []
+            for row, place in enumerate(each):
+                x = e.value(
+                    f"load {memory_type(kernel.a)}, ptr {place}, align {BYTES[kernel.a]}", "x"
+                )
+                x = splat(e, convert(e, x, 0, kernel.a, acc), lanes, memory_type(acc))
+                for v in range(vectors):
+                    total = sums[row * vectors + v]
+                    following.append(multiply_add(e, x, columns[v], total, lanes, acc))
+            sums = following
+        moved = [offset(e, p, a_step) for p in pointers]
+        return [*moved, offset(e, b, b_step), *sums, *(offset(e, p, kernel.pace) for p in ahead)]
 
     def level(number: int, carried: list[str]) -> list[str]:
         """The sums after the loop of a level, from pointers and sums before it."""
         inits = [("ptr", p) for p in carried[: len(bases) + 1]]
         inits += [(vector_type(lanes, acc), total) for total in carried[len(bases) + 1 :]]
         if number == 0:
-            fetched = [("ptr", "%next")] if kernel.fetches else []
-            results = e.counted_loop("%k", term, inits=[*inits, *fetched], hint="k")
+            fetched = [("ptr", "%next")] if kernel.pace else []
+            every = kernel.unroll
+            results = e.counted_loop("%k", term, inits=[*inits, *fetched], hint="k", step=every)
             return results[len(bases) + 1 : len(inits)]
 
         def body(_: str, inner: list[str]) -> list[str]:

@@ -35,7 +35,7 @@ _PANEL = 96 * 1024
 #: bytes of such a panel where partial sums would need memory of their own
 _LONG_PANEL = 256 * 1024
 #: bytes of the packed block of a, read again for every panel of b (stays in the second cache)
-_BLOCK = 256 * 1024
+_BLOCK = 192 * 1024
 #: bytes of the packed block of b, read again for every block of rows (stays in the third cache)
 _COLUMNS = 4 * 1024 * 1024
 #: bytes of the scratch panel that holds finished sums until their epilogue runs
@@ -48,6 +48,8 @@ _PACK_A_COLUMNS = 64
 _FAR = 512
 #: bytes of a below which reading it in place is faster: its terms side by side, or its rows
 _SMALL_A = {"transpose": 1024 * 1024, "rows": 400 * 1024}
+#: multiply-adds from which a kernel is worth longer code
+_LARGE = 50_000_000
 #: fused multiply-adds written out instead of a loop
 _UNROLLED = 96
 
@@ -63,7 +65,7 @@ class Tiling:
     dimension; ``levels`` summed dimensions run inside the kernels, the others around them.
     ``inside`` are dimensions of a that run inside a block of columns. ``packs_a`` and ``packs_b``
     say how a block of a (a panel of b) is copied first, ``""`` that it is read where it is; with
-    ``shares_b`` all panels of a block are copied at once.
+    ``shares_b`` all panels of a block are copied at once. ``unroll`` terms are one iteration.
 
     ``target`` is where tiles put sums: the ``result``, a ``panel`` of scratch memory, or ``full``
     scratch memory for all rows. ``finish`` is how the epilogue runs: it is ``stored`` by that, on
@@ -80,6 +82,7 @@ class Tiling:
     packs_a: Pack
     packs_b: Pack
     shares_b: bool
+    unroll: int
     target: Literal["result", "panel", "full", ""]
     finish: Literal["stored", "registers", "loops"]
     several: bool
@@ -273,11 +276,13 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     if target == "panel":
         m_block = _even_blocks(m, min(m_block, _SUMS // (columns * size)), rows)
     shares_b = bool(packs_b) and (m_block < m or len(inside) > 0)
+    large = packs_a and packs_b and m * n * terms >= _LARGE
+    unroll = 4 if large and not terms % 4 and not k_block % 4 and not product.k.extent % 4 else 1
     n_block = -(-n // columns) * columns
     if shares_b or target == "full":
         n_block = _even_blocks(n_block, _COLUMNS // (terms * size), columns)
     return Tiling(
-        rows, vectors, lanes, m_block, n_block, k_block, levels, packs_a, packs_b, shares_b,
+        rows, vectors, lanes, m_block, n_block, k_block, levels, packs_a, packs_b, shares_b, unroll,
         target, finish, several, inside, size, terms, m, n,
     )  # fmt: skip
 
@@ -367,4 +372,5 @@ def _cycles(rows: int, vectors: int, k: int) -> float:
     """Cycles of one step of k: two multiply-adds or loads each, a sum waits four for its last; one
     vector alone is rarely loaded in time; before and after the k steps every row is addressed."""
     work = max(rows * vectors / 2 * (1.2 if vectors == 1 else 1), (rows + vectors) / 2, 4.0)
-    return work + 0.45 + (15 + 0.6 * rows * rows) / k
+    streamed = 0.15 * vectors if k >= 256 else 0.0  # b comes from the second cache
+    return work + streamed + 0.45 + (15 + 0.6 * rows * rows) / k

@@ -288,6 +288,9 @@ class Tiles(Panels):
             known_row, known_step = self.size, levels[0].a_step
         if way.packs_b:
             known_b = levels[0].b_step
+        # every tile of rows fetches its part of the next panel of b
+        tiles = -(-way.m_block // way.rows)
+        pace = -(-way.panel_bytes * way.unroll // (tiles * way.terms)) if way.shares_b else 0
         kernel = TileKernel(
             self.acc if way.packs_a else product.a.dtype,
             self.acc if way.packs_b else product.b.dtype,
@@ -295,7 +298,7 @@ class Tiles(Panels):
             known_row, known_step, known_b,
             masks_b=not way.whole and not way.packs_b,
             masks_c=not way.whole and (way.target == "result" or self.epilogue is not None),
-            fetches=way.shares_b, epilogue=self.epilogue,
+            unroll=way.unroll, pace=pace, epilogue=self.epilogue,
         )  # fmt: skip
         listed = [
             f"ptr {offset(e, terms.a, times(e, row, a_row))}",
@@ -311,11 +314,9 @@ class Tiles(Panels):
         ]
         for level in levels[1:]:
             listed += [f"i64 {level.extent}", f"i64 {level.a_step}", f"i64 {level.b_step}"]
-        if way.shares_b:  # every tile of rows fetches its part of the next panel
-            tiles = -(-way.m_block // way.rows)
-            pace = -(-way.panel_bytes // (tiles * way.terms))
-            start = times(e, row, -(-way.terms * pace // way.rows))
-            listed += [f"ptr {offset(e, self.next, start)}", f"i64 {pace}"]
+        if pace:
+            start = times(e, row, -(-way.terms // kernel.unroll * pace // way.rows))
+            listed.append(f"ptr {offset(e, self.next, start)}")
         more = ""
         if self.epilogue is not None:
             at = row if m0 == "0" else e.value(f"add nsw i64 {m0}, {row}", "x")
