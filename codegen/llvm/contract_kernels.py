@@ -46,15 +46,15 @@ class TileKernel:
     """``c[rows, columns] (+)= a[rows, k] @ b[k, columns]`` for up to ``vectors * lanes`` columns.
 
     ``a`` and ``b`` are the operands' dtypes, ``acc`` that of the sum and of ``c``. Columns lie side
-    by side in b and c. ``levels`` summed dimensions run inside. With ``adds`` c is added to the sum
-    when the argument ``more`` is 1. With an ``epilogue`` sums do not go to c but through the
-    epilogue; with ``adds`` too, only when the argument ``last`` is 1.
+    by side in b and c. ``levels`` summed dimensions are loops; inside them the ``fixed`` ones, as
+    (extent, step in a, step in b) with the fastest last, are written out. With ``adds`` c is added
+    to the sum when the argument ``more`` is 1. With an ``epilogue`` sums do not go to c but through
+    it; with ``adds`` too, only when the argument ``last`` is 1.
 
     ``a_row``, ``a_step`` and ``b_step`` are the bytes between rows of a, and between terms of a and
     of b, where they are known (copied operands); 0 says that they are arguments. Without
-    ``masks_b`` (``masks_c``) rows of b (of c) may be read (written) past the columns in use.
-    ``unroll`` terms, of which there must be a multiple, are one iteration (only with known steps);
-    it also fetches ``pace`` bytes more from ``next`` on into the cache."""
+    ``masks_b`` (``masks_c``) rows of b (of c) may be read (written) past the columns in use. Every
+    iteration of the innermost loop also fetches ``pace`` bytes more from ``next`` on."""
 
     a: str
     b: str
@@ -69,7 +69,7 @@ class TileKernel:
     b_step: int = 0
     masks_b: bool = False
     masks_c: bool = False
-    unroll: int = 1
+    fixed: tuple[tuple[int, int, int], ...] = ()
     pace: int = 0
     epilogue: Epilogue | None = None
 
@@ -189,8 +189,8 @@ def _tile_sums(e: Emitter, kernel: TileKernel, mask_b: list[str]) -> list[str]:
     rows, vectors, lanes, acc = kernel.rows, kernel.vectors, kernel.lanes, kernel.acc
     twice = e.value("shl i64 %am, 1", "x") if rows > 2 and not kernel.a_row else "0"
     bases = ["%a"] if kernel.a_row else _group_bases(e, "%a", "%am", rows)
-    a_step: int | str = kernel.a_step * kernel.unroll or "%ak"
-    b_step: int | str = kernel.b_step * kernel.unroll or "%bk"
+    a_step: int | str = kernel.a_step or "%ak"
+    b_step: int | str = kernel.b_step or "%bk"
     many = rows * vectors
 
     def term(_: str, carried: list[str]) -> list[str]:
@@ -199,19 +199,21 @@ def _tile_sums(e: Emitter, kernel: TileKernel, mask_b: list[str]) -> list[str]:
         for place in range(0, kernel.pace, 64):
             place_ahead = offset(e, ahead[0], place)
             e.line(f"call void @llvm.prefetch.p0(ptr {place_ahead}, i32 0, i32 2, i32 1)")
-        for number in range(kernel.unroll):
+        for number, (along_a, along_b) in enumerate(_fixed_places(kernel.fixed)):
+            if number:  # loads of a later term are no sooner: registers would not do
+                e.line('call void asm sideeffect "", "~{memory}"()')
             columns = []
             for v in range(vectors):
-                place = offset(e, b, number * kernel.b_step + v * lanes * BYTES[kernel.b])
+                place = offset(e, b, along_b + v * lanes * BYTES[kernel.b])
                 loaded = masked_load(e, place, mask_b[v], lanes, kernel.b)
                 columns.append(convert(e, loaded, lanes, kernel.b, acc))
             if kernel.a_row:
-                along = number * kernel.a_step
-                each = [offset(e, pointers[0], along + row * kernel.a_row) for row in range(rows)]
+                each = [offset(e, pointers[0], row * kernel.a_row) for row in range(rows)]
             else:
                 each = _row_pointers(e, pointers, "%am", twice, rows)
             following = []
             for row, place in enumerate(each):
+                place = offset(e, place, along_a)
                 x = e.value(
                     f"load {memory_type(kernel.a)}, ptr {place}, align {BYTES[kernel.a]}", "x"
                 )
@@ -229,8 +231,7 @@ def _tile_sums(e: Emitter, kernel: TileKernel, mask_b: list[str]) -> list[str]:
         inits += [(vector_type(lanes, acc), total) for total in carried[len(bases) + 1 :]]
         if number == 0:
             fetched = [("ptr", "%next")] if kernel.pace else []
-            every = kernel.unroll
-            results = e.counted_loop("%k", term, inits=[*inits, *fetched], hint="k", step=every)
+            results = e.counted_loop("%k", term, inits=[*inits, *fetched], hint="k")
             return results[len(bases) + 1 : len(inits)]
 
         def body(_: str, inner: list[str]) -> list[str]:
@@ -240,8 +241,18 @@ def _tile_sums(e: Emitter, kernel: TileKernel, mask_b: list[str]) -> list[str]:
 
         return e.counted_loop(f"%k{number}", body, inits=inits, hint="k")[len(bases) + 1 :]
 
-    zeros = [zero(lanes, acc)] * (rows * vectors)
-    return level(kernel.levels - 1, [*bases, "%b", *zeros])
+    start = [*bases, "%b", *[zero(lanes, acc)] * many]
+    if kernel.levels == 0:
+        return term("", start)[len(bases) + 1 :]
+    return level(kernel.levels - 1, start)
+
+
+def _fixed_places(fixed: tuple[tuple[int, int, int], ...]) -> list[tuple[int, int]]:
+    """The bytes from the first term to every other in a and b, in order."""
+    places = [(0, 0)]
+    for extent, a_step, b_step in fixed:
+        places = [(a + i * a_step, b + i * b_step) for a, b in places for i in range(extent)]
+    return places
 
 
 def _row_pointers(e: Emitter, bases: list[str], stride: str, twice: str, rows: int) -> list[str]:

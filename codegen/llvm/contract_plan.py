@@ -89,7 +89,7 @@ class Tiling:
     inside: tuple[Dim, ...]
     size: int
     terms: int
-    m: int
+    all_rows: int
     n: int
 
     @property
@@ -119,7 +119,7 @@ class Tiling:
         panels = -(-self.n_block // self.columns) if self.shares_b else 1
         b = panels * self.panel_bytes + 64 if self.packs_b else 0
         width = {"panel": self.columns, "full": self.n_block}.get(self.target, 0)
-        height = self.m if self.target == "full" else self.m_block
+        height = self.all_rows if self.target == "full" else self.m_block
         return _aligned(a), _aligned(b), _aligned(height * width * self.size)
 
 
@@ -262,8 +262,9 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     target: Literal["result", "panel", "full", ""] = "panel" if finish == "loops" else ""
     if several or finish == "stored":
         target = "result" if stored else "full"
-    if not packs_b or target == "full":
-        inside = ()
+    all_rows = m * math.prod(d.extent for d in inside)
+    if not packs_b or (target == "full" and all_rows * n * size > _COLUMNS):
+        inside, all_rows = (), m
     run = k_block if levels == 1 else product.k.extent
     if packs_b == "transpose" and (columns % 8 or (run % 8 and not has_masks(machine, acc))):
         packs_b = "elements"
@@ -283,7 +284,7 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
         n_block = _even_blocks(n_block, _COLUMNS // (terms * size), columns)
     return Tiling(
         rows, vectors, lanes, m_block, n_block, k_block, levels, packs_a, packs_b, shares_b, unroll,
-        target, finish, several, inside, size, terms, m, n,
+        target, finish, several, inside, size, terms, all_rows, n,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..ir import (
+    BYTES,
     Block,
     Buffer,
     Contract,
@@ -29,6 +30,9 @@ from ..ir import (
 )
 
 __all__ = ["Product", "normalise"]
+
+#: bytes from which neighbours are far apart
+_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +83,21 @@ def normalise(contract: Contract) -> Product:
     for role in ("batch", "m", "n", "k"):
         merged[role], epilogue = _merge([d for d in dims if d.role == role], epilogue, role)
     stores = [s for s in walk(epilogue) if isinstance(s, Store)]
-    m, outer_m = _core("m", merged["m"], stores)
-    n, outer_n = _core("n", merged["n"], stores)
     sums = sorted(merged["k"], key=_fastest_last, reverse=True) or [_unit("k")]
-    product = Product(
-        contract.a, contract.b, contract.offset_a, contract.offset_b,
-        (*merged["batch"], *outer_m, *outer_n), m, n, tuple(sums), ones, contract.acc, epilogue,
-    )  # fmt: skip
-    return _turned(product) if _should_turn(product, stores) else product
+
+    def product(m: Dim, n: Dim) -> Product:
+        outer = [d for d in (*merged["batch"], *merged["m"], *merged["n"]) if d not in (m, n)]
+        return Product(
+            contract.a, contract.b, contract.offset_a, contract.offset_b,
+            tuple(outer), m, n, tuple(sums), ones, contract.acc, epilogue,
+        )  # fmt: skip
+
+    if len(merged["m"]) < 2 and len(merged["n"]) < 2:
+        (m,), (n,) = merged["m"] or [_unit("m")], merged["n"] or [_unit("n")]
+        only = product(m, n)
+        return _turned(only) if _should_turn(only, stores) else only
+    ways = [product(m, n) for m in merged["m"] or [_unit("m")] for n in merged["n"] or [_unit("n")]]
+    return min([*ways, *map(_turned, ways)], key=lambda way: _cycles(way, stores))
 
 
 def _unit(role: Literal["m", "n", "k"]) -> Dim:
@@ -193,18 +204,25 @@ def _with_indices(block: Block, change: Callable[[Index], Index]) -> Block:
     return Block(tuple(statements), block.yields)
 
 
-def _core(
-    role: Literal["m", "n"], dims: list[Dim], stores: list[Store]
-) -> tuple[Dim, tuple[Dim, ...]]:
-    """The dimension to tile: one along which results lie side by side, else the longest."""
-    if not dims:
-        return _unit(role), ()
-
-    def key(dim: Dim) -> tuple[bool, int]:
-        return (any(_coefficient(s.index, dim.var) == 1 for s in stores), dim.extent)
-
-    core = max(dims, key=key)
-    return core, tuple(d for d in dims if d is not core)
+def _cycles(product: Product, stores: list[Store]) -> float:
+    """Roughly how long register tiles take when m and n are these, in cycles of a processor with
+    registers of 64 bytes: multiply-adds of whole vectors, copies of b, calls and stores."""
+    m, n, size = product.m, product.n, max(4, BYTES[product.acc.dtype])
+    lanes = min(64 // size, 1 << (n.extent - 1).bit_length())
+    vectors, tiles = -(-n.extent // lanes), -(-m.extent // 14)
+    rows = m.extent / tiles
+    side_by_side = all(_coefficient(s.index, n.var) == 1 for s in stores)
+    core = tiles * max(rows * vectors / 2, 4 * -(-vectors // 3)) * product.terms
+    core += tiles * 40 + m.extent * (vectors if side_by_side else 1.5 * n.extent)
+    if abs(m.stride_a) * BYTES[product.a.dtype] >= _PAGE:
+        core *= 1.2
+    copies = 0.0
+    if n.stride_b != 1 and n.extent > 1:
+        copies = n.extent * product.terms * (0.6 if product.k.stride_b == 1 else 3.0)
+    for dim in product.outer:
+        core *= dim.extent
+        copies *= dim.extent if dim.stride_b else 1
+    return core + copies
 
 
 def _should_turn(product: Product, stores: list[Store]) -> bool:

@@ -29,6 +29,10 @@ __all__ = ["Tiles"]
 
 #: panels of b that are copied together: wide rows to read, few places to write
 _TOGETHER = 8
+#: bytes of copied b from which panels are fetched ahead: fewer stay in the second cache
+FETCHED = 512 * 1024
+#: multiply-adds of a tile that are written out instead of a loop over terms
+WRITTEN_OUT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Tiles(Panels):
         self.packed_b = offset(e, memory, bytes_a)
         self.sums = offset(e, memory, bytes_a + bytes_b)
         self.store = partial_store(product) if way.target == "result" else None
+        self.number = "0"  # of the iteration of the dimensions inside
         self.next = ""  # the panel of b after the one in use
         self.epilogue = None
         if way.finish == "registers":
@@ -139,10 +144,13 @@ class Tiles(Panels):
                 self._pack_b(terms, first, n0, columns)
 
             self._over_panels(first, count, pack, panels)
-        self._over_inside(terms.a, 0, lambda a: self._rows_of(replace(terms, a=a), first, count))
+        self._over_inside(
+            terms.a, "0", 0, lambda a: self._rows_of(replace(terms, a=a), first, count)
+        )
 
-    def _over_inside(self, a: str, depth: int, body: Callable[[str], None]) -> None:
+    def _over_inside(self, a: str, number: str, depth: int, body: Callable[[str], None]) -> None:
         if depth == len(self.way.inside):
+            self.number = number
             body(a)
             return
         e, dim = self.e, self.way.inside[depth]
@@ -150,7 +158,10 @@ class Tiles(Panels):
         def step(i: str, _: list[str]) -> list[str]:
             e.bind(dim.var, i)
             here = offset(e, a, times(e, i, dim.stride_a * self.size_a))
-            self._over_inside(here, depth + 1, body)
+            following = (
+                i if number == "0" else e.value(f"add i64 {times(e, number, dim.extent)}, {i}", "x")
+            )
+            self._over_inside(here, following, depth + 1, body)
             return []
 
         e.counted_loop(dim.extent, step, hint=dim.role)
@@ -228,7 +239,8 @@ class Tiles(Panels):
             return self.place(self.store, m0, n0)
         if way.target == "full":
             step = way.n_block * self.size
-            row = offset(e, self.sums, times(e, m0, step))
+            row = offset(e, self.sums, times(e, self.number, step * self.product.m.extent))
+            row = offset(e, row, times(e, m0, step))
             column = n0 if first == "0" else e.value(f"sub nsw i64 {n0}, {first}", "x")
             return offset(e, row, times(e, column, self.size)), step
         return self.sums, way.columns * self.size
@@ -273,6 +285,24 @@ class Tiles(Panels):
                 found.append(level)
         return found
 
+    def _fixed(self, levels: list[_Level], tile: int) -> tuple[list[_Level], list[_Level]]:
+        """The levels split into those that are written out, the fastest first, and loops."""
+        count, number = tile * self.way.vectors, 0
+        while number < len(levels) and levels[number].extent.isdigit():
+            count *= int(levels[number].extent)
+            if count > WRITTEN_OUT:
+                break
+            number += 1
+        if number or self.way.unroll == 1:
+            return levels[:number], levels[number:]
+        first, every = levels[0], self.way.unroll
+        if first.extent.isdigit():
+            extent = str(int(first.extent) // every)
+        else:
+            extent = self.e.value(f"udiv i64 {first.extent}, {every}", "n")
+        loop = _Level(extent, first.a_step * every, first.b_step * every)
+        return [replace(first, extent=str(every))], [loop, *levels[1:]]
+
     def _call(
         self, terms: _Terms, tile: int, rows: tuple[str, str], columns: tuple[str, str],
         target: str, step: int,
@@ -281,41 +311,46 @@ class Tiles(Panels):
         e, product, way = self.e, self.product, self.way
         (m0, row), (n0, width) = rows, columns
         a_row = product.m.stride_a * self.size_a
-        levels = self._levels(terms, tile)
-        known_row, known_step, known_b = a_row if way.vectors == 1 else 0, 0, 0
+        fixed, loops = self._fixed(self._levels(terms, tile), tile)
+        inner = loops[0] if loops else _Level("1", 0, 0)
+        known_row = a_row if way.vectors == 1 or fixed else 0
         if way.packs_a:
             a_row = way.terms_in_memory * self.size
-            known_row, known_step = self.size, levels[0].a_step
-        if way.packs_b:
-            known_b = levels[0].b_step
+            known_row = self.size
         # every tile of rows fetches its part of the next panel of b
-        tiles = -(-way.m_block // way.rows)
-        pace = -(-way.panel_bytes * way.unroll // (tiles * way.terms)) if way.shares_b else 0
+        pace = 0
+        if way.shares_b and len(loops) == 1 and way.areas[1] > FETCHED:
+            iterations = (
+                -(-way.m_block // way.rows) * way.terms // (int(fixed[0].extent) if fixed else 1)
+            )
+            pace = -(-way.panel_bytes // max(1, iterations))
         kernel = TileKernel(
             self.acc if way.packs_a else product.a.dtype,
             self.acc if way.packs_b else product.b.dtype,
-            self.acc, tile, way.vectors, way.lanes, len(levels), way.several,
-            known_row, known_step, known_b,
+            self.acc, tile, way.vectors, way.lanes, len(loops), way.several, known_row,
+            inner.a_step if way.packs_a else 0,
+            inner.b_step if way.packs_b else 0,
             masks_b=not way.whole and not way.packs_b,
             masks_c=not way.whole and (way.target == "result" or self.epilogue is not None),
-            unroll=way.unroll, pace=pace, epilogue=self.epilogue,
+            fixed=tuple((int(f.extent), f.a_step, f.b_step) for f in reversed(fixed)),
+            pace=pace, epilogue=self.epilogue,
         )  # fmt: skip
         listed = [
             f"ptr {offset(e, terms.a, times(e, row, a_row))}",
             f"i64 {product.m.stride_a * self.size_a}",
-            f"i64 {levels[0].a_step}",
+            f"i64 {inner.a_step}",
             f"ptr {terms.b}",
-            f"i64 {levels[0].b_step}",
+            f"i64 {inner.b_step}",
             f"ptr {offset(e, target, times(e, row, step))}",
             f"i64 {step}",
-            f"i64 {levels[0].extent}",
+            f"i64 {inner.extent}",
             f"i64 {width}",
             f"i1 {terms.more}",
         ]
-        for level in levels[1:]:
+        for level in loops[1:]:
             listed += [f"i64 {level.extent}", f"i64 {level.a_step}", f"i64 {level.b_step}"]
         if pace:
-            start = times(e, row, -(-way.terms // kernel.unroll * pace // way.rows))
+            start = times(e, row, -(-way.panel_bytes // way.m_block))
             listed.append(f"ptr {offset(e, self.next, start)}")
         more = ""
         if self.epilogue is not None:
