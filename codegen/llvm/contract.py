@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..ir import Buffer, Contract, Program, Role, walk
+from ..ir import Buffer, Contract, Program, Role, nests
 from .contract_dots import DotRows
 from .contract_panels import STACK_SCRATCH
 from .contract_plan import Dots, Plan, Tile, Tiling, plan, wide_dtype
@@ -38,7 +38,7 @@ class Contractions:
         known: set[Tile] = set()
         most = 0
         for kernel in program.kernels:
-            for statement in walk(kernel.body):
+            for statement in nests(kernel.body):
                 if isinstance(statement, Contract):
                     product = normalise(statement)
                     way = plan(product, machine, known)

@@ -29,8 +29,9 @@ from ..ir import (
     Store,
     Var,
     While,
+    blocks_of,
     length,
-    walk,
+    nests,
 )
 from ..scalars import SCALARS
 from .contract import Contractions, emit_contract
@@ -89,7 +90,7 @@ class Emitter(Writer):
         """The buffers that a function holding the block needs, in order of first use."""
         found = buffers_of(block)
         scratch = self.contractions.scratch
-        if scratch is not None and any(isinstance(s, Contract) for s in walk(block)):
+        if scratch is not None and any(isinstance(s, Contract) for s in nests(block)):
             found.append(scratch)
         area = self.long_blocks.area_of(block)
         if area is not None:
@@ -472,14 +473,22 @@ def _order_matters(block: Block) -> bool:
 def buffers_of(block: Block) -> list[Buffer]:
     """The buffers a block touches, in order of first use."""
     found: dict[Buffer, None] = {}
-    for statement in walk(block):
-        match statement:
-            case Load() | Store():
-                found[statement.buffer] = None
-            case Contract():
-                found[statement.a] = None
-                found[statement.b] = None
+    _note_buffers(block, found)
     return list(found)
+
+
+def _note_buffers(block: Block, found: dict[Buffer, None]) -> None:
+    for statement in block.statements:
+        if isinstance(statement, Let):
+            continue
+        if isinstance(statement, (Load, Store)):
+            found[statement.buffer] = None
+            continue
+        if isinstance(statement, Contract):
+            found[statement.a] = None
+            found[statement.b] = None
+        for inner in blocks_of(statement):
+            _note_buffers(inner, found)
 
 
 def is_written(role: Role) -> bool:

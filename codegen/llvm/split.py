@@ -183,6 +183,12 @@ def _plan(block: Block, known: frozenset[Var]) -> _Plan:
     made: dict[Var, int] = {}
     for n, piece in enumerate(pieces):
         for statement in piece.statements:
+            if type(statement) is Let:  # most are
+                for arg in statement.args:
+                    if type(arg) is not Const:
+                        last[arg] = n  # type: ignore[index]
+                made[statement.result] = n
+                continue
             for var in needs(statement):
                 last[var] = n
             for var in definitions(statement):

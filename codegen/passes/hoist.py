@@ -39,6 +39,7 @@ from ..ir import (
     Store,
     Var,
     While,
+    nests,
 )
 from ..ranges import Range, index_range, loop_range
 from .memory import stored_in
@@ -58,6 +59,8 @@ def hoist(program: Program) -> Program:
 
 def hoist_kernel(kernel: Kernel) -> Kernel:
     """One kernel with loop invariants hoisted; the same object if there were none."""
+    if next(nests(kernel.body), None) is None:
+        return kernel  # straight-line code
     hoister = _Hoister(kernel)
     body = hoister.body(kernel.body)
     return replace(kernel, body=body) if hoister.moved else kernel

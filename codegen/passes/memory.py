@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..ir import Block, Buffer, Index, Operand, Store, Var, blocks_of
+from ..ir import LEAVES, Block, Buffer, Index, Operand, Store, Var, blocks_of
 
 __all__ = ["Contents", "stored_in"]
 
@@ -17,8 +17,9 @@ def stored_in(block: Block, found: dict[int, frozenset[Buffer]]) -> frozenset[Bu
     Ids are of statements inside ``block``: they name them as long as the block is alive."""
     stored: set[Buffer] = set()
     for statement in block.statements:
-        if isinstance(statement, Store):
-            stored.add(statement.buffer)
+        if type(statement) in LEAVES:
+            if type(statement) is Store:
+                stored.add(statement.buffer)
             continue
         blocks = blocks_of(statement)
         if blocks:

@@ -118,6 +118,12 @@ class _Simplifier:
         return self.replaced.get(operand, operand)
 
     def operands(self, operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
+        replaced = self.replaced
+        for operand in operands:
+            if operand in replaced:
+                break
+        else:
+            return operands
         new = tuple([self.operand(o) for o in operands])
         return operands if _identical(new, operands) else new
 
@@ -229,11 +235,13 @@ class _Simplifier:
     def key(
         self, op: str, args: Sequence[Operand], dtype: str, reassociate: bool
     ) -> tuple[Any, ...]:
-        parts = [_literal_key(a) if isinstance(a, Const) else a for a in args]
-        if len(args) == 2 and _commutes(op, args):
+        if len(args) == 2:
             a, b = args
-            if not isinstance(b, Const) and not isinstance(a, Const) and a.id > b.id:
-                parts.reverse()
+            if not isinstance(a, Const) and not isinstance(b, Const):
+                if a.id > b.id and _commutes(op, args):
+                    return (op, dtype, reassociate, b, a)
+                return (op, dtype, reassociate, a, b)
+        parts = [_literal_key(a) if isinstance(a, Const) else a for a in args]
         return (op, dtype, reassociate, *parts)
 
     def affine_value(self, let: Let) -> None:

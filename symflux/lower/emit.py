@@ -413,6 +413,8 @@ class BlockEmitter(RegionEmitter):
         """The operand that holds element ``index`` of ``node``, computed where it is not at hand.
 
         ``own`` is a root that is expanded although it is one (its own nest computes it)."""
+        if not index and node.op.kind is Kind.POINTWISE:
+            return self._scalar_value(node, own)
         stack: list[tuple[Node, Index]] = [(node, index)]
         while stack:
             top, at = stack[-1]
@@ -428,6 +430,35 @@ class BlockEmitter(RegionEmitter):
                 stack.pop()
         found = self.find((node.id, index))
         assert found is not None
+        return found
+
+    def _scalar_value(self, node: Node, own: Node | None) -> Any:
+        """As ``value``, for scalars: a large graph of them has no indices to follow."""
+        find, roots = self.find, self.plan.roots
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            key = (top.id, ())
+            found = find(key)
+            if found is None:
+                if top is not own and top.id in roots:
+                    found = self._compute(top, (), own)
+                else:
+                    values = []
+                    count = len(stack)
+                    for x in top.inputs:
+                        value = find((x.id, ()))
+                        if value is None:
+                            if x.op.kind is Kind.POINTWISE:
+                                stack.append(x)
+                                continue
+                            value = self.value(x, ())
+                        values.append(value)
+                    if len(stack) > count:
+                        continue
+                    found = self._scalar(top, values)
+                self.memo[-1][key] = found
+            stack.pop()
         return found
 
     def find(self, key: Any) -> Any:

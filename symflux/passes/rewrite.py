@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeAlias
 
 from ..ir import origin as _origin
 from ..ir.node import CONSTANT, Node, _intern
-from ..ir.op import Kind, registered
+from ..ir.op import Kind, Op, registered
 from ..ir.types import ArrayType
 from ..ir.walk import topological, use_counts
 from .patterns import (
@@ -340,15 +340,16 @@ class _Run:
         self.old = {node.id for node in order} if settled is not None else set()
         self.done: dict[int, Node] = {}
         self.forward: dict[int, Node] = {}
-        self.swapped: dict[tuple[str, int, int], Node] = {}
+        self.swapped: dict[tuple[Op, Node, Node], Node] = {}
         self.fuel = 100 * len(order) + 10_000
         self.recent: deque[str] = deque(maxlen=6)
 
     def all(self) -> list[Node]:
         """Every node in order. Most have no law that could hold: they are settled here."""
-        done, classes = self.done, self.classes
+        done, classes, swapped = self.done, self.classes, self.swapped
         number, of, unify = self.laws.number, self.laws.of, self.laws.unify
         settled = self.settled
+        made_by = None if settled is None else settled.number
         changed = False
         for node in self.order:
             inputs = node.inputs
@@ -357,23 +358,33 @@ class _Run:
                 continue
             current = node
             if changed:
-                current = self.on_normal_inputs(node)
-                if current is not node and current.id in done:
-                    done[node.id] = done[current.id]
-                    continue
+                normal = tuple([done[x.id] for x in inputs])
+                if normal != inputs:
+                    _origin.exchange(node.origin)
+                    current = _intern(node.op, normal, node.attrs, node.type)  # laws keep types
+                    known = done.get(current.id)
+                    if known is not None:
+                        done[node.id] = known
+                        continue
             kind = classes.get(current.id)
             if kind is None:
                 kind = classes[current.id] = classify(current)
             found: Any = kind.found.get(number)
             if found is None:
                 found = of(kind)
-            if not found and settled is not None and current is not node:
-                found = current.id not in self.old and settled.of(kind)
+            if current is not node and settled is not None and not found:
+                found = kind.found.get(made_by)
+                if found is None:
+                    found = settled.of(kind)
+                found = found and current.id not in self.old
             if found:
                 result = self.normalise(current)
+            elif unify and current.op.commutative:
+                x, y = current.inputs
+                pair = (current.op, x, y) if x.id <= y.id else (current.op, y, x)
+                result = done[current.id] = swapped.setdefault(pair, current)
             else:
-                result = self.one_order(current) if unify and current.op.commutative else current
-                done[current.id] = result
+                result = done[current.id] = current
             done[node.id] = result
             if result is not node:
                 changed = True
@@ -447,11 +458,9 @@ class _Run:
 
     def one_order(self, node: Node) -> Node:
         """The first of x * y and y * x in this graph: they are one value."""
-        name = node.op.name
         x, y = node.inputs
-        return self.swapped.setdefault(
-            (name, x.id, y.id) if x.id <= y.id else (name, y.id, x.id), node
-        )
+        pair = (node.op, x, y) if x.id <= y.id else (node.op, y, x)
+        return self.swapped.setdefault(pair, node)
 
     def apply(self, x: Law, variant: Variant, node: Node) -> Node | None:
         result = variant.apply(node, self.scope)
