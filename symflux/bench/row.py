@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Row", "differentiable"]
@@ -26,6 +26,8 @@ class Row:
         small: cheap enough for the test suite.
         function: for gradients, ``function(numpy)`` is the value alone as a NumPy function, which
             tests difference; ``argnums`` are the arguments it is differentiated by.
+        torch_compile: whether PyTorch's builder serves ``torch.compile`` as well (a single
+            operation gains nothing by it).
     """
 
     workload: str
@@ -36,7 +38,8 @@ class Row:
     rtol: float = 1e-9
     small: bool = False
     function: Builder | None = None
-    argnums: tuple[int, ...] = field(default=(0,))
+    argnums: tuple[int, ...] = (0,)
+    torch_compile: bool = True
 
     @property
     def name(self) -> str:
@@ -56,6 +59,7 @@ def differentiable(
     forward: Mapping[str, Builder] | None = None,
     gradient: Mapping[str, Builder] | None = None,
     variants: Sequence[str] = ("forward", "gradient"),
+    torch_compile: bool = True,
 ) -> list[Row]:
     """Rows of a function with one number as its result: its value, and value and gradient.
 
@@ -79,12 +83,11 @@ def differentiable(
     value |= forward or {}
     both |= gradient or {}
     numbers = (argnums,) if isinstance(argnums, int) else argnums
+    shared: dict[str, Any] = {"torch_compile": torch_compile, "argnums": numbers}
     made = {
-        "forward": Row(workload, size, "forward", inputs, value, rtol, small),
-        "gradient": Row(
-            workload, size, "gradient", inputs, both, rtol, small, function, numbers
-        ),
-    }  # fmt: skip
+        "forward": Row(workload, size, "forward", inputs, value, rtol, small, **shared),
+        "gradient": Row(workload, size, "gradient", inputs, both, rtol, small, function, **shared),
+    }
     return [made[variant] for variant in variants]
 
 

@@ -9,11 +9,12 @@ symflux    ``builder(symflux, numpy)``       as they are
 numpy      ``builder(numpy)``                as they are
 jax        ``builder(jax, jax.numpy)``       arrays on the device; 64 bits enabled
 torch      ``builder(torch)``                tensors that share the arrays' memory
-compiled   ``builder(torch)``                the same, through ``torch.compile``
 numba      ``builder(numba, numpy)``         as they are
 casadi     ``builder(casadi, inputs)``       none: bound to buffers beforehand (``casadi_code``)
 pytensor   ``builder(pytensor, inputs)``     as they are
 =========  ================================  ==================================================
+
+``torch.compile`` takes PyTorch's builder unless it has one of its own.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Prepared:
 def builder_of(row: Row, tool: str) -> Callable[..., Any] | None:
     """The row's builder for a tool. PyTorch's serves ``torch.compile`` as well."""
     if tool == "torch.compile" and tool not in row.tools:
-        return row.tools.get("torch")
+        return row.tools.get("torch") if row.torch_compile else None
     return row.tools.get(tool)
 
 
