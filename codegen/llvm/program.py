@@ -8,6 +8,8 @@ never share it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..ir import BYTES, Buffer, Kernel, Program, Role
 from .emit import SMALL, STACK_ARENA, Emitter, is_written
 
@@ -105,11 +107,14 @@ def arguments(buffers: list[Buffer], e: Emitter) -> str:
     return ", ".join(items)
 
 
-def _write_kernel(e: Emitter, kernel: Kernel, name: str, buffers: list[Buffer]) -> None:
+def _write_kernel(
+    e: Emitter, kernel: Kernel, name: str, buffers: list[Buffer], inline: bool
+) -> None:
     if kernel.note:
         e.add_function("\n".join(f"; {line}" for line in kernel.note.splitlines()))
     header = f"define internal void {name}({parameters(buffers, e)})"
-    with e.function(header, attributes="#1" if e.weight <= SMALL else "#0"):
+    attributes = "#2" if not inline else "#1" if e.weight <= SMALL else "#0"
+    with e.function(header, attributes=attributes):
         bind_parameters(buffers, e)
         e.block(kernel.body)
         e.line("ret void")
@@ -150,8 +155,12 @@ def _take_arena(e: Emitter, program: Program) -> str | None:
 _RARELY = '!"branch_weights", i32 1, i32 2000'
 
 
-def write_program(e: Emitter, *, call: bool = True) -> None:
-    """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked."""
+def write_program(
+    e: Emitter, *, call: bool = True, clock: Callable[[Emitter, int, str], None] | None = None
+) -> None:
+    """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked.
+
+    ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants."""
     program = e.program
     heap = program.arena > STACK_ARENA
     if heap:
@@ -160,7 +169,7 @@ def write_program(e: Emitter, *, call: bool = True) -> None:
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
         buffers = e.buffers_of(kernel.body)
-        _write_kernel(e, kernel, name, buffers)
+        _write_kernel(e, kernel, name, buffers, inline=clock is None)
         kernels.append((name, buffers))
 
     arguments_ = program.arguments()
@@ -176,8 +185,12 @@ def write_program(e: Emitter, *, call: bool = True) -> None:
             elif buffer.role is Role.TEMP:
                 offset = f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.offset}"
                 e.bind_pointer(buffer, e.value(offset, "temp") if arena else "null")
-        for name, buffers in kernels:
-            e.line(f"call void {name}({arguments(buffers, e)})")
+        for number, (name, buffers) in enumerate(kernels):
+            line = f"call void {name}({arguments(buffers, e)})"
+            if clock is None:
+                e.line(line)
+            else:
+                clock(e, number, line)
         if heap:
             e.line(f"call void @arena_put(ptr {e.raw_arena})")
         e.line("ret i32 0")

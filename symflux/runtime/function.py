@@ -25,6 +25,7 @@ from .signature import direct_spec
 
 if TYPE_CHECKING:
     from ..codegen.cost import ProgramCost
+    from .profile import Profile
     from .stages import Stages
 
 __all__ = ["Call", "CompiledFunction", "Options", "Specialization"]
@@ -272,7 +273,7 @@ class CompiledFunction:
 
     Made by :func:`symflux.compile`. ``graph``, ``kernels``, ``llvm_ir`` and ``asm`` show the
     generated code of the last signature; ``lower(*args)`` shows it for given arguments without
-    running.
+    running, and ``profile(*args)`` says what its kernels take.
     """
 
     __slots__ = ("__call__", "__weakref__", "_state")
@@ -297,6 +298,21 @@ class CompiledFunction:
         """Every level of the generated code for these arguments, without running it."""
         found, _ = self._state.find(args, kwargs)
         return Lowered(found.stages, found.entry)
+
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
+        """How long each kernel takes for these arguments, its share of the time, and how far it
+        is from what the machine can do. Arguments are not changed. Prints as a table.
+
+        The kernels are compiled once more with a clock around each, and run for a quarter of a
+        second; the machine's limits are measured by the first call of a process (two seconds).
+
+        Raises:
+            UnsupportedOperation: on systems without a POSIX clock.
+        """
+        from .profile import profile
+
+        found, call = self._state.find(args, kwargs)
+        return profile(found.stages, call.values())
 
     def _shown(self) -> Lowered:
         found = self.specialization()
