@@ -66,21 +66,35 @@ class Epilogue:
     ) -> None:
         """The epilogue of a tile's sums, row by row; ``%row`` and ``%column`` say where it is."""
         from .program import bind_parameters  # the layer above
-        from .vector import LaneCode
 
-        product = self.product
         bind_parameters(self.buffers, e)
         for n, var in enumerate(self._live(e)):
             e.bind(var, f"%l{n}")
-        row, column = product.m.var, product.n.var
-        starts = [e.value(f"add i64 %column, {v * lanes}", "n") for v in range(vectors)]
-        for n, total in enumerate(sums):
-            if n % vectors == 0:
-                e.bind(row, e.value(f"add i64 %row, {n // vectors}", "m"))
+        columns = [e.value(f"add i64 %column, {v * lanes}", "n") for v in range(vectors)]
+        for r in range(0, len(sums), vectors):
+            row = e.value(f"add i64 %row, {r // vectors}", "m")
+            self._row(e, sums[r : r + vectors], row, columns, lanes, mask)
+
+    def write_here(
+        self, e: Emitter, rows: Sequence[Sequence[str]], first: int, lanes: int, mask: Sequence[str]
+    ) -> None:
+        """The epilogue of rows of sums from row ``first`` on, in the function being written."""
+        for number, sums in enumerate(rows, first):
+            columns = [str(v * lanes) for v in range(len(sums))]
+            self._row(e, sums, str(number), columns, lanes, mask)
+
+    def _row(
+        self, e: Emitter, sums: Sequence[str], row: str, columns: Sequence[str], lanes: int,
+        mask: Sequence[str],
+    ) -> None:  # fmt: skip
+        from .vector import LaneCode  # the layer above
+
+        e.bind(self.product.m.var, row)
+        for total, column, some in zip(sums, columns, mask, strict=True):
             with e.scope(), e.with_lanes(lanes):
-                e.bind(column, starts[n % vectors])
+                e.bind(self.product.n.var, column)
                 e.bind(self.loaded, total)
-                LaneCode(e, self.lanes, mask[n % vectors]).block(self.block)
+                LaneCode(e, self.lanes, some).block(self.block)
 
 
 def _lanes(product: Product, loaded: Var) -> Lanes:

@@ -16,7 +16,7 @@ from .instructions import constant_text, memory_type
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["SQUARE", "PackKernel", "pack_kernel"]
+__all__ = ["SQUARE", "PackKernel", "pack_kernel", "transposed"]
 
 #: side of the square blocks that are transposed in registers
 SQUARE = 8
@@ -149,7 +149,7 @@ def _pack_transposed(e: Emitter, kernel: PackKernel) -> None:
                 here = offset(e, goal, e.value(f"mul i64 {done}, {width * size}", "x"))
                 rows = [masked_load(e, offset(e, p, along), mask, SQUARE, dtype) for p in sources]
                 kind = vector_type(SQUARE, dtype)
-                for n, row in enumerate(_transposed(e, rows, dtype)):
+                for n, row in enumerate(transposed(e, rows, dtype)):
                     place = offset(e, here, n * width * size)
                     e.line(f"store {kind} {row}, ptr {place}, align {size}")
                 return []
@@ -163,7 +163,7 @@ def _pack_transposed(e: Emitter, kernel: PackKernel) -> None:
     e.counted_loop(chunks, chunk, hint="c")
 
 
-def _transposed(e: Emitter, rows: list[str], dtype: str) -> list[str]:
+def transposed(e: Emitter, rows: list[str], dtype: str) -> list[str]:
     """A square block transposed by exchanging off-diagonal quarters, halves first (Eklundh, "A fast
     computer method for matrix transposing", IEEE Trans. Computers C-21, 1972)."""
     side = len(rows)

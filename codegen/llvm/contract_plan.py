@@ -26,6 +26,7 @@ __all__ = [
     "has_masks",
     "partial_store",
     "plan",
+    "turns_in_registers",
     "wide_dtype",
 ]
 
@@ -182,6 +183,16 @@ def coefficient(store: Store, var: Var) -> int:
     return sum(c for v, c in store.index.terms if v is var)
 
 
+def turns_in_registers(product: Product, machine: Machine) -> bool:
+    """Whether b has its terms side by side, and so few that registers hold a transposed copy."""
+    b, acc = product.b.dtype, wide_dtype(product.acc.dtype)
+    most = machine.vector_bytes // BYTES[acc]
+    if b != acc or BYTES[acc] < 4 or product.n.extent < 2 or product.n.stride_b == 1:
+        return False
+    few = product.terms <= most and product.n.extent <= most
+    return product.k.stride_b == 1 and few and has_masks(machine, acc)
+
+
 def has_masks(machine: Machine, dtype: str) -> bool:
     """Whether the machine loads and stores some lanes of a vector in one instruction."""
     if machine.vector_bytes == 64:
@@ -199,9 +210,11 @@ def plan(product: Product, machine: Machine, known: Set[Tile] = frozenset()) -> 
     m, n, k, terms = product.m.extent, product.n.extent, product.k, product.terms
     if terms == 0:
         return "loops"
-    fits_n = product.n.stride_b == 1 or n == 1
-    width = most if fits_n else 1
-    if m * terms * math.ceil(n / width) <= _UNROLLED and m * n <= 64:
+    turned = turns_in_registers(product, machine)
+    width = most if product.n.stride_b == 1 or n == 1 or turned else 1
+    if m * terms * math.ceil(n / width) <= _UNROLLED * (3 if turned else 1) and m * n <= (
+        256 if turned else 64
+    ):
         return "unrolled"
     if terms <= 4:
         return "loops"

@@ -21,7 +21,9 @@ from ..ir import (
     Var,
 )
 from ..scalars import SCALARS
-from .contract_plan import direct_store, wide_dtype
+from .contract_epilogue import Epilogue, fits_registers
+from .contract_pack import transposed
+from .contract_plan import direct_store, turns_in_registers, wide_dtype
 from .contract_shape import Product
 from .contract_values import convert, masked_load, masked_store, multiply_add, offset, splat, zero
 from .instructions import memory_type
@@ -120,25 +122,38 @@ def _long_sum(product: Product) -> list[Statement]:
 
 
 def emit_unrolled(e: Emitter, product: Product, machine: Machine) -> None:
-    """Every multiply-add written out: vectors along n where b has n side by side, else scalars."""
+    """Every multiply-add written out: vectors along n where b has n side by side, or k (then its
+    rows are transposed in registers), else scalars."""
     wide = wide_dtype(product.acc.dtype)
     m, n = product.m.extent, product.n.extent
     lanes = 0
-    if n > 1 and product.n.stride_b == 1:
+    turned = turns_in_registers(product, machine)
+    if n > 1 and (product.n.stride_b == 1 or turned):
         lanes = min(machine.vector_bytes // BYTES[wide], 1 << (n - 1).bit_length())
     width = max(1, lanes)
     columns = -(-n // width) * width
-    sums = _unrolled_sums(e, product, wide, lanes)
+    starts = _starts(e, product)
+    b = _turned_columns(e, product, starts[1], lanes) if turned else {}
     direct = direct_store(product)
     if direct is not None:
-        base = _outer_index(direct.index, product)
-        start = e.address(direct.buffer, base)
+        start = e.address(direct.buffer, _outer_index(direct.index, product))
         steps = [
             sum(c for v, c in direct.index.terms if v is d.var) * BYTES[wide]
             for d in (product.m, product.n)
         ]
-        _store_sums(e, sums, start, steps, wide, lanes, n)
+        for rows in _groups(m, turned):
+            sums = _unrolled_sums(e, product, rows, lanes, starts, b)
+            _store_sums(e, sums, offset(e, start, rows[0] * steps[0]), steps, wide, lanes, n)
         return
+    if lanes and fits_registers(product):
+        epilogue = Epilogue(product, wide, None)
+        for rows in _groups(m, turned):
+            sums = _unrolled_sums(e, product, rows, lanes, starts, b)
+            counts = [min(n - g, width) for g in range(0, n, width)]
+            masks = [constant_mask(count, lanes) for count in counts]
+            epilogue.write_here(e, sums, rows[0], lanes, masks)
+        return
+    sums = _unrolled_sums(e, product, range(m), lanes, starts, b)
     if m * n == 1:
         total = Var(wide)
         e.bind(total, sums[0][0])
@@ -151,6 +166,12 @@ def emit_unrolled(e: Emitter, product: Product, machine: Machine) -> None:
     e.bind_pointer(scratch, pointer)
     _store_sums(e, sums, pointer, [columns * BYTES[wide], BYTES[wide]], wide, lanes, columns)
     _epilogue_loops(e, product, scratch, columns, wide)
+
+
+def _groups(m: int, turned: bool) -> list[range]:
+    """Rows that are summed together: few where registers hold all of b."""
+    step = 8 if turned else m
+    return [range(i, min(m, i + step)) for i in range(0, m, step)]
 
 
 def _epilogue_loops(e: Emitter, product: Product, scratch: Buffer, columns: int, wide: str) -> None:
@@ -176,29 +197,61 @@ def _outer_index(index: Index, product: Product) -> Index:
     return Index(tuple((v, c) for v, c in index.terms if v not in inner), index.offset)
 
 
-def _unrolled_sums(e: Emitter, product: Product, wide: str, lanes: int) -> list[list[str]]:
-    """The sums of every row: scalars, or with ``lanes`` vectors of so many columns."""
-    a, b = product.a.dtype, product.b.dtype
-    outer = product.outer
-    starts = []
+def _starts(e: Emitter, product: Product) -> list[str]:
+    """The pointers to the first element of a and b."""
+    outer, starts = product.outer, []
     for buffer, start, strides in (
         (product.a, product.offset_a, [(d.var, d.stride_a) for d in outer]),
         (product.b, product.offset_b, [(d.var, d.stride_b) for d in outer]),
     ):
         moving = tuple(t for t in strides if t[1])
         starts.append(e.address(buffer, Index(start.terms + moving, start.offset)))
+    return starts
+
+
+def _turned_columns(
+    e: Emitter, product: Product, start: str, lanes: int
+) -> dict[tuple[tuple[int, ...], int], str]:
+    """For every term and group of columns the vector of b, from vectors along its terms."""
+    b, k, n = product.b.dtype, product.k, product.n
+    found = {}
+    for place in itertools.product(*[range(d.extent) for d in product.sums[:-1]]):
+        at = sum(i * d.stride_b for i, d in zip(place, product.sums, strict=False))
+        for first, group in itertools.product(range(0, k.extent, lanes), range(0, n.extent, lanes)):
+            mask = constant_mask(min(k.extent - first, lanes), lanes)
+            rows = []
+            for column in range(group, group + lanes):
+                here = min(column, n.extent - 1) * n.stride_b + at + first
+                pointer = offset(e, start, here * BYTES[b])
+                rows.append(_load(e, pointer, b, b, lanes, mask))
+            for number, vector in enumerate(transposed(e, rows, b)[: k.extent - first]):
+                found[(*place, first + number), group] = vector
+    return found
+
+
+def _unrolled_sums(
+    e: Emitter, product: Product, rows: range, lanes: int, starts: list[str],
+    known: dict[tuple[tuple[int, ...], int], str],
+) -> list[list[str]]:  # fmt: skip
+    """The sums of some rows: scalars, or with ``lanes`` vectors of so many columns. ``known`` are
+    vectors of b, by term and first column."""
+    wide = wide_dtype(product.acc.dtype)
+    a, b = product.a.dtype, product.b.dtype
     width = max(1, lanes)
     groups = range(0, product.n.extent, width)
-    sums = [[zero(lanes, wide) for _ in groups] for _ in range(product.m.extent)]
+    sums = [[zero(lanes, wide) for _ in groups] for _ in rows]
     for place in itertools.product(*[range(d.extent) for d in product.sums]):
         at_a = sum(i * d.stride_a for i, d in zip(place, product.sums, strict=True))
         at_b = sum(i * d.stride_b for i, d in zip(place, product.sums, strict=True))
         columns = []
         for n in groups:
+            if known:
+                columns.append(known[place, n])
+                continue
             here = offset(e, starts[1], (at_b + n * product.n.stride_b) * BYTES[b])
             mask = constant_mask(min(product.n.extent - n, width), lanes)
             columns.append(_load(e, here, b, wide, lanes, mask))
-        for m, row in enumerate(sums):
+        for m, row in zip(rows, sums, strict=True):
             here = offset(e, starts[0], (at_a + m * product.m.stride_a) * BYTES[a])
             x = _load(e, here, a, wide, 0, "")
             if lanes:
