@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .contract_kernels import DotKernel, dot_kernel
-from .contract_panels import Panels, times
+from .contract_panels import Panels, least, times
 from .contract_plan import Dots, has_masks
 from .contract_shape import Product
 from .contract_values import offset
@@ -23,6 +23,7 @@ class DotRows(Panels):
     def __init__(self, e: Emitter, product: Product, way: Dots) -> None:
         super().__init__(e, product, way.m_block, product.n.extent)
         self.way = way
+        self.adds = len(product.sums) > 1 or way.k_block < product.k.extent
         if self.direct is None:
             count = way.m_block * product.n.extent
             kind = f"[{count} x {memory_type(self.acc)}]"
@@ -37,17 +38,34 @@ class DotRows(Panels):
         target, step = self._target(m0)
         n, tile = product.n.extent, way.columns
 
-        def sums(a: str, b: str, more: str) -> None:
+        def sums(a: str, b: str, more: str, terms: str) -> None:
             def columns(j: str, _: list[str]) -> list[str]:
                 n0 = times(e, j, tile)
-                self._tile_rows(a, b, more, rows, n0, tile, target, step)
+                self._tile_rows(a, b, more, terms, rows, n0, tile, target, step)
                 return []
 
             e.counted_loop(n // tile, columns, hint="column")
             if n % tile:
-                self._tile_rows(a, b, more, rows, str(n // tile * tile), n % tile, target, step)
+                last = str(n // tile * tile)
+                self._tile_rows(a, b, more, terms, rows, last, n % tile, target, step)
 
-        self.over_sums(a, self.b, sums)
+        def blocks(a: str, b: str, more: str) -> None:
+            k = product.k.extent
+
+            def block(i: str, _: list[str]) -> list[str]:
+                k0 = times(e, i, way.k_block)
+                again = more
+                if i != "0":
+                    again = e.value(f"icmp ne i64 {i}, 0", "more")
+                    again = again if more == "false" else e.value(f"or i1 {more}, {again}", "more")
+                here = offset(e, a, times(e, k0, self.size_a))
+                there = offset(e, b, times(e, k0, self.size_b))
+                sums(here, there, again, least(e, way.k_block, k, k0, way.k_block))
+                return []
+
+            e.counted_loop(-(-k // way.k_block), block, hint="terms")
+
+        self.over_sums(a, self.b, blocks)
         if self.direct is None:
             self.finish(target, step, (m0, rows), ("0", str(n)))
 
@@ -57,8 +75,9 @@ class DotRows(Panels):
         return self.sums_pointer, self.product.n.extent * self.size
 
     def _tile_rows(
-        self, a: str, b: str, more: str, rows: str, n0: str, columns: int, target: str, step: int
-    ) -> None:
+        self, a: str, b: str, more: str, terms: str, rows: str, n0: str, columns: int,
+        target: str, step: int,
+    ) -> None:  # fmt: skip
         e, product, way = self.e, self.product, self.way
         a_row, b_row = product.m.stride_a * self.size_a, product.n.stride_b * self.size_b
         b = offset(e, b, times(e, n0, b_row))
@@ -75,7 +94,7 @@ class DotRows(Panels):
             goal = offset(e, target, times(e, row, step))
             e.line(
                 f"call void {name}(ptr {here}, i64 {a_row}, ptr {b}, i64 {b_row}, ptr {goal}, "
-                f"i64 {step}, i64 {self.size}, i64 {product.k.extent}, i1 {more})"
+                f"i64 {step}, i64 {self.size}, i64 {terms}, i1 {more})"
             )
 
         self.row_tiles(rows, way.rows, call)

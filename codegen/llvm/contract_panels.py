@@ -67,7 +67,6 @@ class Panels:
         self.a = e.address(product.a, Index(oa.terms + a_terms, oa.offset))
         self.b = e.address(product.b, Index(ob.terms + b_terms, ob.offset))
         self.direct = direct_store(product)
-        self.adds = len(product.sums) > 1
         self.scratch = Buffer("sums", self.acc, block * columns, Role.TEMP, 0)
 
     def place(self, store: Store, m0: str, n0: str) -> tuple[str, int]:

@@ -49,6 +49,8 @@ _PACK_A_COLUMNS = 64
 _FAR = 512
 #: bytes of a below which reading it in place is faster: its terms side by side, or its rows
 _SMALL_A = {"transpose": 1024 * 1024, "rows": 400 * 1024}
+#: rows or columns up to which long sums side by side are dot products
+_FEW = 24
 #: multiply-adds from which a kernel is worth longer code
 _LARGE = 50_000_000
 #: fused multiply-adds written out instead of a loop
@@ -126,13 +128,15 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """Dot products of ``rows`` by ``columns`` at a time; see ``contract_kernels.DotKernel``."""
+    """Dot products of ``rows`` by ``columns`` at a time; see ``contract_kernels.DotKernel``. Blocks
+    have ``m_block`` rows and ``k_block`` terms of the fastest summed dimension."""
 
     rows: int
     columns: int
     depth: int
     lanes: int
     m_block: int
+    k_block: int
 
 
 Plan = Tiling | Dots | Literal["unrolled", "loops"]
@@ -219,7 +223,7 @@ def plan(product: Product, machine: Machine, known: Set[Tile] = frozenset()) -> 
     if terms <= 4:
         return "loops"
     along_k = k.stride_a == 1 and k.stride_b == 1
-    if along_k and (min(m, n) == 1 or k.extent >= 24 * min(m, n)):
+    if along_k and (min(m, n) == 1 or (k.extent >= 24 * min(m, n) and min(m, n) <= _FEW)):
         return _dots(product, most)
     if n == 1 and product.n.stride_b == 0 and not along_k:
         return "loops"
@@ -235,7 +239,10 @@ def _dots(product: Product, most: int) -> Dots:
     depth = max(1, min(8 // (rows * columns), math.ceil(k / lanes)))
     size = BYTES[wide_dtype(product.acc.dtype)]
     block = max(1, _SUMS // (size * n) // rows) * rows
-    return Dots(rows, columns, depth, lanes, min(m, block))
+    k_block = k
+    if min(m, n) > 4:  # terms are read again: by then they should still be in the second cache
+        k_block = _even_blocks(k, max(512, _BLOCK * 2 // ((m + n) * size)), depth * lanes)
+    return Dots(rows, columns, depth, lanes, min(m, block), k_block)
 
 
 def _divisor(extent: int, most: int) -> int:
