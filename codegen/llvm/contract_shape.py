@@ -95,7 +95,9 @@ def normalise(contract: Contract) -> Product:
     if len(merged["m"]) < 2 and len(merged["n"]) < 2:
         (m,), (n,) = merged["m"] or [_unit("m")], merged["n"] or [_unit("n")]
         only = product(m, n)
-        return _turned(only) if _should_turn(only, stores) else only
+        if m.extent == 1 or n.extent == 1:
+            return _turned(only) if _should_turn(only) else only
+        return min(only, _turned(only), key=lambda way: _cycles(way, stores))
     ways = [product(m, n) for m in merged["m"] or [_unit("m")] for n in merged["n"] or [_unit("n")]]
     return min([*ways, *map(_turned, ways)], key=lambda way: _cycles(way, stores))
 
@@ -209,7 +211,7 @@ def _cycles(product: Product, stores: list[Store]) -> float:
     registers of 64 bytes: multiply-adds of whole vectors, copies of b, calls and stores."""
     m, n, size = product.m, product.n, max(4, BYTES[product.acc.dtype])
     lanes = min(64 // size, 1 << (n.extent - 1).bit_length())
-    vectors, tiles = -(-n.extent // lanes), -(-m.extent // 14)
+    vectors, tiles = -(-n.extent // lanes), max(1, -(-m.extent // 14))
     rows = m.extent / tiles
     side_by_side = all(_coefficient(s.index, n.var) == 1 for s in stores)
     core = tiles * max(rows * vectors / 2, 4 * -(-vectors // 3)) * product.terms
@@ -225,18 +227,12 @@ def _cycles(product: Product, stores: list[Store]) -> float:
     return core + copies
 
 
-def _should_turn(product: Product, stores: list[Store]) -> bool:
+def _should_turn(product: Product) -> bool:
+    """A vector of results: let it be n when its operand lies side by side, m otherwise."""
     m, n = product.m, product.n
-    if m.extent == 1 or n.extent == 1:
-        # a vector of results: let it be n when its operand lies side by side, m otherwise
-        one = m if m.extent != 1 else n
-        stride = one.stride_a if one is m else one.stride_b
-        return (one is m) == (stride == 1) and m.extent != n.extent
-    along_m = sum(_coefficient(s.index, m.var) == 1 for s in stores)
-    along_n = sum(_coefficient(s.index, n.var) == 1 for s in stores)
-    if along_m != along_n:
-        return along_m > along_n
-    return product.m.stride_a == 1 and product.n.stride_b != 1
+    one = m if m.extent != 1 else n
+    stride = one.stride_a if one is m else one.stride_b
+    return (one is m) == (stride == 1) and m.extent != n.extent
 
 
 def _turned(product: Product) -> Product:
