@@ -78,7 +78,8 @@ class Timed(Native):
         parts: list[ModuleText] = []
         emitter = Emitter(self.program, fast_math=self.fast_math, sink=parts.append)
         write_program(emitter, clock=_Clock(emitter, len(self.program.kernels)).around)
-        objects = objects_of([*parts, emitter.finish()], host())
+        main = emitter.finish()  # hands the last part over
+        objects = objects_of([*parts, main], host())
         code = Code(objects, host(), [*emitter.exports(), "kernel_times"])
         where = ctypes.CFUNCTYPE(ctypes.c_void_p)(code.addresses["kernel_times"])()
         count = len(self.program.kernels) + 1

@@ -96,6 +96,17 @@ def test_the_clocked_program_computes_the_same():
     assert np.all(native.seconds() >= 0.0)
 
 
+def test_long_code_in_several_modules():
+    def f(x):
+        for n in range(800):
+            x = x * np.sin(x[n % 3] + n) + 0.5
+        return x
+
+    found = sf.compile(f).profile(np.ones(3))
+    assert sum(k.flops for k in found.kernels) > 10_000
+    assert found.seconds > 0
+
+
 def test_systems_without_the_clock(monkeypatch):
     monkeypatch.setattr(profile, "available", lambda: False)
     with pytest.raises(sf.SymFluxError, match="POSIX"):
