@@ -1,5 +1,6 @@
 """``python -m symflux bench``: the rows, the workers, what is reported."""
 
+import dataclasses
 import json
 import sys
 
@@ -47,6 +48,15 @@ def test_summary_names_the_rows_behind():
     rows[0].outcomes[1].problem = "no"
     assert rows[0].best_peer.tool == "numpy"
     assert summary(rows)[-1] == "not timed: w n=1 forward, jax: no"
+
+
+def test_derivatives_are_compared_with_their_functions():
+    rows = [measured(ours=1e-6), measured(ours=3e-6), measured(ours=5e-6)]
+    rows[1].row = dataclasses.replace(rows[0].row, variant="gradient")
+    rows[2].row = dataclasses.replace(rows[0].row, size="n=2", variant="gradient")
+    assert summary(rows)[-2:] == [
+        "derivative against function: geometric mean 3.00", "  w n=1: 3.00",
+    ]  # fmt: skip
 
 
 def test_tables_agree():

@@ -76,9 +76,29 @@ def summary(results: Sequence[Measured]) -> list[str]:
         assert ours is not None and peer is not None
         figures = f"{_number(ours.best * 1e6)} us against {_number(peer.best * 1e6)} us"
         lines.append(f"  {m.row.name}: {ratio:.2f}, {figures} ({peer.tool})")
+    lines += _gradient_costs(results)
     problems = [(m.row.name, o) for m in results for o in m.outcomes if o.problem]
     lines += [f"not timed: {name}, {o.tool}: {o.problem}" for name, o in problems]
     return lines
+
+
+def _gradient_costs(results: Sequence[Measured]) -> list[str]:
+    """How many times as long as its function each derivative takes."""
+    best = {
+        (m.row.workload, m.row.size, m.row.variant): ours.best
+        for m in results
+        if (ours := m.of("symflux")) is not None
+    }
+    costs = {
+        f"{workload} {size}": seconds / best[workload, size, "forward"]
+        for (workload, size, variant), seconds in best.items()
+        if variant in ("gradient", "jacobian") and (workload, size, "forward") in best
+    }
+    if not costs:
+        return []
+    mean = math.exp(sum(map(math.log, costs.values())) / len(costs))
+    lines = [f"derivative against function: geometric mean {mean:.2f}"]
+    return lines + [f"  {name}: {cost:.2f}" for name, cost in costs.items()]
 
 
 def as_text(results: Sequence[Measured], limits: Limits) -> str:
