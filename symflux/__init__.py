@@ -36,8 +36,7 @@ from .api import (
 )
 from .errors import SymFluxError
 from .trace.param import Gradients, Param, Params, param, params, update
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 #: Loaded when first used, so that ``import symflux`` stays quick.
 _SUBMODULES = ("nn", "optim", "data", "testing", "interop", "inspect", "config", "errors", "tree")
@@ -46,6 +45,8 @@ _ELSEWHERE = {
     "training_step": "symflux.training",
     "from_sympy": "symflux.interop.sympy",
     "set_threads": "symflux.codegen.threads",
+    "cache_info": "symflux.runtime.cache",
+    "cache_clear": "symflux.runtime.cache",
 }
 #: Functions that NumPy lacks, offered at the top as well.
 _FUNCTIONS = (

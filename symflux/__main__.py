@@ -11,6 +11,7 @@ from .bench import command as bench
 from .errors import SymFluxError
 from .inspect.pages import write
 from .inspect.report import report
+from .runtime.cache import cache_clear, cache_info
 from .runtime.lowered import LEVELS
 
 __all__ = ["main"]
@@ -27,9 +28,21 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--args", help='example arguments, such as "np.ones(3), 2.0"')
     measuring = commands.add_parser("bench", help="measure workloads beside other tools")
     bench.add_options(measuring)
+    kept = commands.add_parser("cache", help="what compiled code is kept on disk")
+    kept.add_argument("--clear", action="store_true", help="remove it")
     pages = commands.add_parser("docs", help="write the pages of docs/ that come from tables")
     pages.add_argument("folder", nargs="?", default="docs", type=Path, help="default: docs")
     return parser
+
+
+def _cache(clear: bool) -> str:
+    """What the cache of compiled code holds, or what was removed from it."""
+    if clear:
+        return f"removed {cache_clear()} files"
+    info = cache_info()
+    if not info.folder:
+        return "compiled code is not kept on disk (SYMFLUX_CACHE_DIR)"
+    return f"{info.folder}: {info.entries} compiled functions, {info.bytes / 2**20:.1f} MiB"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(report(options.target, options.level, options.args), end="")
         elif options.command == "bench":
             bench.run(options)
+        elif options.command == "cache":
+            print(_cache(options.clear))
         else:
             changed = write(options.folder)
             print("\n".join(f"wrote {path}" for path in changed) or "all pages are up to date")

@@ -48,6 +48,9 @@ SETTINGS: dict[str, Setting] = {
         Setting("stop_after", "", "skip the passes behind this one, those over graphs and those "
                 "over loops (none of them is needed for a right result)"),
         Setting("verify", False, "check the graph and the loops after every pass", _flag),
+        Setting("cache_dir", "", "the folder in which compiled code is kept between processes; "
+                "`off` keeps none (default: symflux in the user's cache directory)"),
+        Setting("cache_size", 512, "MiB of compiled code that are kept on disk at most", int),
         Setting("timing", False, "print the seconds that each step of a compilation took", _flag),
     )
 }  # fmt: skip

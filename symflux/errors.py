@@ -18,7 +18,8 @@ import os
 from typing import Protocol
 
 __all__ = [
-    "ArgumentError", "AxisOutOfRange", "BranchOnTracedValue", "ConversionError", "DTypeError",
+    "ArgumentError", "AxisOutOfRange", "BranchOnTracedValue", "CacheWarning", "ConversionError",
+    "DTypeError",
     "DerivativeError", "IndexOutOfRange", "LeakedValue", "MissingAttribute", "NegativePower",
     "RangeError", "ShapeError", "StructureError", "SymFluxError", "TraceError",
     "UnsupportedOperation", "VerifyError",
@@ -41,6 +42,13 @@ class Place(Protocol):
 def _indented(label: str, code: str) -> str:
     first, *rest = code.splitlines()
     return "\n".join([f"  {label:<13}{first}", *[" " * 15 + line for line in rest]])
+
+
+class CacheWarning(UserWarning):
+    """Compiled code on disk could not be used or kept; it is compiled instead, as without a cache.
+
+    The message says why: others may write to the folder, an entry is damaged, the disk is full.
+    """
 
 
 class SymFluxError(Exception):

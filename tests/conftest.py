@@ -1,8 +1,13 @@
 """What every test shares: the flag that rewrites golden files, the guard against twin modules."""
 
+import os
 import sys
 
 import pytest
+
+# Tests compile what they test, and leave the user's cache of compiled code alone. Those of the
+# cache itself use folders of their own.
+os.environ["SYMFLUX_CACHE_DIR"] = "off"
 
 
 def pytest_addoption(parser):

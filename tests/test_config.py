@@ -10,7 +10,7 @@ import pytest
 import symflux as sf
 from symflux import config
 from symflux.runtime.lowered import LEVELS
-from symflux.runtime.stages import PASS_NAMES
+from symflux.runtime.passes import PASS_NAMES
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 #: The layers, bottom first. What shares a row may import each other.
 LAYERS = (
     ("codegen",),
-    ("errors", "config", "tree", "collector"),
+    ("errors", "config", "tree", "version", "collector"),
     ("ir",),
     ("ops",),
     ("passes",),

@@ -14,16 +14,17 @@ from .emit import Emitter
 from .instructions import memory_type
 
 if TYPE_CHECKING:
-    from .pycall import CallSpec, Leaf, Node, Param
+    from .callspec import CallSpec, Leaf, Node, Param
 
 __all__ = ["Arguments", "object_pointer"]
 
 C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 
 
-def object_pointer(value: Any) -> str:
-    """The address of a Python object as LLVM text. The caller keeps the object alive."""
-    return f"inttoptr (i64 {id(value)} to ptr)"
+def object_pointer(e: Emitter, value: Any) -> str:
+    """The address of a Python object that the call refers to, from the entry's table of them."""
+    place = f"getelementptr (i8, ptr @objects, i64 {8 * e.objects[id(value)]})"
+    return e.value(f"load ptr, ptr {place}, align 8", "o")
 
 
 class Arguments:
@@ -80,7 +81,7 @@ class Arguments:
         e.line("; the arguments fit")
 
     def _param(self, param: Param, obj: str, *, nested: bool) -> None:
-        from .pycall import Leaf, Node
+        from .callspec import Leaf, Node
 
         if isinstance(param, Leaf):
             self.objects[param.buffer] = obj
@@ -90,7 +91,7 @@ class Arguments:
         elif isinstance(param, Node):
             self._node(param, obj)
         else:
-            self.require_equal("ptr", obj, object_pointer(param.value))
+            self.require_equal("ptr", obj, object_pointer(self.e, param.value))
 
     def _node(self, node: Node, obj: str) -> None:
         e = self.e
@@ -99,7 +100,7 @@ class Arguments:
             self.require_type(obj, "@PyDict_Type")
             self.require_equal("i64", e.value(f"call i64 @PyDict_Size(ptr {obj})"), str(count))
             for key, child in zip(node.keys, node.children, strict=True):
-                key_pointer = object_pointer(key)
+                key_pointer = object_pointer(self.e, key)
                 item = e.value(f"call ptr @PyDict_GetItemWithError(ptr {obj}, ptr {key_pointer})")
                 self._require_found(item)
                 self._param(child, item, nested=True)
@@ -163,7 +164,7 @@ class Arguments:
         self._stack_value(leaf, e.memory_value(e.cast(true, "bool", leaf.dtype), leaf.dtype))
 
     def _numpy_scalar(self, leaf: Leaf, obj: str) -> None:
-        self.require_type(obj, object_pointer(numpy_dtype(leaf.dtype).type))
+        self.require_type(obj, object_pointer(self.e, numpy_dtype(leaf.dtype).type))
         self._stack_value(leaf, self.field(memory_type(leaf.dtype), obj, capi.HEAD))
 
     def _array(self, leaf: Leaf, obj: str) -> None:
@@ -174,7 +175,7 @@ class Arguments:
         """The array itself cannot change; its dtype, shape and data can (in-place assignments)."""
         buffer = self.buffers[name]
         donated = buffer.role is Role.INOUT
-        self._array_fields(name, buffer.dtype, array.shape, donated, object_pointer(array))
+        self._array_fields(name, buffer.dtype, array.shape, donated, object_pointer(self.e, array))
 
     def _array_fields(
         self, name: str, dtype: str, shape: tuple[int | Var, ...], donated: bool, obj: str
@@ -211,7 +212,7 @@ class Arguments:
         e = self.e
         usual = numpy_dtype(dtype)
         fine, other = e.label("fine"), e.label("other")
-        same = e.value(f"icmp eq ptr {descr}, {object_pointer(usual)}")
+        same = e.value(f"icmp eq ptr {descr}, {object_pointer(self.e, usual)}")
         e.line(f"br i1 {same}, label %{fine}, label %{other}")
         e.start(other)
         number = self.field("i32", descr, capi.DESCR["type_num"])
@@ -252,7 +253,7 @@ class Arguments:
         """Write the way out: the fallback called with the original arguments."""
         e = self.e
         e.start(self._fallback)
-        callee = object_pointer(self.spec.fallback)
+        callee = object_pointer(self.e, self.spec.fallback)
         result = e.value(
             f"call ptr @PyObject_Vectorcall(ptr {callee}, ptr %arguments, i64 %count, "
             "ptr %keywords)"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
-import sysconfig
+import sys
 from typing import Any
 
 import llvmlite.binding as binding
@@ -28,12 +28,19 @@ __all__ = [
     "register",
 ]
 
+
+def _says_sysconfig() -> bool:
+    import sysconfig  # where the flags of the build are not at hand
+
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
 #: bytes of the object head (more on free-threaded builds)
 HEAD: int = object.__basicsize__
 #: where the items of a tuple begin
 ITEMS: int = tuple.__basicsize__
 #: whether this Python runs without a global lock
-FREE_THREADED: bool = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+FREE_THREADED: bool = "t" in sys.abiflags if hasattr(sys, "abiflags") else _says_sysconfig()
 
 #: fields of an array object (numpy/ndarraytypes.h): name -> byte offset
 ARRAY: dict[str, int] = {

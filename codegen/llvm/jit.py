@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,42 +17,13 @@ import numpy as np
 
 from ..ir import Program
 from ..scalars import numpy_dtype
+from .code import Code
 from .emit import Emitter
 from .machine import Machine, host
 from .objects import objects_of
 from .optimise import ModuleText, optimise, parse
 
-__all__ = ["Code", "Native", "assemble", "compile_program", "joined"]
-
-
-class Code:
-    """Machine code loaded into this process; freed when the last reference goes.
-
-    ``addresses`` maps the names that were asked for to their addresses."""
-
-    __slots__ = ("__weakref__", "_engine", "_finalizer", "addresses")
-
-    def __init__(self, objects: Sequence[bytes], machine: Machine, names: Sequence[str]) -> None:
-        context = binding.create_context()
-        empty = parse("", machine, context)
-        engine = binding.create_mcjit_compiler(empty, machine.target_machine())
-        for data in objects:
-            engine.add_object_file(binding.ObjectFileRef.from_data(data))
-        engine.finalize_object()
-        self.addresses = {name: engine.get_function_address(name) for name in names}
-        engine.remove_module(empty)  # the code stays; the module's memory is no longer needed
-        empty.close()
-        context.close()
-        self._engine = engine
-        release = self.addresses.get("release")
-        self._finalizer = weakref.finalize(self, _unload, engine, release)
-        self._finalizer.atexit = False
-
-
-def _unload(engine: Any, release: int | None) -> None:
-    if release:
-        ctypes.CFUNCTYPE(None)(release)()
-    engine.close()
+__all__ = ["Native", "assemble", "compile_program", "joined"]
 
 
 def assemble(modules: Sequence[ModuleText], machine: Machine) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as binding
 
 __all__ = ["Machine", "host"]
@@ -23,6 +24,11 @@ class Machine:
     features: str
     layout: str
     vector_bytes: int
+
+    @property
+    def maker(self) -> str:
+        """The versions of what makes code for it."""
+        return f"llvmlite {llvmlite.__version__} LLVM {binding.llvm_version_info}"
 
     def target_machine(self, level: int = 2) -> Any:
         """A new llvmlite TargetMachine; ``level`` 0 to 3 is the code generator's effort."""

@@ -19,7 +19,7 @@ from .emit import Emitter
 from .instructions import memory_type
 
 if TYPE_CHECKING:
-    from .pycall import CallSpec, Leaf, Result
+    from .callspec import CallSpec, Leaf, Result
 
 __all__ = ["Results"]
 
@@ -57,7 +57,7 @@ class Results:
         self._used: set[str] = set()  # owned objects that a container already took over
 
     def _walk(self, tree: Result) -> list[Leaf]:
-        from .pycall import Leaf, Node
+        from .callspec import Leaf, Node
 
         if isinstance(tree, Leaf):
             return [tree]
@@ -129,7 +129,7 @@ class Results:
     def _new_array(self, leaf: Leaf) -> None:
         e = self.e
         dimensions = self._dimensions(leaf.shape)
-        descr = object_pointer(numpy_dtype(leaf.dtype))
+        descr = object_pointer(self.e, numpy_dtype(leaf.dtype))
         e.line(f"call void @Py_IncRef(ptr {descr})")  # the next call takes it over
         obj = e.value(
             f"call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr {descr}, "
@@ -174,12 +174,12 @@ class Results:
 
     def _make(self, tree: Result, containers: list[_Made]) -> _Made:
         """The object for a part of the result, children first; containers are still empty."""
-        from .pycall import Leaf, Node
+        from .callspec import Leaf, Node
 
         if isinstance(tree, Leaf):
             return _Made(self._leaf(tree))
         if not isinstance(tree, Node):
-            return _Made(object_pointer(tree.value))
+            return _Made(object_pointer(self.e, tree.value))
         children = [self._make(child, containers) for child in tree.children]
         count = len(tree.children)
         call = {
@@ -209,7 +209,7 @@ class Results:
         e = self.e
         pointer = self.pointers[leaf.buffer]
         if leaf.kind == "numpy_scalar":
-            descr = object_pointer(numpy_dtype(leaf.dtype))
+            descr = object_pointer(self.e, numpy_dtype(leaf.dtype))
             return e.value(f"call ptr @PyArray_Scalar(ptr {pointer}, ptr {descr}, ptr null)")
         kind = memory_type(leaf.dtype)
         value = e.value(f"load {kind}, ptr {pointer}, align {BYTES[leaf.dtype]}")
@@ -231,7 +231,7 @@ class Results:
     def _fill_dict(self, made: _Made) -> None:
         e = self.e
         for key, child in zip(made.keys, made.children, strict=True):
-            arguments = f"ptr {made.obj}, ptr {object_pointer(key)}, ptr {child.obj}"
+            arguments = f"ptr {made.obj}, ptr {object_pointer(self.e, key)}, ptr {child.obj}"
             status = e.value(f"call i32 @PyDict_SetItem({arguments})")
             bad = e.value(f"icmp ne i32 {status}, 0")
             fine = e.label("fine")

@@ -22,7 +22,7 @@ from ..ir.op import (
     Selection,
     registered,
 )
-from ..runtime.stages import PASS_NAMES
+from ..runtime.passes import PASS_NAMES
 
 __all__ = ["PAGES", "write"]
 

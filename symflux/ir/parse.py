@@ -11,19 +11,19 @@ import numpy as np
 from ..errors import SymFluxError
 from .node import CONSTANT, Node, apply, constant, item, symbol
 from .op import registered
+from .text import KEYWORDS
+from .text import NAME as PATTERN
 from .types import DTYPES, ArrayType, TupleType, Type, numpy_dtype
 
 if TYPE_CHECKING:
     from .graph import Graph
 
-__all__ = ["KEYWORDS", "NAME", "WORD", "GraphParseError", "parse_graph"]
+__all__ = ["GraphParseError", "parse_graph"]
 
-#: Words that are literals, and so cannot be names.
-KEYWORDS = frozenset({"true", "false", "none", "inf", "nan"})
 #: A string attribute without quotes, the name of an op or of an attribute.
 WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 #: The name of an input: words with dots and subscripts, ``layers[0].weight``, ``p['w']``.
-NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|'\w*')\])*", re.ASCII)
+NAME = re.compile(PATTERN, re.ASCII)
 
 _BLANKS = re.compile(r"(?:[ \t]|#[^\n]*)*")
 _EMPTY_LINES = re.compile(r"(?:\s|#[^\n]*)*")

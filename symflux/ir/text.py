@@ -31,7 +31,6 @@ that is a graph, or a tuple of graphs (``branches[0]: graph ...``), is an indent
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,14 +38,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .node import CONSTANT, ITEM, Node, constant_value
-from .parse import KEYWORDS, NAME, WORD, GraphParseError, parse_graph
 from .types import ArrayType, numpy_dtype
 from .walk import dependents
 
 if TYPE_CHECKING:
     from .graph import Graph
+    from .parse import GraphParseError, parse_graph
 
 __all__ = ["GraphParseError", "attribute_text", "literal", "parse_graph", "print_graph"]
+
+#: Words that are values of their own.
+KEYWORDS = frozenset({"true", "false", "none", "inf", "nan"})
+#: A regular expression of the names that inputs may have, attributes and items of theirs included.
+NAME = r"[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|'\w*')\])*"
+
+
+def __getattr__(name: str) -> Any:
+    """The parser is loaded by whoever parses."""
+    if name not in ("GraphParseError", "parse_graph"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import parse
+
+    return getattr(parse, name)
+
+
+def _quoted(value: str) -> str:
+    if value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    import json  # for the few others
+
+    return json.dumps(value)
+
 
 _MOST_INLINE = 16  # elements of a constant that is written in place
 _WIDEST = 64  # lines longer than this do not move the column of types
@@ -208,7 +230,7 @@ def _display(graph: Graph, indent: str, head: str, lines: list[_Line], origins: 
 
 def _word(name: str, otherwise: str = "_") -> str:
     """``name`` with everything that is not part of a word replaced."""
-    if NAME.fullmatch(name) and name not in KEYWORDS:
+    if name not in KEYWORDS and re.fullmatch(NAME, name, re.ASCII):
         return name
     name = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or otherwise
     return f"_{name}" if name[0].isdigit() or name in KEYWORDS else name
@@ -319,7 +341,7 @@ def _attributes(node: Node) -> tuple[str, list[tuple[str, Graph]]]:
         if graphs is not None:
             blocks += zip(_block_names(name, value, len(graphs)), graphs, strict=True)
         elif name == "spec" and type(value) is str:
-            words.append(f" {json.dumps(value)}")
+            words.append(f" {_quoted(value)}")
         else:
             words.append(f" {name}={attribute_text(value)}")
     return "".join(words), blocks
@@ -340,7 +362,8 @@ def attribute_text(value: Any, strict: bool = False) -> str:
     if isinstance(value, float | np.floating):
         return repr(float(value))
     if isinstance(value, str):
-        return value if WORD.fullmatch(value) and value not in KEYWORDS else json.dumps(value)
+        is_word = value.isascii() and value.isidentifier() and value not in KEYWORDS
+        return value if is_word else _quoted(value)
     if isinstance(value, tuple):
         inner = ", ".join(attribute_text(v, strict) for v in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"

@@ -12,6 +12,7 @@ from ..ir.node import Node
 from .emit import BlockEmitter, View, row_major
 from .fuse import ContractItem, Item, RegionItem, leaves_of
 from .memory import assign_offsets
+from .names import buffer_names, unique
 from .plan import Plan
 
 __all__ = ["LoweredProgram", "lower"]
@@ -42,30 +43,22 @@ def lower(graph: Graph, donate: Mapping[int, int] | None = None) -> LoweredProgr
     plan = Plan.make(graph, in_place={o: graph.inputs[i] for o, i in donate.items()})
     b = Builder(graph.name)
     bound: dict[Node, View] = {}
-    names: set[str] = set()
+    inputs, outputs, names = buffer_names(graph, donate)
     donated = set(donate.values())
-    inputs = []
-    for position, node in enumerate(graph.inputs):
-        name = _unique(node["name"], names)
+    for position, (node, name) in enumerate(zip(graph.inputs, inputs, strict=True)):
         make = b.inout if position in donated else b.input
         bound[node] = View(make(name, node.dtype, node.type.size), row_major(node.shape))
-        inputs.append(name)
-    outputs = []
-    for position, node in enumerate(graph.outputs):
+    for position, (node, name) in enumerate(zip(graph.outputs, outputs, strict=True)):
         if position in donate:
-            outputs.append(inputs[donate[position]])
             view = bound[graph.inputs[donate[position]]]
         else:
-            given = graph.output_names[position] if graph.output_names else f"out{position}"
-            name = _unique(given, names)
             view = View(b.output(name, node.dtype, node.type.size), row_major(node.shape))
-            outputs.append(name)
         if position in plan.outputs:
             plan.outputs[position].view = view
     temporaries = plan.temporaries()
     for number, (storage, offset) in enumerate(assign_offsets(temporaries)):
         size = max(storage.size, 1) * storage.copies
-        buffer = b.temp(_unique(storage.name or f"t{number}", names), storage.dtype, size, offset)
+        buffer = b.temp(unique(storage.name or f"t{number}", names), storage.dtype, size, offset)
         storage.view = View(buffer, storage.strides)
     emitter = BlockEmitter(b, plan, dict(bound), {})
     for number, items in enumerate(plan.kernels):
@@ -75,7 +68,7 @@ def lower(graph: Graph, donate: Mapping[int, int] | None = None) -> LoweredProgr
             emitter.items(items)
             if number == len(plan.kernels) - 1:
                 _late_copies(emitter, plan, graph, bound, donate)
-    return LoweredProgram(b.program(), tuple(inputs), tuple(outputs))
+    return LoweredProgram(b.program(), inputs, outputs)
 
 
 def _late_copies(
@@ -104,14 +97,3 @@ def _describe(items: list[Item]) -> tuple[str, str]:
     name = "_".join(ops[:3]) + ("_etc" if len(ops) > 3 else "")
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
     return name, ", ".join(places[:3]) + more
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    base = "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "x"
-    base = f"x{base}" if base[0].isdigit() else base
-    result, number = base, 1
-    while result in taken:
-        number += 1
-        result = f"{base}_{number}"
-    taken.add(result)
-    return result

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codegen.llvm.pycall import CallSpec, Entry, Leaf, build_entry
-from ..codegen.llvm.pycall import Node as TupleNode
+from .. import config
+from ..codegen.llvm.callspec import CallSpec, Leaf, describe
+from ..codegen.llvm.callspec import Node as TupleNode
 from ..collector import collector_paused
 from ..errors import RangeError
 from ..ir.graph import Graph
@@ -20,6 +21,7 @@ from ..ir.types import ArrayType, numpy_dtype
 from .lowered import report
 
 if TYPE_CHECKING:
+    from ..codegen.llvm.entry import Entry
     from .stages import Stages
 
 __all__ = ["execute", "flat_entry", "native_entry", "plain"]
@@ -62,15 +64,15 @@ def _leaf(type_: ArrayType, buffer: str, donated: bool = False) -> Leaf:
 def flat_entry(stages: Stages) -> Entry:
     """A native function of all inputs in order, returning a tuple of all outputs not written in
     place."""
-    graph, lowered = stages.optimized, stages.lowered
+    graph = stages.graph
     donated = set(stages.donate.values())
     params = [
         _leaf(x.type, name, i in donated)
-        for i, (x, name) in enumerate(zip(graph.inputs, lowered.inputs, strict=True))
+        for i, (x, name) in enumerate(zip(graph.inputs, stages.inputs, strict=True))
     ]
     results = [
         _leaf(y.type, name)
-        for i, (y, name) in enumerate(zip(graph.outputs, lowered.outputs, strict=True))
+        for i, (y, name) in enumerate(zip(graph.outputs, stages.outputs, strict=True))
         if i not in stages.donate
     ]
     spec = CallSpec(graph.name, tuple(params), TupleNode("tuple", tuple(results)), _refuse)
@@ -79,10 +81,41 @@ def flat_entry(stages: Stages) -> Entry:
 
 def native_entry(stages: Stages, spec: CallSpec) -> Entry:
     """Machine code for a program behind the entry that ``spec`` describes."""
+    from ..codegen.llvm.entry import Entry  # LLVM is set to work by the first compilation
+    from ..codegen.llvm.image import Image, is_native, load_entry
+    from . import cache
+
+    def make() -> Image:
+        from ..codegen.llvm.pycall import compile_entry
+
+        program = stages.program
+        start = time.perf_counter()
+        image = compile_entry(program, spec)
+        stages.seconds["LLVM"] = time.perf_counter() - start
+        return image
+
+    if not is_native(spec):
+        return Entry(lambda: stages.program, spec, spec.fallback)
+    if any(config.get(name) for name in ("verify", "print_after", "stop_after")):
+        image = make()  # whoever wants to see passes at work, or to skip some, has them run
+    else:
+        image = cache.through(lambda: _name(stages, spec), make)
     start = time.perf_counter()
-    entry = build_entry(stages.program, spec)
-    stages.seconds["LLVM"] = time.perf_counter() - start
-    return entry
+    call = load_entry(image, spec)
+    stages.seconds["loading"] = time.perf_counter() - start
+    return Entry(lambda: stages.program, spec, call)
+
+
+def _name(stages: Stages, spec: CallSpec) -> str:
+    """What the code of an entry is found by on disk."""
+    from .cache import fingerprint
+
+    numbers: dict[str, int] = {}
+    for name in (*stages.inputs, *stages.outputs):
+        numbers.setdefault(name, len(numbers))
+    return fingerprint(
+        stages.graph.canonical, f"{describe(spec, numbers)} donate {sorted(stages.donate.items())}"
+    )
 
 
 def _refuse(*arguments: Any, **keywords: Any) -> Any:

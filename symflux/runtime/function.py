@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import tree
-from ..codegen.llvm.pycall import CallSpec, Entry
+from ..codegen.llvm.callspec import CallSpec
 from ..collector import collector_paused
 from ..ir.graph import Graph
 from ..ir.types import ArrayType
@@ -25,6 +25,7 @@ from .signature import direct_spec
 
 if TYPE_CHECKING:
     from ..codegen.cost import ProgramCost
+    from ..codegen.llvm.entry import Entry
     from .profile import Profile
     from .stages import Stages
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import config
-from ..codegen.llvm.pycall import Entry
+from ..codegen.llvm.entry import Entry
 from ..ir.graph import Graph
 
 if TYPE_CHECKING:

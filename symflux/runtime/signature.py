@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import tree
-from ..codegen.llvm.pycall import CallSpec, Leaf, Node, Static
+from ..codegen.llvm.callspec import CallSpec, Leaf, Node, Static
 from ..trace.trace import Traced
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def direct_spec(
 ) -> CallSpec | None:  # fmt: skip
     """The native call for the user's own argument structure; None where only Python can take the
     arguments apart (keywords, params, dataclasses, layers, other layouts of captured arrays)."""
-    graph, lowered, donate = stages.optimized, stages.lowered, stages.donate
+    graph, donate = stages.graph, stages.donate
     first = len(traced.arguments.types)
     of_args, of_kwargs = traced.arguments.in_tree.children
     if len(of_kwargs.children):
@@ -41,7 +41,7 @@ def direct_spec(
         kind = _kind(leaf)
         if kind is None or (i in donated and kind != "array"):
             return None
-        return Leaf(kind, x.dtype, lowered.inputs[i], x.shape, i in donated)  # type: ignore[arg-type]
+        return Leaf(kind, x.dtype, stages.inputs[i], x.shape, i in donated)  # type: ignore[arg-type]
 
     params = [_native(child, argument) for child in of_args.children]
     if any(p is None for p in params):
@@ -49,19 +49,19 @@ def direct_spec(
     result = _native(traced.out_tree, _results(traced, stages, first))
     if result is None:
         return None
-    names = lowered.inputs[first:]
+    names = stages.inputs[first:]
     return CallSpec(
         graph.name, tuple(params), result, fallback, tuple(zip(names, captured, strict=True))
     )
 
 
 def _results(traced: Traced, stages: Stages, first: int) -> Callable[[], Leaf | None]:
-    graph, lowered, donate = stages.optimized, stages.lowered, stages.donate
+    graph, donate = stages.graph, stages.donate
     positions: Iterator[int] = iter(range(len(graph.outputs)))
 
     def result() -> Leaf | None:
         o = next(positions)
-        y, name = graph.outputs[o], lowered.outputs[o]
+        y, name = graph.outputs[o], stages.outputs[o]
         if o in donate:
             return Leaf("argument", y.dtype, name, y.shape) if donate[o] < first else None
         if y.shape:

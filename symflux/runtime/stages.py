@@ -1,111 +1,69 @@
-"""From a graph to native code, keeping every level for inspection; the settings act here."""
+"""A function's graph and, when they are needed, all levels below it."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from .. import config
 from ..codegen.ir import Program
-from ..codegen.passes import pipeline as loop_pipeline
 from ..ir.graph import Graph
-from ..lower.program import LoweredProgram, lower
-from ..passes import pipeline as graph_pipeline
+from ..lower.names import buffer_names
 
-__all__ = ["PASS_NAMES", "Stages", "make_stages"]
+if TYPE_CHECKING:
+    from ..lower.program import LoweredProgram
+    from .passes import Compiled
+
+__all__ = ["Stages", "make_stages"]
 
 
-@dataclass(frozen=True)
 class Stages:
-    """A graph at every level down to the loop program.
+    """A graph at every level down to the loop program, made when the first of them is asked for.
 
     Attributes:
         graph: as traced (or derived).
-        optimized: after the graph passes.
-        lowered: the buffer of each input and output.
-        program: the loops, after the loop passes.
         donate: output position -> input position written in place.
+        inputs, outputs: the names of their buffers.
         seconds: time spent in each step.
+
+    Raises:
+        GraphVerifyError, VerifyError: where the setting ``verify`` finds something.
     """
 
-    graph: Graph
-    optimized: Graph
-    lowered: LoweredProgram
-    program: Program
-    donate: Mapping[int, int]
-    seconds: dict[str, float] = field(default_factory=dict)
+    def __init__(self, graph: Graph, donate: Mapping[int, int] | None = None) -> None:
+        self.graph = graph
+        self.donate: Mapping[int, int] = dict(donate or {})
+        self.inputs, self.outputs, _ = buffer_names(graph, self.donate)
+        self.seconds: dict[str, float] = {}
+        self._made: Compiled | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def optimized(self) -> Graph:
+        """The graph after the graph passes."""
+        return self.compiled.optimized
+
+    @property
+    def lowered(self) -> LoweredProgram:
+        """The loops as they were lowered, and the buffer of each input and output."""
+        return self.compiled.lowered
+
+    @property
+    def program(self) -> Program:
+        """The loops after the loop passes."""
+        return self.compiled.program
+
+    @property
+    def compiled(self) -> Compiled:
+        """All levels; the settings that act on passes count when this is first asked for."""
+        with self._lock:
+            if self._made is None:
+                from .passes import compile_graph  # the passes are loaded by the first compilation
+
+                self._made = compile_graph(self.graph, self.donate, self.seconds)
+            return self._made
 
 
 def make_stages(graph: Graph, donate: Mapping[int, int] | None = None) -> Stages:
-    """Optimise and lower a graph (everything before LLVM).
-
-    The settings ``verify``, ``print_after`` and ``stop_after`` apply.
-    """
-    seconds: dict[str, float] = {}
-    check = config.get("verify")
-    shown = config.names("print_after", ("all", *PASS_NAMES))
-    graph_passes, loop_passes = _passes()
-    start = time.perf_counter()
-    if check:
-        from ..ir.verify import verify as verify_graph
-
-        verify_graph(graph)
-    optimized = graph_pipeline.optimize(
-        graph,
-        verify_level="each" if check else "none",
-        observers=[_graph_printer(shown)] if shown else (),
-        passes=graph_passes,
-    )
-    middle = time.perf_counter()
-    seconds["graph passes"] = middle - start
-    lowered = lower(optimized, donate)
-    after = time.perf_counter()
-    seconds["lowering"] = after - middle
-    if check:
-        from ..codegen.verify import verify as verify_program
-
-        verify_program(lowered.program)
-    program = loop_passes.run(
-        lowered.program, check=check, observer=_loop_printer(shown) if shown else None
-    )
-    seconds["loop passes"] = time.perf_counter() - after
-    return Stages(graph, optimized, lowered, program, dict(donate or {}), seconds)
-
-
-_GRAPH_NAMES = tuple(p.name for p in graph_pipeline.PASSES)
-_LOOP_NAMES = tuple(p.name for p in loop_pipeline.PASSES.passes)
-#: All passes in the order in which they run.
-PASS_NAMES = (*_GRAPH_NAMES, *_LOOP_NAMES)
-
-
-def _passes() -> tuple[Sequence[graph_pipeline.Pass], loop_pipeline.Pipeline]:
-    """The passes over graphs and over loops, up to the one that ``stop_after`` names."""
-    found = config.names("stop_after", PASS_NAMES)
-    if not found:
-        return graph_pipeline.PASSES, loop_pipeline.PASSES
-    last = found[-1]
-    if last in _LOOP_NAMES:
-        return graph_pipeline.PASSES, loop_pipeline.PASSES.until(last)
-    return graph_pipeline.PASSES[: _GRAPH_NAMES.index(last) + 1], loop_pipeline.Pipeline(())
-
-
-def _graph_printer(shown: Sequence[str]) -> graph_pipeline.Observer:
-    def observer(step: graph_pipeline.Pass, before: Graph, after: Graph, seconds: float) -> None:
-        if step.name in shown or "all" in shown:
-            counts = f"{len(before.nodes)} nodes to {len(after.nodes)}"
-            print(f"-- {step.name}: {counts}, {seconds * 1e3:.2f} ms", file=sys.stderr)
-            print(after, file=sys.stderr)
-
-    return observer
-
-
-def _loop_printer(shown: Sequence[str]) -> loop_pipeline.Observer:
-    show = loop_pipeline.print_changes(sys.stderr)
-
-    def observer(step: loop_pipeline.Step) -> None:
-        if step.name in shown or "all" in shown:
-            show(step)
-
-    return observer
+    """The levels of a graph, down to LLVM."""
+    return Stages(graph, donate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,6 +207,13 @@ def _name_of(fn: Callable[..., Any]) -> str:
     return "function" if name == "<lambda>" else str(name)
 
 
+def _is_masked(leaf: Any) -> bool:
+    """Whether this is a masked array; without their module, which takes long to load, there are
+    none."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(leaf, masked.MaskedArray)
+
+
 def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
     """The type of an argument's leaf and whether it is a Python number; None for other objects.
 
@@ -216,14 +224,14 @@ def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
         ArgumentError: for masked arrays and matrices.
     """
     cls = type(leaf)
-    if cls is not np.ndarray and isinstance(leaf, np.ma.MaskedArray | np.matrix):
+    if cls is not np.ndarray and (_is_masked(leaf) or isinstance(leaf, np.matrix)):
         kind = cls.__name__
         raise ArgumentError(
             f"a {kind} has rules of its own, which a graph of plain arrays does not follow",
             place=user_frame(),
             wrong=f"f(x)                 # x a {kind}",
             right="f(np.asarray(x))     # without them"
-            + ("\nf(x.filled(0.0))" if isinstance(leaf, np.ma.MaskedArray) else ""),
+            + ("\nf(x.filled(0.0))" if _is_masked(leaf) else ""),
         )
     if cls is np.ndarray or isinstance(leaf, np.ndarray | np.generic):
         return ArrayType(leaf.shape, short_dtype(leaf.dtype)), False

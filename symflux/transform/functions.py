@@ -19,9 +19,9 @@ from ..errors import ArgumentError, DerivativeError, ShapeError
 from ..ir.node import Node, constant, symbol
 from ..ir.origin import user_frame
 from ..ir.types import is_floating
-from ..ir.walk import substitute
+from ..ir.walk import substitute, topological
+from ..ops.elementwise import exp
 from ..ops.shape import broadcast_to, reshape, transpose
-from ..passes.prepare import prepare
 from ..trace.array import Array, as_node
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
@@ -54,7 +54,7 @@ class Inner:
         which are weak (from Python numbers)."""
         leaves, structure = tree.flatten(self.result)
         weak = [leaf.weak if isinstance(leaf, Array) else False for leaf in leaves]
-        return prepare([as_node(leaf) for leaf in leaves]), structure, weak
+        return _prepared([as_node(leaf) for leaf in leaves]), structure, weak
 
     def close(self, nodes: Sequence[Node]) -> list[Node]:
         """The nodes with the actual arguments in place of the symbols."""
@@ -65,6 +65,15 @@ class Inner:
         closed = self.close(nodes)
         flags = weak or [False] * len(closed)
         return [Array(n, w) for n, w in zip(closed, flags, strict=True)]
+
+
+def _prepared(outputs: list[Node]) -> list[Node]:
+    """The outputs in forms that differentiate well: there are some for exponentials."""
+    if not any(node.op is exp for node in topological(outputs)):
+        return outputs
+    from ..passes.prepare import prepare  # loaded when it has something to do
+
+    return prepare(outputs)
 
 
 def inner_call(

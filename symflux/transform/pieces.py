@@ -6,7 +6,6 @@ cost a pass over the whole array.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,6 +71,8 @@ def _join(blocks: Sequence[_Block], axis: int) -> list[_Block]:
 
 def _layers(blocks: list[_Block], axis: int) -> list[list[_Block]]:
     """The blocks shared out among as few layers as there is overlap, in order within each."""
+    import heapq
+
     layers: list[list[_Block]] = []
     ends: list[tuple[int, int]] = []  # (where a layer ends, its number)
     for block in sorted(blocks, key=lambda b: b.place[axis]):

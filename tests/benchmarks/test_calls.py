@@ -6,7 +6,8 @@ Run with ``pytest tests/benchmarks/test_calls.py --benchmark-enable``. Each row 
 import numpy as np
 import pytest
 from symflux.codegen.builder import Builder
-from symflux.codegen.llvm.pycall import CallSpec, Leaf, build_entry
+from symflux.codegen.llvm.callspec import CallSpec, Leaf
+from symflux.codegen.llvm.pycall import build_entry
 
 
 class Compiled:

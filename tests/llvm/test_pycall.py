@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from symflux.codegen.builder import Builder
 from symflux.codegen.llvm import capi
-from symflux.codegen.llvm.pycall import CallSpec, Leaf, Node, Static, build_entry
+from symflux.codegen.llvm.callspec import CallSpec, Leaf, Node, Static
+from symflux.codegen.llvm.pycall import build_entry
 from symflux.codegen.scalars import numpy_dtype
 
 from . import programs

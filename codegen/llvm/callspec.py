@@ -1,0 +1,124 @@
+"""How a Python call maps to a program's buffers: what an entry is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ..ir import BYTES, Var
+from ..scalars import numpy_dtype
+
+__all__ = [
+    "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "describe", "leaves", "referred",
+]  # fmt: skip
+
+LeafKind: TypeAlias = Literal["float", "int", "bool", "array", "numpy_scalar", "argument"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One value of an argument or a result, and the buffer that holds it.
+
+    Kinds of an argument: ``float``, ``int``, ``bool`` (exactly Python's types, stored into a
+    buffer of one element of ``dtype``), ``numpy_scalar`` (exactly ``numpy.dtype(dtype).type``),
+    ``array`` (exactly ``numpy.ndarray``, C-contiguous, aligned, native byte order, of this dtype
+    and shape). ``donated`` arrays are INOUT buffers: they must be writeable and share no memory
+    with another argument.
+
+    Kinds of a result: ``float``, ``int``, ``bool``, ``numpy_scalar``, ``array`` (newly allocated),
+    and ``argument``: the very object that came in for ``buffer``.
+
+    A dimension may be one of the program's ``sizes``: the first array that has it says its
+    value."""
+
+    kind: LeafKind
+    dtype: str
+    buffer: str
+    shape: tuple[int | Var, ...] = ()
+    donated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A tuple, list or dict (exactly that type); ``keys`` are a dict's, in the order of
+    children."""
+
+    kind: Literal["tuple", "list", "dict"]
+    children: tuple[Param | Result, ...]
+    keys: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """An argument that must be this very object, or a result that is."""
+
+    value: Any
+
+
+Param: TypeAlias = Leaf | Node | Static
+Result: TypeAlias = Leaf | Node | Static
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """How a Python call maps to a program's buffers.
+
+    ``captures`` are (buffer name, array): arrays held by reference, checked and read at every
+    call. ``result`` is what the call returns; ``fallback`` is called with the original arguments
+    when they do not fit."""
+
+    name: str
+    params: tuple[Param, ...]
+    result: Result
+    fallback: Callable[..., Any]
+    captures: tuple[tuple[str, np.ndarray[Any, Any]], ...] = ()
+
+
+def leaves(tree: Param | Result) -> Iterator[Leaf]:
+    """The leaves of an argument or a result, in order."""
+    if isinstance(tree, Leaf):
+        yield tree
+    elif isinstance(tree, Node):
+        for child in tree.children:
+            yield from leaves(child)
+
+
+def referred(spec: CallSpec) -> tuple[Any, ...]:
+    """The Python objects that an entry refers to, in the order of its table of them: it depends on
+    the structure of the call alone."""
+    found: list[Any] = [spec.fallback]
+    for dtype in map(numpy_dtype, BYTES):
+        found += [dtype, dtype.type]
+    for tree in (*spec.params, spec.result):
+        found += _named(tree)
+    return (*found, *(array for _, array in spec.captures))
+
+
+def _named(tree: Param | Result) -> Iterator[Any]:
+    """Static values and the keys of dicts."""
+    if isinstance(tree, Static):
+        yield tree.value
+    elif isinstance(tree, Node):
+        yield from tree.keys
+        for child in tree.children:
+            yield from _named(child)
+
+
+def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
+    """The structure of a call as text: equal texts for equal graphs mean the same entry.
+
+    ``numbers`` are those of the buffers, which have other names in other functions."""
+
+    def text(tree: Param | Result) -> str:
+        if isinstance(tree, Static):
+            return "static"
+        if isinstance(tree, Node):
+            return f"{tree.kind}({','.join(map(text, tree.children))})"
+        place, donated = numbers[tree.buffer], "!" if tree.donated else ""
+        return f"{tree.kind} {tree.dtype}{list(tree.shape)} {place}{donated}"
+
+    captured = [f"{numbers[name]} {list(array.shape)}" for name, array in spec.captures]
+    return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}"

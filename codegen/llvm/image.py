@@ -1,0 +1,82 @@
+"""Compiled entries as bytes, and how they become functions of this process."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from . import capi
+from .callspec import CallSpec, Node, Param, referred
+from .code import Code
+from .machine import host
+
+__all__ = ["Image", "is_native", "load_entry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The object files of an entry, the names that they define for others, and whether they need
+    the threads of this process."""
+
+    objects: tuple[bytes, ...]
+    names: tuple[str, ...]
+    threads: bool
+
+    def to_bytes(self) -> bytes:
+        """The image as one run of bytes: a line of text (the names, the sizes of the objects,
+        whether threads are needed), then the objects."""
+        sizes = [str(len(data)) for data in self.objects]
+        head = f"{' '.join(self.names)},{' '.join(sizes)},{int(self.threads)}".encode()
+        return b"".join((struct.pack("<I", len(head)), head, *self.objects))
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Image:
+        """The image that ``to_bytes`` wrote.
+
+        Raises:
+            ValueError: when the bytes are anything else.
+        """
+        try:
+            (length,) = struct.unpack_from("<I", data)
+            names, sizes, threads = data[4 : 4 + length].decode("ascii").split(",")
+            objects, start = [], 4 + length
+            for size in map(int, sizes.split()):
+                objects.append(data[start : start + size])
+                start += size
+            image = Image(tuple(objects), tuple(names.split()), threads == "1")
+        except (ValueError, struct.error) as error:
+            raise ValueError(f"not an image: {error}") from error
+        if start != len(data):
+            raise ValueError(f"an image of {start} bytes in {len(data)}")
+        return image
+
+
+def is_native(spec: CallSpec) -> bool:
+    """Whether a call can be taken apart by machine code: without a global lock another thread may
+    change a list while it is read."""
+    return not (capi.FREE_THREADED and _has_mutable_nodes(spec.params))
+
+
+def _has_mutable_nodes(params: tuple[Param, ...]) -> bool:
+    return any(
+        isinstance(p, Node) and (p.kind != "tuple" or _has_mutable_nodes(p.children))  # type: ignore[arg-type]
+        for p in params
+    )
+
+
+def load_entry(image: Image, spec: CallSpec) -> Any:
+    """The builtin function that calls an image's code; dropping it frees the code."""
+    capi.register()
+    if image.threads:
+        from . import pool
+
+        pool.register()
+    code = Code(image.objects, host(), image.names)
+    objects = referred(spec)
+    table = (ctypes.c_void_p * len(objects)).from_address(code.addresses["objects"])
+    for n, value in enumerate(objects):
+        table[n] = id(value)
+    owner = capi.Owner(spec.name, code, (spec, objects), code.addresses["entry"])
+    return capi.new_function(owner)
