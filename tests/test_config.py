@@ -16,7 +16,8 @@ from symflux.runtime.passes import PASS_NAMES
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch):
     for setting in config.SETTINGS.values():
-        monkeypatch.delenv(setting.variable, raising=False)
+        if setting.name != "cache_dir":  # off in all tests
+            monkeypatch.delenv(setting.variable, raising=False)
 
 
 def energy(x):

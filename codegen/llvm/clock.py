@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .code import Code
 from .emit import Emitter
-from .jit import Code, Native
+from .jit import Native
 from .machine import host
 from .objects import objects_of
 from .optimise import ModuleText

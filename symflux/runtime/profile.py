@@ -152,7 +152,7 @@ def _uses_double(kernel: Kernel) -> bool:
 def _arrays(stages: Stages, values: Sequence[Any]) -> dict[str, Any]:
     """An array for each argument of the program: the inputs, and new ones for the results."""
     program: Program = stages.program
-    names = stages.lowered.inputs
+    names = stages.inputs
     given = dict(zip(names, zip(values, stages.optimized.inputs, strict=True), strict=True))
     arrays = {}
     for buffer in program.arguments():
