@@ -349,7 +349,7 @@ class _Run:
         done, classes, swapped = self.done, self.classes, self.swapped
         number, of, unify = self.laws.number, self.laws.of, self.laws.unify
         settled = self.settled
-        made_by = None if settled is None else settled.number
+        made_by = -1 if settled is None else settled.number
         changed = False
         for node in self.order:
             inputs = node.inputs
