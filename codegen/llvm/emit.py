@@ -38,6 +38,7 @@ from .contract import Contractions, emit_contract
 from .instructions import cast_text, instruction
 from .machine import Machine, host
 from .optimise import ModuleText, Options
+from .share import share_out
 from .split import LongBlocks, is_long, write_in_pieces
 from .types import constant_text, memory_type, value_type
 from .writer import Part, Writer
@@ -451,9 +452,18 @@ class Emitter(Writer):
     def finish(self) -> ModuleText:
         """Everything written so far, but for what the sink was given."""
         self._hand_over()
+        inlined = ("#1", "#3") if self.scalar_calls <= INLINED_CALLS else ("#1",)
+        shares = [self._text]
+        if self._sink is not None and not self.needs_vectoriser:
+            shares = share_out(self._text, inlined)
+        options = Options(vectorise=self.needs_vectoriser)
         head = f"; {self.program.name}\n"
-        text = "\n".join((head, *self._text, self._attributes(), *self._metadata, ""))
-        return ModuleText(text, Options(vectorise=self.needs_vectoriser))
+        tail = (self._attributes(), *self._metadata, "")
+        main, *others = [ModuleText("\n".join((head, *s, *tail)), options) for s in shares]
+        for other in others:
+            assert self._sink is not None
+            self._sink(other)
+        return main
 
     def _attributes(self) -> str:
         width = f'"prefer-vector-width"="{8 * self.machine.vector_bytes}"'
