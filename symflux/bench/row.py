@@ -113,9 +113,10 @@ def torch_value_and_grad(
 
 
 def map_tensors(function: Callable[[Any], Any], value: Any) -> Any:
-    """Apply a function to the leaves of nested containers."""
+    """Apply a function to the leaves of nested containers; those of a dict by its sorted keys,
+    as JAX does."""
     if isinstance(value, dict):
-        return {k: map_tensors(function, v) for k, v in value.items()}
+        return {k: map_tensors(function, value[k]) for k in sorted(value)}
     if isinstance(value, list | tuple):
         return type(value)(map_tensors(function, v) for v in value)
     return function(value)

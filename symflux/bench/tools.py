@@ -111,7 +111,7 @@ def _as_tensor(value: Any) -> Any:
 
 
 def flat(result: Any) -> list[Any]:
-    """The arrays of a result, in order, as NumPy arrays."""
+    """The arrays of a result, in the order of ``map_tensors``, as NumPy arrays."""
     import numpy as np
 
     found: list[Any] = []
@@ -121,8 +121,6 @@ def flat(result: Any) -> list[Any]:
             value = value.detach()
         found.append(np.array(value))
 
-    if isinstance(result, dict):
-        result = {key: result[key] for key in sorted(result)}  # JAX sorts, others keep the order
     map_tensors(leaf, result)
     return found
 
