@@ -228,8 +228,8 @@ def black_scholes_rows(n):
     }
     small = n <= 1000
     return [
-        Row("black-scholes", f"n={n}", "forward", inputs, forward, 1e-11, small),
-        Row("black-scholes", f"n={n}", "greeks", inputs, derivatives, 1e-11, small),
+        Row("black-scholes", f"n={n}", "forward", inputs, forward, 1e-10, small),
+        Row("black-scholes", f"n={n}", "greeks", inputs, derivatives, 1e-10, small),
     ]
 
 
