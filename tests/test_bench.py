@@ -140,6 +140,12 @@ def test_command(capsys, tmp_path, monkeypatch):
     assert "geometric mean over" in out
     assert json.loads((tmp_path / "a.json").read_text())["environment"]["symflux"]
     assert (tmp_path / "a.md").read_text().count("| rosenbrock | n=10 | forward |") == 1
+    monkeypatch.setattr("symflux.bench.command.measure_row", None)  # nothing is measured again
+    assert main([*words, *files, "--resume"]) == 0
+    table = next(line for line in out.splitlines() if line.startswith("rosenbrock"))
+    assert table in capsys.readouterr().out.splitlines()
+    assert main([*words, *files, "--resume", "--threads", "2"]) == 2
+    assert main([*words, "--resume"]) == 2
     assert main(["bench", "nothing"]) == 2
     assert main(["bench", "--peers", "nobody"]) == 2
     assert "nobody" in capsys.readouterr().err

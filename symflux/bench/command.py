@@ -17,7 +17,7 @@ from ..errors import SymFluxError
 from ..runtime.limits import Limits, measure
 from .row import Row
 from .runner import Measured, Options, known_tools, measure_row
-from .table import as_json, as_markdown, as_text
+from .table import as_json, as_markdown, as_text, from_json
 from .workloads import all_rows
 
 __all__ = ["add_options", "run"]
@@ -42,6 +42,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="keep the rows that the JSON file has, measure those it lacks, show all",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="names of the rows, and no more")
 
 
@@ -73,12 +77,35 @@ def run(options: argparse.Namespace) -> None:
     how = Options(peers, options.threads, burst, rounds, pythons)
     _compile_sources()
     limits = measure(options.threads)
-    results = []
+    results = {m.row.name: m for m in _measured_before(options)}
+    place = {row.name: n for n, row in enumerate(all_rows())}
     for row in rows:
-        results.append(measure_row(row, how, _progress))
-        _write(options, results, limits)  # what has been measured is kept if a later row fails
+        if row.name not in results:
+            results[row.name] = measure_row(row, how, _progress)
+            # written each time, so that what has been measured is kept if a later row fails
+            _write(options, sorted(results.values(), key=lambda m: place[m.row.name]), limits)
     _progress("")
-    print(as_text(results, limits))
+    ordered = sorted(results.values(), key=lambda m: place[m.row.name])
+    _write(options, ordered, limits)
+    print(as_text(ordered, limits))
+
+
+def _measured_before(options: argparse.Namespace) -> list[Measured]:
+    """The rows of the JSON file, if it is to be resumed.
+
+    Raises:
+        BenchError: when there is no JSON file to resume, or one of other circumstances.
+    """
+    if not options.resume:
+        return []
+    if options.json is None:
+        raise BenchError("--resume needs --json FILE")
+    if not options.json.exists():
+        return []
+    data = json.loads(options.json.read_text())
+    if data["limits"]["threads"] != options.threads:
+        raise BenchError(f"{options.json} was measured with {data['limits']['threads']} threads")
+    return from_json(data, all_rows())
 
 
 def _compile_sources() -> None:

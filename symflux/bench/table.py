@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..runtime.limits import Limits
+from .row import Row
 from .runner import Measured, Outcome
 
-__all__ = ["as_json", "as_markdown", "as_text", "summary"]
+__all__ = ["as_json", "as_markdown", "as_text", "from_json", "summary"]
 
 COLUMNS = (
     "workload", "size", "variant", "symflux us", "best peer", "peer us", "times faster",
@@ -130,8 +131,8 @@ def as_json(results: Sequence[Measured], limits: Limits, environment: dict[str, 
     def outcome(o: Outcome) -> dict[str, Any]:
         if o.problem:
             return {"problem": o.problem}
-        names = ("best", "median", "compile", "cached", "memory", "peak")
-        return {name: getattr(o, name) for name in names}
+        found = {name: getattr(o, name) for name in _FIGURES}
+        return found | {name: o.facts[name] for name in _FACTS if name in o.facts}
 
     return {
         "environment": environment,
@@ -147,3 +148,25 @@ def as_json(results: Sequence[Measured], limits: Limits, environment: dict[str, 
             for m in results
         ],
     }  # fmt: skip
+
+
+_FIGURES = ("best", "median", "compile", "cached", "memory", "peak")
+_FACTS = ("flops", "moved", "working_set", "dtype", "kernels")
+
+
+def from_json(data: Any, rows: Iterable[Row]) -> list[Measured]:
+    """What ``as_json`` wrote, for those of ``rows`` that are in it."""
+    known = {(row.workload, row.size, row.variant): row for row in rows}
+    found = []
+    for entry in data["rows"]:
+        row = known.get((entry["workload"], entry["size"], entry["variant"]))
+        if row is not None:
+            found.append(Measured(row, [_outcome(t, o) for t, o in entry["tools"].items()]))
+    return found
+
+
+def _outcome(tool: str, data: dict[str, Any]) -> Outcome:
+    if "problem" in data:
+        return Outcome(tool, problem=data["problem"])
+    facts = {name: data[name] for name in _FACTS if name in data}
+    return Outcome(tool, facts=facts, **{name: data[name] for name in _FIGURES})
