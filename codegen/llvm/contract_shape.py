@@ -31,9 +31,6 @@ from ..ir import (
 
 __all__ = ["Product", "normalise"]
 
-#: bytes from which neighbours are far apart
-_PAGE = 4096
-
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -216,8 +213,8 @@ def _cycles(product: Product, stores: list[Store]) -> float:
     side_by_side = all(_coefficient(s.index, n.var) == 1 for s in stores)
     core = tiles * max(rows * vectors / 2, 4 * -(-vectors // 3)) * product.terms
     core += tiles * 40 + m.extent * (vectors if side_by_side else 1.5 * n.extent)
-    if abs(m.stride_a) * BYTES[product.a.dtype] >= _PAGE:
-        core *= 1.2
+    if any(d.role == m.role and abs(d.stride_a) < abs(m.stride_a) for d in product.outer):
+        core *= 1.2  # rows of a that lie closer to each other are left to loops around
     copies = 0.0
     if n.stride_b != 1 and n.extent > 1:
         copies = n.extent * product.terms * (0.6 if product.k.stride_b == 1 else 3.0)

@@ -413,3 +413,18 @@ def test_short_epilogues_stay_in_registers() -> None:
     native = compile_program(case.program)
     tiles = re.findall(r"define internal void @tile_.*?^}", native.llvm_ir, re.M | re.S)
     assert tiles and all("llvm.maximum" in tile for tile in tiles)
+
+
+@pytest.mark.parametrize("size", [64, 500, 2048])
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+def test_square_products_store_rows_side_by_side(layout: str, size: int) -> None:
+    orders = {"n": "01", "t": "10"}
+    case = Case("ik,kj->ij", {"i": size, "j": size, "k": size}, "f64",
+                order_a=orders[layout[0]], order_b=orders[layout[1]])  # fmt: skip
+    product = normalise(contraction(case.program))
+    assert product.a.name == "a" and contract_plan.direct_store(product) is not None
+
+
+def test_a_product_with_few_columns_has_vectors_along_its_rows() -> None:
+    case = Case("ki,kj->ij", {"i": 1000, "j": 4, "k": 50}, "f32")
+    assert normalise(contraction(case.program)).n.extent == 1000
