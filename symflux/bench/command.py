@@ -17,7 +17,7 @@ from ..errors import SymFluxError
 from ..runtime.limits import Limits, measure
 from .row import Row
 from .runner import Measured, Options, known_tools, measure_row
-from .table import as_json, as_markdown, as_text, from_json
+from .table import as_json, as_markdown, as_text, from_json, limits_of
 from .workloads import all_rows
 
 __all__ = ["add_options", "run"]
@@ -75,9 +75,10 @@ def run(options: argparse.Namespace) -> None:
     pythons = dict(entry.split("=", 1) for entry in options.python)
     burst, rounds = (0.005, 3) if options.quick else (0.02, 9)
     how = Options(peers, options.threads, burst, rounds, pythons)
+    before = _before(options)
     _compile_sources()
-    limits = measure(options.threads)
-    results = {m.row.name: m for m in _measured_before(options)}
+    limits = limits_of(before) if before else measure(options.threads)
+    results = {m.row.name: m for m in from_json(before, all_rows())} if before else {}
     place = {row.name: n for n, row in enumerate(all_rows())}
     for row in rows:
         if row.name not in results:
@@ -90,22 +91,22 @@ def run(options: argparse.Namespace) -> None:
     print(as_text(ordered, limits))
 
 
-def _measured_before(options: argparse.Namespace) -> list[Measured]:
-    """The rows of the JSON file, if it is to be resumed.
+def _before(options: argparse.Namespace) -> Any:
+    """What the JSON file holds, if it is to be resumed; None without one.
 
     Raises:
-        BenchError: when there is no JSON file to resume, or one of other circumstances.
+        BenchError: when no file is named, or it was measured with other threads.
     """
     if not options.resume:
-        return []
+        return None
     if options.json is None:
         raise BenchError("--resume needs --json FILE")
     if not options.json.exists():
-        return []
+        return None
     data = json.loads(options.json.read_text())
     if data["limits"]["threads"] != options.threads:
         raise BenchError(f"{options.json} was measured with {data['limits']['threads']} threads")
-    return from_json(data, all_rows())
+    return data
 
 
 def _compile_sources() -> None:

@@ -10,7 +10,7 @@ from ..runtime.limits import Limits
 from .row import Row
 from .runner import Measured, Outcome
 
-__all__ = ["as_json", "as_markdown", "as_text", "from_json", "summary"]
+__all__ = ["as_json", "as_markdown", "as_text", "from_json", "limits_of", "summary"]
 
 COLUMNS = (
     "workload", "size", "variant", "symflux us", "best peer", "peer us", "times faster",
@@ -163,6 +163,13 @@ def from_json(data: Any, rows: Iterable[Row]) -> list[Measured]:
         if row is not None:
             found.append(Measured(row, [_outcome(t, o) for t, o in entry["tools"].items()]))
     return found
+
+
+def limits_of(data: Any) -> Limits:
+    """The limits that ``as_json`` wrote."""
+    found = data["limits"]
+    bandwidth = tuple((size, rate) for size, rate in found["bandwidth"])
+    return Limits(found["threads"], bandwidth, found["flops"])
 
 
 def _outcome(tool: str, data: dict[str, Any]) -> Outcome:
