@@ -302,6 +302,9 @@ def _time(workers: dict[str, Worker], outcomes: dict[str, Outcome], options: Opt
 
 
 def known_tools(names: Sequence[str]) -> tuple[str, ...]:
-    """The tools whose name contains one of ``names`` (all without any), SymFlux left out."""
+    """The tools of these names, or whose names contain them (all without any), SymFlux left out."""
     peers = [t for t in TOOLS if t != "symflux"]
-    return tuple(t for t in peers if not names or any(n in t for n in names))
+    if not names:
+        return tuple(peers)
+    wanted = {t for n in names for t in peers if t == n or (n not in peers and n in t)}
+    return tuple(t for t in peers if t in wanted)
