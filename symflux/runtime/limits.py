@@ -46,11 +46,10 @@ class Limits:
     flops: dict[str, float]
 
     def bytes_per_second(self, working_set: int) -> float:
-        """The bandwidth of the smallest measured set that is at least as large."""
-        for size, rate in self.bandwidth:
-            if working_set <= size:
-                return rate
-        return self.bandwidth[-1][1]
+        """The bandwidth for a working set: between measured ones on a power law."""
+        sizes = np.log([size for size, _ in self.bandwidth])
+        rates = np.log([rate for _, rate in self.bandwidth])
+        return float(np.exp(np.interp(np.log(max(working_set, 1)), sizes, rates)))
 
     def seconds(self, flops: float, moved: float, working_set: int, dtype: str) -> float:
         """The least time in which that much can be computed and moved: the roofline."""

@@ -67,6 +67,18 @@ def rosenbrock_casadi(gradient, casadi, inputs):
     return casadi_code(casadi, [x], outputs, inputs)
 
 
+def rosenbrock_pytensor(gradient, pytensor, inputs):
+    x = pytensor.tensor.vector("x")
+    y = rosenbrock(pytensor.tensor)(x)
+    outputs = [y, pytensor.grad(y, x)] if gradient else [y]
+    return _trusting(pytensor.function([x], outputs, mode="NUMBA"))
+
+
+def _trusting(function):
+    function.trust_input = True  # no check of the arguments
+    return function
+
+
 def rosenbrock_inputs(n):
     import numpy as np
 
@@ -74,8 +86,15 @@ def rosenbrock_inputs(n):
 
 
 def rosenbrock_rows(n):
-    forward = {"numba": rosenbrock_numba}
-    gradient = {"numba": rosenbrock_gradient_numba, "numpy": rosenbrock_by_hand}
+    forward = {
+        "numba": rosenbrock_numba,
+        "pytensor": functools.partial(rosenbrock_pytensor, False),
+    }
+    gradient = {
+        "numba": rosenbrock_gradient_numba,
+        "numpy": rosenbrock_by_hand,
+        "pytensor": functools.partial(rosenbrock_pytensor, True),
+    }
     if n <= 1000:
         forward["casadi"] = functools.partial(rosenbrock_casadi, False)
         gradient["casadi"] = functools.partial(rosenbrock_casadi, True)
@@ -200,6 +219,16 @@ def _numba_greeks(numba, np):
     return f
 
 
+def _pytensor_price(derivatives, pytensor, inputs):
+    tensor = pytensor.tensor
+    given = [tensor.vector(name) for name in ("spot", "strike", "years", "volatility")]
+    prices = price(tensor, tensor.erf)(*given)
+    outputs = [prices]
+    if derivatives:
+        outputs += pytensor.grad(tensor.sum(prices), [given[0], given[3], given[2]])
+    return _trusting(pytensor.function(given, outputs, mode="NUMBA"))
+
+
 def _scipy_erf():
     from scipy.special import erf
 
@@ -214,6 +243,7 @@ def black_scholes_rows(n):
         "jax": lambda jax, np: jax.jit(price(np, jax.scipy.special.erf)),
         "torch": lambda torch: price(torch, torch.erf),
         "numba": _numba_price,
+        "pytensor": functools.partial(_pytensor_price, False),
     }
     derivatives = {
         "symflux": lambda sf, np: sf.compile(
@@ -225,6 +255,7 @@ def black_scholes_rows(n):
         ),
         "torch": _torch_greeks,
         "numba": _numba_greeks,
+        "pytensor": functools.partial(_pytensor_price, True),
     }
     small = n <= 1000
     return [
