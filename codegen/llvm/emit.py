@@ -49,6 +49,9 @@ __all__ = ["STACK_ARENA", "Emitter", "buffers_of", "is_written"]
 STACK_ARENA = 64 * 1024
 #: statements that a module of straight-line code holds, about
 PART = 8000
+#: statements of a program up to which long straight-line code is optimised too: it runs in half the
+#: time, and LLVM takes several times as long
+OPTIMISED = 8000
 #: statements up to which a program becomes one function
 SMALL = 150
 #: statements up to which a loop of mode ``unroll`` is written out
@@ -429,8 +432,9 @@ class Emitter(Writer):
     def _hand_over(self) -> None:
         part, self._part = self._part, Part()
         if part.weight and self._sink is not None:
+            level = 2 if self.weight <= OPTIMISED else 0
             lines = (*part.declarations.values(), *part.functions, self._attributes())
-            self._sink(ModuleText("\n".join(lines), Options(code_level=0)))
+            self._sink(ModuleText("\n".join(lines), Options(code_level=level)))
 
     def modules(self) -> list[ModuleText]:
         """All modules of the program, the main one last.

@@ -18,7 +18,7 @@ from ..ir.op import Kind
 from ..ops.table import Fold
 from .affine import Affine, Axis
 from .reading import Index, NeedsRoot, Read, Reader, ReadFlat, flat_index
-from .roots import Access, DryReader, is_leaf, known_inside
+from .roots import FEW_PIECES, Access, DryReader, is_leaf, known_inside
 
 __all__ = [
     "ContractItem",
@@ -28,6 +28,7 @@ __all__ = [
     "Nest",
     "RegionItem",
     "Schedule",
+    "in_pieces",
     "leaves_of",
 ]
 
@@ -127,6 +128,11 @@ class RegionItem:
 
 
 Item = LoopItem | Leaf | ContractItem | RegionItem
+
+
+def in_pieces(node: Node) -> bool:
+    """Whether a concatenation is written piece by piece."""
+    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > FEW_PIECES
 
 
 def leaves_of(item: Item) -> Iterator[Leaf]:
@@ -265,6 +271,19 @@ class Schedule:
             holds={node: None},
             key=node,
         )
+
+    def try_out(self, node: Node) -> None:
+        """Make the nests of a root without placing them.
+
+        Raises:
+            NeedsRoot: naming a node that must be stored first.
+        """
+        if node.op.kind is Kind.CONTRACTION:
+            self.contraction(node)
+        elif in_pieces(node):
+            self.pieces(node)
+        else:
+            self.nest(node)
 
     def _dry(self, start: list[tuple[Node, Index]], own: Node | None) -> DryReader:
         dry = DryReader(self.is_stored)

@@ -11,10 +11,20 @@ from ..ir.node import ITEM, Node, item
 from ..ir.op import Kind
 from ..ir.types import TupleType
 from .affine import Axis
-from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem, Schedule, leaves_of
+from .fuse import (
+    ContractItem,
+    Item,
+    Leaf,
+    LoopItem,
+    Nest,
+    RegionItem,
+    Schedule,
+    in_pieces,
+    leaves_of,
+)
 from .reading import NeedsRoot
 from .recompute import cheaper_again
-from .roots import FEW_PIECES, Access, Analysis, analyse, is_leaf
+from .roots import Access, Analysis, analyse, is_leaf
 from .share import Share, share_out
 
 __all__ = ["Plan", "Storage"]
@@ -119,9 +129,7 @@ class Plan:
                 self.items = self._attempt(analysis)
                 break
             except NeedsRoot as need:
-                if need.node.id in analysis.roots:
-                    raise AssertionError(f"{need.node!r} is a root already") from None
-                analysis.roots.add(need.node.id)
+                _settle(analysis, need.node)
         self.roots = analysis.roots
         for an_item in self.items:
             for key in _holds(an_item):
@@ -133,9 +141,7 @@ class Plan:
         schedule = Schedule(lambda node: node.id in analysis.roots)
         regions: dict[Node, RegionItem] = {}
         for node in analysis.nodes:
-            if isinstance(node.type, TupleType) or (
-                node.op.kind is Kind.OPAQUE and node.op is not ITEM
-            ):
+            if _is_region(node) and node.op is not ITEM:
                 regions[node] = RegionItem(node, [_whole(x) for x in node.inputs])
                 schedule.place_region(regions[node])
                 if not isinstance(node.type, TupleType):
@@ -146,7 +152,7 @@ class Plan:
                 continue
             elif node.op.kind is Kind.CONTRACTION:
                 schedule.place_contraction(schedule.contraction(node))
-            elif _in_pieces(node):
+            elif in_pieces(node):
                 for nest in schedule.pieces(node):
                     schedule.place(nest)
             else:
@@ -398,6 +404,40 @@ class Plan:
         return found
 
 
+def _settle(analysis: Analysis, first: Node) -> None:
+    """Make ``first`` a root, and everything else that nests will turn out to need from memory.
+
+    Each such need ends an attempt to make a plan: they are better found all at once."""
+    schedule = Schedule(lambda node: node.id in analysis.roots)
+    waiting = [first]
+
+    def check(node: Node) -> None:
+        while True:
+            try:
+                schedule.try_out(node)
+                return
+            except NeedsRoot as need:
+                if need.node.id in analysis.roots:
+                    raise AssertionError(f"{need.node!r} is a root already") from None
+                analysis.roots.add(need.node.id)
+                waiting.append(need.node)
+
+    if first.id in analysis.roots:
+        raise AssertionError(f"{first!r} is a root already")
+    analysis.roots.add(first.id)
+    for node in analysis.nodes:
+        if node.id in analysis.roots and not _is_region(node):
+            check(node)
+    while waiting:  # they became roots after their turn
+        node = waiting.pop()
+        if not _is_region(node):
+            check(node)
+
+
+def _is_region(node: Node) -> bool:
+    return isinstance(node.type, TupleType) or node.op.kind is Kind.OPAQUE
+
+
 def _body_plans(node: Node) -> tuple[Plan, ...]:
     """Plans of a region's graphs; carried arrays are updated in place where that is safe."""
     plans = []
@@ -426,10 +466,6 @@ def _holds(an_item: Item) -> Mapping[Any, Any]:
 
 def _whole(node: Node) -> Access:
     return Access(node, () if node.shape == () else None)
-
-
-def _in_pieces(node: Node) -> bool:
-    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > FEW_PIECES
 
 
 def _work(an_item: Item) -> int:
