@@ -63,11 +63,14 @@ def _names(text, start):
     return {line.split("(")[0].split("@")[1] for line in lines}
 
 
-def test_long_lines_are_modules_of_their_own(small_pieces):
+@pytest.mark.parametrize(("most", "level"), [(8000, 2), (100, 0)])
+def test_long_lines_are_modules_of_their_own(small_pieces, monkeypatch, most, level):
+    """LLVM works hard on those of programs that are not too long."""
+    monkeypatch.setattr(emit, "OPTIMISED", most)
     program = long_line(300, live=30)
     modules = Emitter(program).modules()
     assert len(modules) > 5
-    assert [m.options.code_level for m in modules] == [0] * (len(modules) - 1) + [2]
+    assert [m.options.code_level for m in modules] == [level] * (len(modules) - 1) + [2]
     text = compile_program(program).llvm_ir
     for module in modules:
         assert module.text in text
