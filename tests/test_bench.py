@@ -146,6 +146,8 @@ def test_command(capsys, tmp_path, monkeypatch):
     assert main([*words, *files, "--resume"]) == 0
     table = next(line for line in out.splitlines() if line.startswith("rosenbrock"))
     assert table in capsys.readouterr().out.splitlines()
+    assert main(["bench", *files, "--resume", "--budget", "-1"]) == 0  # no time for other rows
+    assert table in capsys.readouterr().out.splitlines()
     assert main([*words, *files, "--resume", "--threads", "2"]) == 2
     assert main([*words, "--resume"]) == 2
     assert main(["bench", "nothing"]) == 2

@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import platform
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true",
         help="keep the rows that the JSON file has, measure those it lacks, show all",
     )  # fmt: skip
+    parser.add_argument(
+        "--budget", type=float, metavar="SECONDS", help="begin no further row after so long"
+    )
     parser.add_argument("--list", action="store_true", help="names of the rows, and no more")
 
 
@@ -80,7 +84,10 @@ def run(options: argparse.Namespace) -> None:
     limits = limits_of(before) if before else measure(options.threads)
     results = {m.row.name: m for m in from_json(before, all_rows())} if before else {}
     place = {row.name: n for n, row in enumerate(all_rows())}
+    begin = time.monotonic()
     for row in rows:
+        if options.budget is not None and time.monotonic() - begin > options.budget:
+            break
         if row.name not in results:
             results[row.name] = measure_row(row, how, _progress)
             # written each time, so that what has been measured is kept if a later row fails
