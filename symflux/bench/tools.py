@@ -144,6 +144,7 @@ def casadi_code(
     command = ["gcc", "-O3", "-march=native", "-shared", "-fPIC", "f.c", "-o", "f.so"]
     subprocess.run(command, cwd=folder, check=True)
     external = casadi.external("f", str(folder / "f.so"))
+    shutil.rmtree(folder)  # what is loaded stays
     buffer, trigger = external.buffer()
     arrays = [np.asfortranarray(np.atleast_1d(np.array(v, np.float64))) for v in values]
     results = [np.zeros(y.shape, np.float64, order="F") for y in dense]
