@@ -25,7 +25,9 @@ class Code:
         context = binding.create_context()
         empty = binding.parse_assembly("", context)
         empty.triple, empty.data_layout = machine.triple, machine.layout
-        engine = binding.create_mcjit_compiler(empty, machine.target_machine())
+        # this memory manager keeps the sections of one object together: what they say of each other
+        # must fit into 32 bits, wherever the process has room
+        engine = binding.create_mcjit_compiler(empty, machine.target_machine(), use_lmm=True)
         for data in objects:
             engine.add_object_file(binding.ObjectFileRef.from_data(data))
         engine.finalize_object()

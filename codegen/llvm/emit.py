@@ -414,10 +414,11 @@ class Emitter(Writer):
         callee = self.helpers.get(key)
         if callee is None:
             callee = self.helpers[key] = self.global_name(f"{name}_shared")
-            define(f"define hidden {kind} {callee}({parameters})")
+            define(f"define {kind} {callee}({parameters})")
         part = self._function.part
         if part is not None and callee not in part.declarations:
-            part.declarations[callee] = f"declare hidden {kind} {callee}({parameters})"
+            declaration = f"declare {kind} {callee}({parameters}) nonlazybind"
+            part.declarations[callee] = declaration
         return callee
 
     # -- the module --------------------------------------------------------------------------------

@@ -329,7 +329,7 @@ def _pool() -> _Pool | None:
     module = parse(text, machine, context)
     target_machine = machine.target_machine()
     optimise(module, target_machine, Options())
-    engine = binding.create_mcjit_compiler(module, target_machine)
+    engine = binding.create_mcjit_compiler(module, target_machine, use_lmm=True)
     engine.finalize_object()
     # threads may run this code until the process ends: it is never freed
     for kept in (engine, module, context):

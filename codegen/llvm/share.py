@@ -19,7 +19,6 @@ MOST = 4
 
 _NAME = re.compile(r"@([A-Za-z0-9_.]+)")
 _HEADER = re.compile(r"define ([^@]*)@([A-Za-z0-9_.]+)(\(.*\)) (#\d+) \{\n")
-_OWN = re.compile(r"internal |hidden ")
 
 
 class _Function:
@@ -34,7 +33,8 @@ class _Function:
 
     @property
     def declaration(self) -> str:
-        return f"declare {_OWN.sub('', self.linkage)}@{self.name}{self.parameters}"
+        kind = self.linkage.replace("internal ", "")
+        return f"declare {kind}@{self.name}{self.parameters} nonlazybind"
 
     @property
     def visible(self) -> str:

@@ -275,10 +275,10 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
     listed = ", ".join(filter(None, ("ptr noalias %live", parameters(buffers, e))))
     passed = ", ".join(filter(None, (f"ptr {area}", arguments(buffers, e))))
     part = e.part(len(piece.statements)) if piece.straight else None
-    linkage = "internal" if part is None else "hidden"
+    linkage = "internal " if part is None else ""
     if part is not None:
-        e.add_function(f"declare hidden void {name}({listed})")
-    with e.function(f"define {linkage} void {name}({listed})", attributes="#2", part=part):
+        e.add_function(f"declare void {name}({listed}) nonlazybind")
+    with e.function(f"define {linkage}void {name}({listed})", attributes="#2", part=part):
         bind_parameters(buffers, e)
         if piece.straight:
             _write_straight(e, piece.statements, slots)
