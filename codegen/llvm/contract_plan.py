@@ -51,8 +51,6 @@ _FAR = 512
 _SMALL_A = {"transpose": 1024 * 1024, "rows": 400 * 1024}
 #: rows or columns up to which long sums side by side are dot products
 _FEW = 24
-#: multiply-adds from which a kernel is worth longer code
-_LARGE = 50_000_000
 #: fused multiply-adds written out instead of a loop
 _UNROLLED = 96
 
@@ -68,7 +66,7 @@ class Tiling:
     dimension; ``levels`` summed dimensions run inside the kernels, the others around them.
     ``inside`` are dimensions of a that run inside a block of columns. ``packs_a`` and ``packs_b``
     say how a block of a (a panel of b) is copied first, ``""`` that it is read where it is; with
-    ``shares_b`` all panels of a block are copied at once. ``unroll`` terms are one iteration.
+    ``shares_b`` all panels of a block are copied at once.
 
     ``target`` is where tiles put sums: the ``result``, a ``panel`` of scratch memory, or ``full``
     scratch memory for all rows. ``finish`` is how the epilogue runs: it is ``stored`` by that, on
@@ -85,7 +83,6 @@ class Tiling:
     packs_a: Pack
     packs_b: Pack
     shares_b: bool
-    unroll: int
     target: Literal["result", "panel", "full", ""]
     finish: Literal["stored", "registers", "loops"]
     several: bool
@@ -297,13 +294,11 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     if target == "panel":
         m_block = _even_blocks(m, min(m_block, _SUMS // (columns * size)), rows)
     shares_b = bool(packs_b) and (m_block < m or len(inside) > 0)
-    large = packs_a and packs_b and m * n * terms >= _LARGE
-    unroll = 4 if large and not terms % 4 and not k_block % 4 and not product.k.extent % 4 else 1
     n_block = -(-n // columns) * columns
     if shares_b or target == "full":
         n_block = _even_blocks(n_block, _COLUMNS // (terms * size), columns)
     return Tiling(
-        rows, vectors, lanes, m_block, n_block, k_block, levels, packs_a, packs_b, shares_b, unroll,
+        rows, vectors, lanes, m_block, n_block, k_block, levels, packs_a, packs_b, shares_b,
         target, finish, several, inside, size, terms, all_rows, n,
     )  # fmt: skip
 

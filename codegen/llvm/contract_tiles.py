@@ -9,6 +9,7 @@ scratch memory of ``packed_a`` and ``sums``, and read what was copied of b.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -262,10 +263,10 @@ class Tiles(Panels):
 
     # -- kernels -----------------------------------------------------------------------------------
 
-    def _levels(self, terms: _Terms, tile: int) -> list[_Level]:
+    def _levels(self, terms: _Terms) -> list[_Level]:
         """The summed dimensions inside the kernel, the fastest first, as few as possible."""
         way, found = self.way, list[_Level]()
-        a_packed, b_packed = tile * self.size, way.columns * self.size
+        a_packed, b_packed = way.rows * self.size, way.columns * self.size
         for dim in reversed(self.product.sums[len(self.product.sums) - way.levels :]):
             extent = str(dim.extent) if found or way.levels > 1 else terms.terms
             level = _Level(
@@ -293,15 +294,7 @@ class Tiles(Panels):
             if count > WRITTEN_OUT:
                 break
             number += 1
-        if number or self.way.unroll == 1:
-            return levels[:number], levels[number:]
-        first, every = levels[0], self.way.unroll
-        if first.extent.isdigit():
-            extent = str(int(first.extent) // every)
-        else:
-            extent = self.e.value(f"udiv i64 {first.extent}, {every}", "n")
-        loop = _Level(extent, first.a_step * every, first.b_step * every)
-        return [replace(first, extent=str(every))], [loop, *levels[1:]]
+        return levels[:number], levels[number:]
 
     def _call(
         self, terms: _Terms, tile: int, rows: tuple[str, str], columns: tuple[str, str],
@@ -311,7 +304,7 @@ class Tiles(Panels):
         e, product, way = self.e, self.product, self.way
         (m0, row), (n0, width) = rows, columns
         a_row = product.m.stride_a * self.size_a
-        fixed, loops = self._fixed(self._levels(terms, tile), tile)
+        fixed, loops = self._fixed(self._levels(terms), tile)
         inner = loops[0] if loops else _Level("1", 0, 0)
         known_row = a_row if way.vectors == 1 or fixed else 0
         if way.packs_a:
@@ -320,9 +313,8 @@ class Tiles(Panels):
         # every tile of rows fetches its part of the next panel of b
         pace = 0
         if way.shares_b and len(loops) == 1 and way.areas[1] > FETCHED:
-            iterations = (
-                -(-way.m_block // way.rows) * way.terms // (int(fixed[0].extent) if fixed else 1)
-            )
+            written_out = math.prod(int(level.extent) for level in fixed)
+            iterations = -(-way.m_block // way.rows) * way.terms // written_out
             pace = -(-way.panel_bytes // max(1, iterations))
         kernel = TileKernel(
             self.acc if way.packs_a else product.a.dtype,
@@ -390,28 +382,22 @@ class Tiles(Panels):
         assert way.packs_a
         a_row, a_step = product.m.stride_a * self.size_a, product.k.stride_a * self.size_a
         strides = [d.stride_a * self.size_a for d in self._packed_levels()]
+        lanes = min(e.machine.vector_bytes // self.size, 1 << (way.rows - 1).bit_length())
+        kernel = PackKernel(way.packs_a, product.a.dtype, self.acc, way.rows, lanes)
+        row_bytes = way.terms_in_memory * self.size
 
-        def tiles(row: str, tile: int, count: str) -> None:
-            lanes = min(e.machine.vector_bytes // self.size, 1 << (tile - 1).bit_length())
-            kernel = PackKernel(way.packs_a, product.a.dtype, self.acc, tile, lanes)
+        def tiles(row: str, count: str) -> None:
             source = offset(e, terms.a, times(e, row, a_row))
-            target = offset(e, self.packed_a, times(e, row, way.terms_in_memory * self.size))
-            tile_bytes = tile * way.terms_in_memory * self.size
-            steps = (a_step, a_row)
-            self._pack(kernel, strides, source, target, steps, terms.terms, count, tile_bytes)
+            target = offset(e, self.packed_a, times(e, row, row_bytes))
+            between = way.rows * row_bytes
+            self._pack(
+                kernel, strides, source, target, (a_step, a_row), terms.terms, count, between
+            )
 
-        if way.packs_a != "rows":
-            self.row_tiles(rows, way.rows, lambda row, tile: tiles(row, tile, str(tile)))
-            return
-        left = product.m.extent % way.rows
-        if rows.isdigit():
-            whole = str(int(rows) // way.rows * way.rows)
+        if way.packs_a == "rows":
+            tiles("0", rows)
         else:
-            whole = times(e, e.value(f"udiv i64 {rows}, {way.rows}", "tiles"), way.rows)
-        tiles("0", way.rows, whole)
-        if left:  # as many rows as are left in this block: none but in the last
-            rest = e.value(f"sub i64 {rows}, {whole}", "n")
-            tiles(whole, left, rest)
+            self.row_tiles(rows, way.rows, lambda row, tile: tiles(row, str(tile)))
 
     def _pack(
         self, kernel: PackKernel, strides: list[int], source: str, target: str,
