@@ -89,8 +89,9 @@ def compile(
             is written in place, and the argument's own array is returned for it.
 
     Returns:
-        A callable with the same arguments. Its attributes ``graph``, ``kernels``, ``llvm_ir`` and
-        ``asm`` show what was generated.
+        A callable with the same arguments, and ``out`` for arrays that results are written into
+        (:class:`~symflux.runtime.function.CompiledFunction`). Its attributes ``graph``,
+        ``kernels``, ``llvm_ir`` and ``asm`` show what was generated.
 
     Raises:
         TraceError: if ``fn`` does something that cannot be recorded; the message names the line.
@@ -208,7 +209,7 @@ class Transformed:
             return self.traced(*args, **kwargs)
         if self._compiled is not None:
             return self._compiled(*args, **kwargs)
-        if not self._called:
+        if not self._called and "out" not in kwargs:
             self._called = True
             return run_now(self.traced, args, kwargs)
         self._compiled = CompiledFunction(self.traced, Options())

@@ -10,6 +10,7 @@ import numpy as np
 from ..ir import BYTES, Buffer, Role, Var
 from ..scalars import numpy_dtype
 from . import capi
+from .callspec import OUT
 from .emit import Emitter
 from .instructions import memory_type
 
@@ -34,9 +35,12 @@ class Arguments:
     objects they came from, ``sizes`` the program's sizes to i64 values. Nothing has been allocated
     and no reference taken by then, so that the way out needs no cleaning up."""
 
-    def __init__(self, e: Emitter, spec: CallSpec, buffers: Mapping[str, Buffer]) -> None:
+    def __init__(
+        self, e: Emitter, spec: CallSpec, buffers: Mapping[str, Buffer], out: bool = False
+    ) -> None:
         self.e = e
         self.spec = spec
+        self._out = out  # whether arrays for the results are given too, behind the arguments
         self.buffers = buffers
         self.pointers: dict[str, str] = {}
         self.objects: dict[str, str] = {}
@@ -71,14 +75,37 @@ class Arguments:
         """Write the checks of all arguments and captured arrays."""
         e = self.e
         self.require_equal("i64", "%count", str(len(self.spec.params)))
-        self.require_equal("ptr", "%keywords", "null")
+        if not self._out:
+            self._keywords()
         for n, param in enumerate(self.spec.params):
             self._param(param, self.field("ptr", "%arguments", 8 * n), nested=False)
+        if self._out and self.spec.out is not None:
+            given = self.field("ptr", "%arguments", 8 * len(self.spec.params))
+            self._param(self.spec.out, given, nested=False)
+            self.objects[OUT] = given
         for name, array in self.spec.captures:
             self._captured(name, array)
         if any(donated for donated, _, _ in self._ranges):
             self._require_disjoint()
         e.line("; the arguments fit")
+
+    def _keywords(self) -> None:
+        """None but ``out``, which has an entry of its own."""
+        e = self.e
+        if self.spec.out is None:
+            self.require_equal("ptr", "%keywords", "null")
+            return
+        none, some, out = e.label("positional"), e.label("keywords"), e.label("out")
+        e.line(f"br i1 {e.value('icmp eq ptr %keywords, null')}, label %{none}, label %{some}")
+        e.start(some)
+        self.require_equal("i64", self.field("i64", "%keywords", capi.HEAD), "1")
+        name = self.field("ptr", "%keywords", capi.ITEMS)
+        self.require_equal("ptr", name, object_pointer(e, OUT))
+        e.line(f"br label %{out}")
+        e.start(out)
+        listed = "ptr %self, ptr %arguments, i64 %count, ptr %keywords"
+        e.line(f"ret ptr {e.value(f'call ptr @entry_out({listed})')}")
+        e.start(none)
 
     def _param(self, param: Param, obj: str, *, nested: bool) -> None:
         from .callspec import Leaf, Node

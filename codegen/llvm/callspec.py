@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,8 +13,12 @@ from ..ir import BYTES, Var
 from ..scalars import numpy_dtype
 
 __all__ = [
-    "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "describe", "leaves", "referred",
+    "OUT", "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "describe", "leaves",
+    "referred",
 ]  # fmt: skip
+
+#: The keyword argument for results; the name in a call's keywords is this very object.
+OUT = sys.intern("out")
 
 LeafKind: TypeAlias = Literal["float", "int", "bool", "array", "numpy_scalar", "argument"]
 
@@ -68,13 +73,15 @@ class CallSpec:
 
     ``captures`` are (buffer name, array): arrays held by reference, checked and read at every
     call. ``result`` is what the call returns; ``fallback`` is called with the original arguments
-    when they do not fit."""
+    when they do not fit. With ``out``, a call may also give the keyword argument ``out``: arrays
+    for all results, in this structure (leaves of kind ``array``), which is then returned."""
 
     name: str
     params: tuple[Param, ...]
     result: Result
     fallback: Callable[..., Any]
     captures: tuple[tuple[str, np.ndarray[Any, Any]], ...] = ()
+    out: Param | None = None
 
 
 def leaves(tree: Param | Result) -> Iterator[Leaf]:
@@ -92,8 +99,8 @@ def referred(spec: CallSpec) -> tuple[Any, ...]:
     found: list[Any] = [spec.fallback]
     for dtype in map(numpy_dtype, BYTES):
         found += [dtype, dtype.type]
-    for tree in (*spec.params, spec.result):
-        found += _named(tree)
+    for tree in (*spec.params, spec.result, *([OUT, spec.out] if spec.out is not None else [])):
+        found += [tree] if isinstance(tree, str) else _named(tree)
     return (*found, *(array for _, array in spec.captures))
 
 
@@ -121,4 +128,5 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
         return f"{tree.kind} {tree.dtype}{list(tree.shape)} {place}{donated}"
 
     captured = [f"{numbers[name]} {list(array.shape)}" for name, array in spec.captures]
-    return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}"
+    out = "" if spec.out is None else f" out {text(spec.out)}"
+    return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}{out}"

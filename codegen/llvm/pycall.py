@@ -9,11 +9,12 @@ arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..ir import Buffer, Program, Role
 from . import capi
 from .arguments import Arguments
-from .callspec import CallSpec, Leaf, leaves, referred
+from .callspec import OUT, CallSpec, Leaf, leaves, referred
 from .cost import is_long
 from .emit import Emitter
 from .entry import Entry
@@ -69,16 +70,28 @@ def _write(
     referred_to = referred(spec)
     e.objects = {id(value): n for n, value in reversed(list(enumerate(referred_to)))}
     e.add_function(f"@objects = global [{len(referred_to)} x ptr] zeroinitializer, align 8")
-    header = "define ptr @entry(ptr %self, ptr %arguments, i64 %count, ptr %keywords)"
-    with e.function(header):
-        arguments = Arguments(e, spec, buffers)
+    _write_entry(e, program, spec, buffers, out=False)
+    if spec.out is not None:
+        _write_entry(e, program, spec, buffers, out=True)
+    return e
+
+
+def _write_entry(
+    e: Emitter, program: Program, spec: CallSpec, buffers: dict[str, Buffer], out: bool
+) -> None:
+    """The function that Python calls; with ``out``, the one that it goes on to when arrays for the
+    results are given."""
+    linkage, name = ("internal ", "entry_out") if out else ("", "entry")
+    listed = "ptr %self, ptr %arguments, i64 %count, ptr %keywords"
+    with e.function(f"define {linkage}ptr @{name}({listed})"):
+        arguments = Arguments(e, spec, buffers, out)
         arguments.read()
-        results = Results(e, spec, buffers, arguments)
+        made = replace(spec, result=Leaf("argument", "bool", OUT)) if out else spec
+        results = Results(e, made, buffers, arguments)
         results.allocate()
         _run(e, program, arguments, results)
         results.finish()
         arguments.write_fallback()
-    return e
 
 
 def _run(e: Emitter, program: Program, arguments: Arguments, results: Results) -> None:
@@ -113,10 +126,24 @@ def _check(program: Program, spec: CallSpec) -> None:
     for leaf in given:
         if leaf.donated != (buffers[leaf.buffer].role is Role.INOUT):
             raise ValueError(f"{spec.name}: only INOUT buffers are donated ({leaf.buffer})")
+    if spec.out is not None:
+        _check_out(spec, buffers, [leaf.buffer for leaf in results])
     for buffer in buffers.values():
         want = {r.buffer for r in results} if buffer.role is Role.OUTPUT else set(names)
         if buffer.name not in want:
             raise ValueError(f"{spec.name}: nothing is given for buffer {buffer.name}")
+
+
+def _check_out(spec: CallSpec, buffers: dict[str, Buffer], results: list[str]) -> None:
+    """Arrays are given for all results, each once."""
+    assert spec.out is not None
+    given = list(leaves(spec.out))
+    for leaf in given:
+        _check_leaf(spec, buffers.get(leaf.buffer), leaf)
+    if sorted(leaf.buffer for leaf in given) != sorted(results):
+        raise ValueError(f"{spec.name}: out must give an array for each of {results}, once")
+    if not all(leaf.kind == "array" and leaf.donated for leaf in given):
+        raise ValueError(f"{spec.name}: out holds arrays that are written to")
 
 
 def _check_leaf(spec: CallSpec, buffer: Buffer | None, leaf: Leaf) -> None:

@@ -3,6 +3,7 @@ rest."""
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import tree
-from ..codegen.llvm.callspec import CallSpec
+from ..codegen.llvm.callspec import OUT, CallSpec
 from ..collector import collector_paused
+from ..errors import ArgumentError, StructureError
 from ..ir.graph import Graph
-from ..ir.types import ArrayType
+from ..ir.origin import user_frame
+from ..ir.types import ArrayType, numpy_dtype
 from ..trace.param import Param
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, native_entry, plain
 from .lowered import Lowered, Text, report
-from .signature import direct_spec
+from .signature import direct_spec, with_out
 
 if TYPE_CHECKING:
     from ..codegen.cost import ProgramCost
@@ -129,6 +132,7 @@ class Specialization:
             self.traced, self.stages, call.leaves, captured, fallback
         )
         self.direct = spec is not None
+        self._spec = spec
         self.entry: Entry = (
             native_entry(self.stages, spec) if spec is not None else flat_entry(self.stages)
         )
@@ -142,7 +146,7 @@ class Specialization:
         donated = set(donate.values())
         values = [
             _own(v, x.type) if i in donated else plain(v, x.type)
-            for i, (v, x) in enumerate(zip(given, self.stages.optimized.inputs, strict=True))
+            for i, (v, x) in enumerate(zip(given, self.stages.graph.inputs, strict=True))
         ]
         _separate(values, donated)
         if self._flat is None:
@@ -158,9 +162,16 @@ class Specialization:
                 values[i] = given[i]
         outputs = [
             values[donate[o]] if o in donate else next(results)
-            for o in range(len(self.stages.optimized.outputs))
+            for o in range(len(self.stages.graph.outputs))
         ]
         return finish(self.traced, values, outputs)
+
+    def accept_out(self) -> None:
+        """From now on take ``out`` natively, where that can be."""
+        spec = None if self._spec is None or self._spec.out is not None else with_out(self._spec)
+        if spec is not None:
+            self._spec = spec
+            self.entry = native_entry(self.stages, spec)
 
 
 def _own(value: Any, type_: ArrayType) -> Any:
@@ -220,6 +231,7 @@ class _State:
         self.last: Specialization | None = None
         self.lock = threading.RLock()
         self.trying = _Trying()
+        self.takes_out = _takes_out(fn)
 
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
         """The specialization for these arguments, compiled where it is new."""
@@ -242,6 +254,8 @@ class _State:
         """The slow path: any arguments. Inside a trace the function becomes part of that graph."""
         if is_tracing():
             return self.fn(*args, **kwargs)
+        if OUT in kwargs and not self.takes_out:
+            return self.into(kwargs.pop(OUT), args, kwargs)
         found, call = self.find(args, kwargs)
         owner = self.owner()
         if owner is not None and found.direct:
@@ -254,6 +268,62 @@ class _State:
                 finally:
                     self.trying.active = False
         return found.call(call)
+
+    def into(self, out: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The slow path of a call that gives arrays for its results."""
+        found, call = self.find(args, kwargs)
+        if out is None:
+            return found.call(call)
+        targets = _targets(out, found.traced)
+        results, _ = tree.flatten(found.call(call))
+        for target, result in zip(targets, results, strict=True):
+            target[...] = result
+        owner = self.owner()
+        if owner is not None and found.direct and not kwargs:
+            found.accept_out()
+            owner.__call__ = found.entry.call
+        return out
+
+
+def _targets(out: Any, traced: Traced) -> list[np.ndarray[Any, Any]]:
+    """The arrays of ``out``, one for each result.
+
+    Raises:
+        ArgumentError: where something is not an array that the result fits into.
+    """
+    try:
+        given = traced.out_tree.flatten_up_to(out)
+    except StructureError as error:
+        raise ArgumentError(
+            f"out must have the structure of the result: {error.what}",
+            place=user_frame(),
+            right=f"{traced.graph.name}(..., out=...)   # in the form of {traced.out_tree}",
+        ) from None
+    for array, y in zip(given, traced.graph.outputs, strict=False):
+        wanted = numpy_dtype(y.dtype)
+        if not isinstance(array, np.ndarray):
+            problem = f"a {type(array).__name__}"
+        elif array.shape != y.shape or array.dtype != wanted:
+            problem = f"an array of {array.dtype}{list(array.shape)}"
+        elif not array.flags.writeable:
+            problem = "an array that is read-only"
+        else:
+            continue
+        raise ArgumentError(
+            f"out is {problem}, where the result is {wanted}{list(y.shape)}",
+            place=user_frame(),
+            right=f"np.empty({y.shape}, {str(wanted)!r})",
+        )
+    return given
+
+
+def _takes_out(fn: Callable[..., Any]) -> bool:
+    """Whether a function has an argument ``out`` of its own, which then is the user's."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.name == OUT or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _fallback(state: weakref.ref[_State]) -> Callable[..., Any]:
@@ -271,6 +341,10 @@ class CompiledFunction:
 
     Calling it with arguments of the signature that ran last costs some tens of nanoseconds
     beside the work itself; other signatures are found (or traced and compiled) in Python first.
+
+    ``f(*args, out=arrays)`` writes the results into arrays that are there: one array, or a
+    container of the result's structure (0-d arrays for scalars; dtypes and shapes equal). It
+    returns ``out``. A function with an argument ``out`` of its own keeps it.
 
     Made by :func:`symflux.compile`. ``graph``, ``kernels``, ``llvm_ir`` and ``asm`` show the
     generated code of the last signature; ``lower(*args)`` shows it for given arguments without

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import tree
-from ..codegen.llvm.callspec import CallSpec, Leaf, Node, Static
+from ..codegen.llvm.callspec import CallSpec, Leaf, Node, Static, leaves
 from ..trace.trace import Traced
 
 if TYPE_CHECKING:
     from .stages import Stages
 
-__all__ = ["direct_spec"]
+__all__ = ["direct_spec", "with_out"]
 
 
 def direct_spec(
@@ -53,6 +54,24 @@ def direct_spec(
     return CallSpec(
         graph.name, tuple(params), result, fallback, tuple(zip(names, captured, strict=True))
     )
+
+
+def with_out(spec: CallSpec) -> CallSpec | None:
+    """The same call with arrays for its results given as ``out``; None where there are none to give
+    (an argument is returned, or a result stands in two places)."""
+    results = list(leaves(spec.result))
+    names = {leaf.buffer for leaf in results}
+    if any(leaf.kind == "argument" for leaf in results) or len(names) < len(results):
+        return None
+
+    def given(tree: Any) -> Any:
+        if isinstance(tree, Leaf):
+            return Leaf("array", tree.dtype, tree.buffer, tree.shape, donated=True)
+        if isinstance(tree, Node):
+            return Node(tree.kind, tuple(map(given, tree.children)), tree.keys)
+        return tree
+
+    return replace(spec, out=given(spec.result)) if results else None
 
 
 def _results(traced: Traced, stages: Stages, first: int) -> Callable[[], Leaf | None]:
