@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arguments", "object_pointer"]
 
-C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
+C_CONTIGUOUS, OWNDATA, ALIGNED, WRITEABLE = 0x1, 0x4, 0x100, 0x400
 
 
 def object_pointer(e: Emitter, value: Any) -> str:

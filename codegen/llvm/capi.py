@@ -49,6 +49,7 @@ ARRAY: dict[str, int] = {
     "dimensions": HEAD + 16,
     "descr": HEAD + 40,
     "flags": HEAD + 48,
+    "mem_handler": HEAD + 72,
 }
 #: fields of a dtype object
 DESCR: dict[str, int] = {"byteorder": HEAD + 10, "type_num": HEAD + 12}

@@ -84,7 +84,7 @@ class Emitter(Writer):
         self.contractions = Contractions(program, self.machine)
         self.long_blocks = LongBlocks(self.contractions.program)
         self.program = self.long_blocks.program
-        self.uses_threads = False  # whether there is a parallel loop
+        self.services: set[str] = set()  # of the process: threads, memory
         self.objects: dict[int, int] = {}  # Python objects by id: their places in a table
         self.scalar_calls = 0  # of elementary functions
         #: statements of the whole program

@@ -17,18 +17,18 @@ __all__ = ["Image", "is_native", "load_entry"]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The object files of an entry, the names that they define for others, and whether they need
-    the threads of this process."""
+    """The object files of an entry, the names that they define for others, and which services of
+    this process they need: ``threads``, ``memory``."""
 
     objects: tuple[bytes, ...]
     names: tuple[str, ...]
-    threads: bool
+    needs: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The image as one run of bytes: a line of text (the names, the sizes of the objects,
-        whether threads are needed), then the objects."""
+        """The image as one run of bytes: a line of text (the names, the sizes of the objects, what
+        is needed), then the objects."""
         sizes = [str(len(data)) for data in self.objects]
-        head = f"{' '.join(self.names)},{' '.join(sizes)},{int(self.threads)}".encode()
+        head = f"{' '.join(self.names)},{' '.join(sizes)},{' '.join(self.needs)}".encode()
         return b"".join((struct.pack("<I", len(head)), head, *self.objects))
 
     @staticmethod
@@ -40,12 +40,12 @@ class Image:
         """
         try:
             (length,) = struct.unpack_from("<I", data)
-            names, sizes, threads = data[4 : 4 + length].decode("ascii").split(",")
+            names, sizes, needs = data[4 : 4 + length].decode("ascii").split(",")
             objects, start = [], 4 + length
             for size in map(int, sizes.split()):
                 objects.append(data[start : start + size])
                 start += size
-            image = Image(tuple(objects), tuple(names.split()), threads == "1")
+            image = Image(tuple(objects), tuple(names.split()), tuple(needs.split()))
         except (ValueError, struct.error) as error:
             raise ValueError(f"not an image: {error}") from error
         if start != len(data):
@@ -69,10 +69,14 @@ def _has_mutable_nodes(params: tuple[Param, ...]) -> bool:
 def load_entry(image: Image, spec: CallSpec) -> Any:
     """The builtin function that calls an image's code; dropping it frees the code."""
     capi.register()
-    if image.threads:
+    if "threads" in image.needs:
         from . import pool
 
         pool.register()
+    if "memory" in image.needs:
+        from . import memory
+
+        memory.register()
     code = Code(image.objects, host(), image.names)
     objects = referred(spec)
     table = (ctypes.c_void_p * len(objects)).from_address(code.addresses["objects"])

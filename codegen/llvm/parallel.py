@@ -248,6 +248,6 @@ def _register(e: Emitter) -> bool:
         return False
     if "threads" not in e.helpers:
         e.helpers["threads"] = "symflux_parallel"
-        e.uses_threads = True
+        e.services.add("threads")
         e.add_function(pool.SYMBOLS)
     return True

@@ -49,7 +49,7 @@ def compile_entry(program: Program, spec: CallSpec, *, fast_math: bool = False) 
         emitter = _write(program, spec, fast_math, writer.add)
         objects = writer.finish(emitter.finish())
     names = ("entry", "objects", *emitter.exports()[1:])
-    return Image(tuple(objects), names, emitter.uses_threads)
+    return Image(tuple(objects), names, tuple(sorted(emitter.services)))
 
 
 def write_modules(program: Program, spec: CallSpec, fast_math: bool) -> list[ModuleText]:

@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir import BYTES, Buffer, Var
 from ..scalars import numpy_dtype
-from . import capi
-from .arguments import Arguments, object_pointer
+from . import capi, memory
+from .arguments import (
+    ALIGNED,
+    C_CONTIGUOUS,
+    OWNDATA,
+    WRITEABLE,
+    Arguments,
+    object_pointer,
+)
 from .emit import Emitter
 from .instructions import memory_type
 
@@ -32,6 +39,16 @@ class _Made:
     kind: str = ""
     children: list[_Made] = field(default_factory=list)
     keys: tuple[Any, ...] = ()
+
+
+def _bytes(leaf: Leaf) -> int:
+    """The bytes of a result; 0 where they are known at the call only."""
+    total = BYTES[leaf.dtype]
+    for extent in leaf.shape:
+        if not isinstance(extent, int):
+            return 0
+        total *= extent
+    return total
 
 
 class Results:
@@ -128,6 +145,9 @@ class Results:
 
     def _new_array(self, leaf: Leaf) -> None:
         e = self.e
+        if memory.available() and _bytes(leaf) >= memory.LARGE:
+            self._large_array(leaf)
+            return
         dimensions = self._dimensions(leaf.shape)
         descr = object_pointer(self.e, numpy_dtype(leaf.dtype))
         e.line(f"call void @Py_IncRef(ptr {descr})")  # the next call takes it over
@@ -139,6 +159,48 @@ class Results:
         self._own(obj)
         self._arrays[leaf.buffer] = obj
         self.pointers[leaf.buffer] = self.arguments.field("ptr", obj, capi.ARRAY["data"])
+
+    def _large_array(self, leaf: Leaf) -> None:
+        """An array in memory that may come from one that died."""
+        e, size = self.e, _bytes(leaf)
+        if "memory" not in e.services:
+            e.services.add("memory")
+            e.add_function(memory.SYMBOLS)
+        data = e.value(f"call ptr @symflux_allocate(i64 {size})", "data")
+        missing, fine = e.label("missing"), e.label("fine")
+        null = e.value(f"icmp eq ptr {data}, null")
+        e.line(f"br i1 {null}, label %{missing}, label %{fine}")
+        e.start(missing)
+        e.value("call ptr @PyErr_NoMemory()")
+        e.line(f"br label %{self._cleanup_label()}")
+        e.start(fine)
+        dimensions = self._dimensions(leaf.shape)
+        descr = object_pointer(e, numpy_dtype(leaf.dtype))
+        e.line(f"call void @Py_IncRef(ptr {descr})")
+        flags = C_CONTIGUOUS | ALIGNED | WRITEABLE
+        obj = e.value(
+            f"call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr {descr}, "
+            f"i32 {len(leaf.shape)}, ptr {dimensions}, ptr null, ptr {data}, i32 {flags}, "
+            "ptr null)",
+            "array",
+        )
+        failed, made = e.label("failed"), e.label("made")
+        null = e.value(f"icmp eq ptr {obj}, null")
+        e.line(f"br i1 {null}, label %{failed}, label %{made}")
+        e.start(failed)
+        e.line(f"call void @symflux_release(ptr null, ptr {data}, i64 {size})")
+        e.line(f"br label %{self._cleanup_label()}")
+        e.start(made)
+        # from here on the array owns the memory, and gives it back through the handler
+        e.line("call void @Py_IncRef(ptr @symflux_handler)")
+        place = e.value(f"getelementptr i8, ptr {obj}, i64 {capi.ARRAY['mem_handler']}", "p")
+        e.line(f"store ptr @symflux_handler, ptr {place}")
+        place = e.value(f"getelementptr i8, ptr {obj}, i64 {capi.ARRAY['flags']}", "p")
+        before = e.value(f"load i32, ptr {place}", "f")
+        e.line(f"store i32 {e.value(f'or i32 {before}, {OWNDATA}')}, ptr {place}")
+        self._own(obj)
+        self._arrays[leaf.buffer] = obj
+        self.pointers[leaf.buffer] = data
 
     def _dimensions(self, shape: tuple[int | Var, ...]) -> str:
         e = self.e

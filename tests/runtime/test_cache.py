@@ -229,7 +229,7 @@ def test_it_is_bounded_and_the_entries_used_last_stay(folder):
         from symflux.codegen.llvm.image import Image
 
         for n in range(40):
-            image = Image((bytes([n]) * 50_000,), ("entry",), False)
+            image = Image((bytes([n]) * 50_000,), ("entry",))
             names.append(cache.fingerprint("graph", str(n)))
             cache.remember(names[-1], image)
             image_size = len(image.to_bytes())
