@@ -51,21 +51,14 @@ class Share:
 
 
 def unit_of(share: Share, extent: int) -> int:
-    """The iterations in a piece (in all but the last)."""
+    """The iterations in a piece (in all but the last); there are not more pieces than the share
+    says, since each may have memory of its own."""
     grain = GRAIN if all(isinstance(c, Leaf) for c in share.loop.children) else 1
     pieces = min(share.pieces, extent)
-    for count in _near(pieces):  # without a rest, if there is such a number near by
+    for count in range(pieces, pieces * 3 // 4, -1):  # without a rest, if such a number is near
         if extent % (count * grain) == 0:
             return extent // count
     return max(grain, -(-extent // (pieces * grain)) * grain)
-
-
-def _near(count: int) -> Iterator[int]:
-    yield count
-    for step in range(1, count // 4 + 1):
-        yield count - step
-        if count + step <= MOST:
-            yield count + step
 
 
 def share_out(plan: Plan) -> dict[LoopItem, Share]:

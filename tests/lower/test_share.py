@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from symflux.codegen import threads
-from symflux.codegen.ir import Loop, walk
+from symflux.codegen.ir import Loop, Role, walk
 
 import symflux as sf
 from symflux.lower import share
@@ -107,5 +107,21 @@ def test_pieces_cover_every_iteration_once(extent, pieces):
         loop = share.LoopItem(share.Leaf, children=[share.Leaf(None)] if leaf else [None])
         unit = share.unit_of(share.Share(loop, pieces), extent)
         count = -(-extent // unit)
-        assert unit >= 1 and count <= share.MOST
+        assert unit >= 1 and count <= pieces
         assert not leaf or count == 1 or unit % share.GRAIN == 0 or extent % unit == 0
+
+
+@pytest.mark.parametrize("rows", [97, 100, 118, 126, 1000])
+def test_every_piece_has_its_own_memory(rows, monkeypatch):
+    """Once a number of pieces was rounded up, beyond the copies of what each keeps for itself."""
+    monkeypatch.setattr(share, "WORTH", 1.0)
+    for nanoseconds in (300.0, 1500.0, 4000.0):
+        monkeypatch.setattr(share, "PIECE", nanoseconds)
+        x = RANDOM.normal(size=(rows, 100))
+        (found,), _ = results(softmax_rows, x)
+        np.testing.assert_allclose(found, softmax_rows(x), rtol=1e-12)
+        program = sf.compile(softmax_rows).lower(x).stages.program
+        (loop,) = [s for k in program.kernels for s in k.body.statements if isinstance(s, Loop)]
+        temporaries = [b.size for b in program.buffers if b.role is Role.TEMP]
+        if loop.mode == "parallel":
+            assert all(size >= 100 * loop.extent for size in temporaries)
