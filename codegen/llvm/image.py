@@ -12,13 +12,13 @@ from .callspec import CallSpec, Node, Param, referred
 from .code import Code
 from .machine import host
 
-__all__ = ["Image", "is_native", "load_entry"]
+__all__ = ["Image", "is_native", "load_entry", "service"]
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """The object files of an entry, the names that they define for others, and which services of
-    this process they need: ``threads``, ``memory``."""
+    a process they need (``threads``, ``memory``): object files too, the last of ``objects``."""
 
     objects: tuple[bytes, ...]
     names: tuple[str, ...]
@@ -66,18 +66,24 @@ def _has_mutable_nodes(params: tuple[Param, ...]) -> bool:
     )
 
 
+def service(need: str) -> Any:
+    """The module of a service that generated code may need."""
+    if need == "threads":
+        from . import pool
+
+        return pool
+    from . import memory
+
+    return memory
+
+
 def load_entry(image: Image, spec: CallSpec) -> Any:
     """The builtin function that calls an image's code; dropping it frees the code."""
     capi.register()
-    if "threads" in image.needs:
-        from . import pool
-
-        pool.register()
-    if "memory" in image.needs:
-        from . import memory
-
-        memory.register()
-    code = Code(image.objects, host(), image.names)
+    own = len(image.objects) - len(image.needs)
+    for need, given in zip(image.needs, image.objects[own:], strict=True):
+        service(need).register(given)
+    code = Code(image.objects[:own], host(), image.names)
     objects = referred(spec)
     table = (ctypes.c_void_p * len(objects)).from_address(code.addresses["objects"])
     for n, value in enumerate(objects):

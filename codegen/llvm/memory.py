@@ -19,10 +19,10 @@ from typing import Any
 
 import llvmlite.binding as binding
 
+from .code import Code
 from .machine import host
-from .optimise import Options, optimise, parse
 
-__all__ = ["LARGE", "SYMBOLS", "available", "register"]
+__all__ = ["LARGE", "SYMBOLS", "available", "object_code", "register"]
 
 #: Bytes of a result from which on its memory is kept for the next.
 LARGE = 256 * 1024
@@ -223,41 +223,46 @@ class _Handler(ctypes.Structure):
     )
 
 
+@functools.cache
+def object_code() -> bytes:
+    """The allocator as an object file, for whoever keeps code for other processes."""
+    from .objects import object_of
+    from .optimise import ModuleText, Options
+
+    machine = host()
+    advise = f"%advised = call i32 @madvise(ptr %block, i64 %bytes, i32 {_ADVICE})"
+    text = _TEXT.format(
+        places=_PLACES, kept=_KEPT, large=LARGE, huge=_HUGE, huge_from=_HUGE_FROM,
+        advise=advise if "linux" in machine.triple else "",
+    )  # fmt: skip
+    return object_of(ModuleText(text, Options()), machine)
+
+
 class _Memory:
-    """The compiled allocator, and the capsule by which arrays know their handler."""
+    """The allocator in this process, and the capsule by which arrays know their handler."""
 
     def __init__(self) -> None:
-        machine = host()
-        linux = "linux" in machine.triple
-        advise = f"%advised = call i32 @madvise(ptr %block, i64 %bytes, i32 {_ADVICE})"
-        text = _TEXT.format(
-            places=_PLACES, kept=_KEPT, large=LARGE, huge=_HUGE, huge_from=_HUGE_FROM,
-            advise=advise if linux else "",
-        )  # fmt: skip
-        context = binding.create_context()
-        module = parse(text, machine, context)
-        target_machine = machine.target_machine()
-        optimise(module, target_machine, Options())
-        engine = binding.create_mcjit_compiler(module, target_machine)
-        engine.finalize_object()
-        address = engine.get_function_address
-        self.addresses = {n: address(n) for n in ("symflux_allocate", "symflux_release")}
-        self.trim = ctypes.CFUNCTYPE(None)(address("symflux_trim"))
-        self.handler = _Handler(
-            b"symflux", 1, None, address("handler_malloc"), address("handler_calloc"),
-            address("handler_realloc"), address("symflux_release"),
-        )  # fmt: skip
+        names = ("symflux_allocate", "symflux_release")
+        handled = ("handler_malloc", "handler_calloc", "handler_realloc")
+        code = Code(_given or (object_code(),), host(), (*names, *handled, "symflux_trim", "reset"))
+        address = code.addresses
+        self.addresses = {name: address[name] for name in names}
+        self.trim = ctypes.CFUNCTYPE(None)(address["symflux_trim"])
+        functions = [address[name] for name in (*handled, "symflux_release")]
+        self.handler = _Handler(b"symflux", 1, None, *functions)
         new = ctypes.pythonapi.PyCapsule_New
         new.restype = ctypes.py_object
         new.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
         self.capsule: Any = new(ctypes.addressof(self.handler), b"mem_handler", None)
         # arrays may die until the process ends: this is never freed
-        for kept in (self, engine, module, context):
+        for kept in (self, code):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                after_in_child=ctypes.CFUNCTYPE(None)(address("reset"))  # its holder may be gone
-            )
+            reset = ctypes.CFUNCTYPE(None)(address["reset"])
+            os.register_at_fork(after_in_child=reset)  # who held the lock may be gone
+
+
+_given: list[bytes] = []  # an object file that came with code from disk
 
 
 @functools.cache
@@ -270,8 +275,10 @@ def available() -> bool:
     return os.name == "posix"
 
 
-def register() -> None:
-    """Let generated code find the allocator."""
+def register(given: bytes = b"") -> None:
+    """Let generated code find the allocator; ``given`` is its object file, if that is at hand."""
+    if given and not _given:
+        _given.append(given)
     memory = _memory()
     for name, address in memory.addresses.items():
         binding.add_symbol(name, address)

@@ -29,10 +29,10 @@ from typing import Any
 import llvmlite.binding as binding
 
 from .. import threads
+from .code import Code
 from .machine import host
-from .optimise import Options, optimise, parse
 
-__all__ = ["SYMBOLS", "register"]
+__all__ = ["SYMBOLS", "object_code", "register"]
 
 #: What generated code refers to; declared in modules that hold parallel loops.
 SYMBOLS = """\
@@ -312,10 +312,11 @@ class _Pool:
 
 
 @functools.cache
-def _pool() -> _Pool | None:
-    """The compiled pool of this process; None where there are no POSIX threads."""
-    if not threads.available():
-        return None
+def object_code() -> bytes:
+    """The pool as an object file, for whoever keeps code for other processes."""
+    from .objects import object_of
+    from .optimise import ModuleText, Options
+
     machine = host()
     kind = machine.triple.split("-")[0]
     pause = next((v for k, v in _PAUSES.items() if kind.startswith(k)), ("", ""))
@@ -325,25 +326,34 @@ def _pool() -> _Pool | None:
         declare_pause=pause[0], pause=pause[1], rounds=_ROUNDS, give_way=_GIVE_WAY,
         last_round=_GIVE_WAY - 1, most=_MOST,
     )  # fmt: skip
-    context = binding.create_context()
-    module = parse(text, machine, context)
-    target_machine = machine.target_machine()
-    optimise(module, target_machine, Options())
-    engine = binding.create_mcjit_compiler(module, target_machine, use_lmm=True)
-    engine.finalize_object()
+    return object_of(ModuleText(text, Options()), machine)
+
+
+_given: list[bytes] = []  # an object file that came with code from disk
+
+
+@functools.cache
+def _pool() -> _Pool | None:
+    """The pool of this process; None where there are no POSIX threads."""
+    if not threads.available():
+        return None
+    names = ("symflux_parallel", "symflux_scratch")
+    code = Code(_given or (object_code(),), host(), (*names, "setup", "reset"))
     # threads may run this code until the process ends: it is never freed
-    for kept in (engine, module, context):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
-    reset = ctypes.CFUNCTYPE(None)(engine.get_function_address("reset"))
-    ctypes.CFUNCTYPE(None)(engine.get_function_address("setup"))()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(code))
+    ctypes.CFUNCTYPE(None)(code.addresses["setup"])()
+    reset = ctypes.CFUNCTYPE(None)(code.addresses["reset"])
     if hasattr(os, "register_at_fork"):  # a child has no other threads than the one that forked
         os.register_at_fork(after_in_child=reset)
-    names = ("symflux_parallel", "symflux_scratch")
-    return _Pool({name: engine.get_function_address(name) for name in names}, reset)
+    return _Pool({name: code.addresses[name] for name in names}, reset)
 
 
-def register() -> bool:
-    """Let generated code find the pool; False when there is none."""
+def register(given: bytes = b"") -> bool:
+    """Let generated code find the pool; False when there is none.
+
+    ``given`` is its object file, if that is at hand: it needs not be compiled then."""
+    if given and not _given:
+        _given.append(given)
     pool = _pool()
     if pool is None:
         return False

@@ -18,7 +18,7 @@ from .callspec import OUT, CallSpec, Leaf, leaves, referred
 from .cost import is_long
 from .emit import Emitter
 from .entry import Entry
-from .image import Image, is_native, load_entry
+from .image import Image, is_native, load_entry, service
 from .machine import host
 from .objects import ObjectWriter
 from .optimise import ModuleText
@@ -49,7 +49,8 @@ def compile_entry(program: Program, spec: CallSpec, *, fast_math: bool = False) 
         emitter = _write(program, spec, fast_math, writer.add)
         objects = writer.finish(emitter.finish())
     names = ("entry", "objects", *emitter.exports()[1:])
-    return Image(tuple(objects), names, tuple(sorted(emitter.services)))
+    needs = tuple(sorted(emitter.services))
+    return Image((*objects, *(service(need).object_code() for need in needs)), names, needs)
 
 
 def write_modules(program: Program, spec: CallSpec, fast_math: bool) -> list[ModuleText]:

@@ -8,8 +8,10 @@ every number of threads.
 import numpy as np
 import pytest
 from symflux.codegen import threads
+from symflux.codegen.interp import run as interpret
 from symflux.codegen.ir import Loop, walk
 from symflux.codegen.llvm import parallel
+from symflux.codegen.scalars import numpy_dtype
 
 from symflux.lower import recompute, share
 from symflux.runtime.execute import flat_entry, plain
@@ -42,7 +44,13 @@ def memory(request, monkeypatch):
 
 def native(graph):
     """The graph's function of arrays: natively, with the same bits for every number of threads."""
-    entry = flat_entry(make_stages(graph))
+    stages = make_stages(graph)
+    entry = flat_entry(stages)
+    bounds = {
+        b.name: np.zeros(int(b.size), numpy_dtype(b.dtype)) for b in stages.program.arguments()
+    }
+    with np.errstate(all="ignore"):
+        interpret(stages.program, bounds)  # which stops at an index out of bounds
 
     def call(arrays):
         values = [plain(a, x.type) for a, x in zip(arrays, graph.inputs, strict=True)]
@@ -58,8 +66,10 @@ def native(graph):
     return call
 
 
+@pytest.mark.parametrize("piece", [1e-3, 0.5])
 @pytest.mark.parametrize("seed", range(40))
-def test_random_graphs(seed, memory):
+def test_random_graphs(seed, memory, piece, monkeypatch):
+    monkeypatch.setattr(share, "PIECE", piece)
     check(seed, native, differs, without=SEES_ZERO_SIGN)
 
 
