@@ -14,8 +14,9 @@ import importlib
 import sys
 from typing import Any
 
-import llvmlite.binding as binding
 import numpy as np
+
+from .code import offer
 
 __all__ = [
     "ARRAY",
@@ -120,12 +121,12 @@ def register() -> None:
     """Tell LLVM the addresses of everything in ``DECLARATIONS`` (once per process)."""
     for name in FUNCTIONS:
         function = getattr(ctypes.pythonapi, name)
-        binding.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+        offer(name, ctypes.cast(function, ctypes.c_void_p).value)
     table = _numpy_table()
     for name, (place, _) in NUMPY_FUNCTIONS.items():
-        binding.add_symbol(name, table[place])
+        offer(name, table[place])
     for name, value in OBJECTS.items():
-        binding.add_symbol(name, id(value))
+        offer(name, id(value))
 
 
 class _MethodDefinition(ctypes.Structure):

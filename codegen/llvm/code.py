@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import itertools
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +13,26 @@ import llvmlite.binding as binding
 
 from .machine import Machine
 
-__all__ = ["Code"]
+__all__ = ["Code", "offer"]
+
+_offered: dict[str, int] = {}
+_libraries = itertools.count()
+
+
+def offer(name: str, address: int) -> None:
+    """Let code that is loaded from now on find a symbol at an address of this process."""
+    _offered[name] = address
+
+
+@functools.cache
+def _linker(machine: Machine) -> Any:
+    """What links objects in this process.
+
+    JITLink gives all sections of an object one run of memory (what they say of each other fits into
+    32 bits, wherever the process has room), reaches anything farther through stubs, and reports
+    what it cannot do. For COFF it does not know enough yet: LLVM's older linker serves there."""
+    own = "windows" not in machine.triple
+    return binding.create_lljit_compiler(machine.target_machine(), use_jit_link=own)
 
 
 class Code:
@@ -19,29 +40,24 @@ class Code:
 
     ``addresses`` maps the names that were asked for to their addresses."""
 
-    __slots__ = ("__weakref__", "_engine", "_finalizer", "addresses")
+    __slots__ = ("__weakref__", "_finalizer", "_library", "addresses")
 
     def __init__(self, objects: Sequence[bytes], machine: Machine, names: Sequence[str]) -> None:
-        context = binding.create_context()
-        empty = binding.parse_assembly("", context)
-        empty.triple, empty.data_layout = machine.triple, machine.layout
-        # this memory manager keeps the sections of one object together: what they say of each other
-        # must fit into 32 bits, wherever the process has room
-        engine = binding.create_mcjit_compiler(empty, machine.target_machine(), use_lmm=True)
+        builder = binding.JITLibraryBuilder().add_current_process()
         for data in objects:
-            engine.add_object_file(binding.ObjectFileRef.from_data(data))
-        engine.finalize_object()
-        self.addresses = {name: engine.get_function_address(name) for name in names}
-        engine.remove_module(empty)  # the code stays; the module's memory is no longer needed
-        empty.close()
-        context.close()
-        self._engine = engine
+            builder.add_object_img(data)
+        for name, address in _offered.items():
+            builder.import_symbol(name, address)
+        for name in names:
+            builder.export_symbol(name)
+        self._library = builder.link(_linker(machine), f"symflux_{next(_libraries)}")
+        self.addresses = {name: self._library[name] for name in names}
         release = self.addresses.get("release")
-        self._finalizer = weakref.finalize(self, _unload, engine, release)
+        self._finalizer = weakref.finalize(self, _unload, self._library, release)
         self._finalizer.atexit = False
 
 
-def _unload(engine: Any, release: int | None) -> None:
+def _unload(library: Any, release: int | None) -> None:
     if release:
         ctypes.CFUNCTYPE(None)(release)()
-    engine.close()
+    library.close()

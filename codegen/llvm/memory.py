@@ -17,9 +17,7 @@ import functools
 import os
 from typing import Any
 
-import llvmlite.binding as binding
-
-from .code import Code
+from .code import Code, offer
 from .machine import host
 
 __all__ = ["LARGE", "SYMBOLS", "available", "object_code", "register"]
@@ -281,5 +279,5 @@ def register(given: bytes = b"") -> None:
         _given.append(given)
     memory = _memory()
     for name, address in memory.addresses.items():
-        binding.add_symbol(name, address)
-    binding.add_symbol("symflux_handler", id(memory.capsule))
+        offer(name, address)
+    offer("symflux_handler", id(memory.capsule))

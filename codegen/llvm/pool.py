@@ -26,10 +26,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.binding as binding
-
 from .. import threads
-from .code import Code
+from .code import Code, offer
 from .machine import host
 
 __all__ = ["SYMBOLS", "object_code", "register"]
@@ -358,6 +356,6 @@ def register(given: bytes = b"") -> bool:
     if pool is None:
         return False
     for name, address in pool.addresses.items():
-        binding.add_symbol(name, address)
-    binding.add_symbol("symflux_threads", threads.count_address())
+        offer(name, address)
+    offer("symflux_threads", threads.count_address())
     return True
