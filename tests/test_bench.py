@@ -13,6 +13,7 @@ from symflux.bench.command import select
 from symflux.bench.row import Row
 from symflux.bench.runner import Measured, Options, Outcome, difference, known_tools, measure_row
 from symflux.bench.table import as_json, as_markdown, as_text, of_limit, summary
+from symflux.bench.tools import OWN
 from symflux.bench.workloads import all_rows, find
 from symflux.runtime.limits import Limits
 
@@ -67,7 +68,7 @@ def test_tables_agree():
     cells = [c.strip() for c in table[4].strip("|").split("|")]
     assert text[3].split() == cells
     assert cells == [
-        "w", "n=1", "forward", "1.00", "jax", "4.00", "4.00", "0.010", "30.0", "2.00", "100",
+        "w", "n=1", "forward", "1.00", "-", "jax", "4.00", "4.00", "0.010", "30.0", "2.00", "100",
         "0.000100", "0.0000500",
     ]  # fmt: skip
     found = json.loads(json.dumps(as_json(rows, LIMITS, {"python": "3"})))
@@ -99,15 +100,24 @@ def test_selecting():
     assert select(rows, ["nothing"]) == []
     assert known_tools(["torch"]) == ("torch",)
     assert known_tools(["tor"]) == ("torch", "torch.compile")
-    assert "symflux" not in known_tools([])
+    assert not set(OWN) & set(known_tools([]))
+
+
+def test_peers_that_write_into_buffers_are_compared_with_out():
+    row = measured(ours=4e-6, casadi=3e-6, jax=6e-6)
+    row.outcomes.append(Outcome("symflux out=", 2e-6))
+    assert (row.best_peer.tool, row.ratio) == ("jax", 1.5)
+    assert row.beside(row.of("casadi")).best == 2e-6 and row.beside(row.of("jax")).best == 4e-6
+    row.outcomes[-1].best = 5e-6
+    assert (row.best_peer.tool, row.ratio) == ("casadi", 0.75)
 
 
 def test_a_row_is_measured_in_workers():
     row = find("rosenbrock n=10 gradient")
     options = Options(("numpy",), burst=1e-4, rounds=2)
     result = measure_row(row, options)
-    assert [o.tool for o in result.outcomes] == ["symflux", "numpy"]
-    assert [o.problem for o in result.outcomes] == ["", ""]
+    assert [o.tool for o in result.outcomes] == ["symflux", "symflux out=", "numpy"]
+    assert [o.problem for o in result.outcomes] == ["", "", ""]
     ours = result.of("symflux")
     assert 0 < ours.best <= ours.median
     assert ours.facts["flops"] > 90
@@ -120,8 +130,9 @@ def test_a_missing_tool_is_reported():
     row = find("rosenbrock n=10 forward")
     options = Options(("numba",), burst=1e-4, rounds=1, pythons={"numba": sys.executable})
     result = measure_row(row, options)
-    if "ModuleNotFoundError" not in result.outcomes[1].problem:
-        assert result.outcomes[1].is_timed  # it is installed here
+    numba = result.outcomes[-1]
+    if "ModuleNotFoundError" not in numba.problem:
+        assert numba.is_timed  # it is installed here
     assert result.of("symflux").best > 0
 
 

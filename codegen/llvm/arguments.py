@@ -74,7 +74,9 @@ class Arguments:
     def read(self) -> None:
         """Write the checks of all arguments and captured arrays."""
         e = self.e
-        self.require_equal("i64", "%count", str(len(self.spec.params)))
+        # callers may set the highest bit: PY_VECTORCALL_ARGUMENTS_OFFSET
+        count = e.value(f"and i64 %count, {2**63 - 1}", "given")
+        self.require_equal("i64", count, str(len(self.spec.params)))
         if not self._out:
             self._keywords()
         for n, param in enumerate(self.spec.params):

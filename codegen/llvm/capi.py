@@ -25,6 +25,7 @@ __all__ = [
     "HEAD",
     "ITEMS",
     "OBJECTS",
+    "entry_address",
     "new_function",
     "register",
 ]
@@ -121,7 +122,7 @@ def register() -> None:
     """Tell LLVM the addresses of everything in ``DECLARATIONS`` (once per process)."""
     for name in FUNCTIONS:
         function = getattr(ctypes.pythonapi, name)
-        offer(name, ctypes.cast(function, ctypes.c_void_p).value)
+        offer(name, ctypes.cast(function, ctypes.c_void_p).value or 0)
     table = _numpy_table()
     for name, (place, _) in NUMPY_FUNCTIONS.items():
         offer(name, table[place])
@@ -161,3 +162,10 @@ def new_function(owner: Owner) -> Any:
     new.restype = ctypes.py_object
     new.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     return new(ctypes.addressof(owner.definition), owner, None)
+
+
+def entry_address(function: Any) -> int:
+    """Where the code of a function made here begins: a ``vectorcallfunc`` too (it does not look at
+    what it is called on). 0 for any other function."""
+    owner = getattr(function, "__self__", None)
+    return int(owner.definition.function) if type(owner) is Owner else 0

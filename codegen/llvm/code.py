@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import functools
-import itertools
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +15,6 @@ from .machine import Machine
 __all__ = ["Code", "offer"]
 
 _offered: dict[str, int] = {}
-_libraries = itertools.count()
 
 
 def offer(name: str, address: int) -> None:
@@ -24,15 +22,36 @@ def offer(name: str, address: int) -> None:
     _offered[name] = address
 
 
-@functools.cache
-def _linker(machine: Machine) -> Any:
+class _Linkers:
     """What links objects in this process.
 
     JITLink gives all sections of an object one run of memory (what they say of each other fits into
     32 bits, wherever the process has room), reaches anything farther through stubs, and reports
-    what it cannot do. For COFF it does not know enough yet: LLVM's older linker serves there."""
-    own = "windows" not in machine.triple
-    return binding.create_lljit_compiler(machine.target_machine(), use_jit_link=own)
+    what it cannot do. For COFF it does not know enough yet: LLVM's older linker serves there.
+
+    A linker keeps some kilobytes for every library that it ever linked, so each serves for a number
+    of them and goes when the last of these is gone."""
+
+    serves = 64
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._current: Any = None
+        self._count = 0
+
+    def next(self, machine: Machine) -> tuple[Any, str]:
+        """A linker, and a name for the library that it is for."""
+        with self._lock:
+            if self._current is None or self._count % self.serves == 0:
+                own = "windows" not in machine.triple
+                self._current = binding.create_lljit_compiler(
+                    machine.target_machine(), use_jit_link=own
+                )
+            self._count += 1
+            return self._current, f"symflux_{self._count}"
+
+
+_linkers = _Linkers()
 
 
 class Code:
@@ -40,7 +59,7 @@ class Code:
 
     ``addresses`` maps the names that were asked for to their addresses."""
 
-    __slots__ = ("__weakref__", "_finalizer", "_library", "addresses")
+    __slots__ = ("__weakref__", "_finalizer", "addresses")
 
     def __init__(self, objects: Sequence[bytes], machine: Machine, names: Sequence[str]) -> None:
         builder = binding.JITLibraryBuilder().add_current_process()
@@ -50,14 +69,15 @@ class Code:
             builder.import_symbol(name, address)
         for name in names:
             builder.export_symbol(name)
-        self._library = builder.link(_linker(machine), f"symflux_{next(_libraries)}")
-        self.addresses = {name: self._library[name] for name in names}
+        linker, library = _linkers.next(machine)
+        linked = builder.link(linker, library)
+        self.addresses = {name: linked[name] for name in names}
         release = self.addresses.get("release")
-        self._finalizer = weakref.finalize(self, _unload, self._library, release)
+        self._finalizer = weakref.finalize(self, _unload, linked, linker, release)
         self._finalizer.atexit = False
 
 
-def _unload(library: Any, release: int | None) -> None:
+def _unload(library: Any, linker: Any, release: int | None) -> None:
     if release:
         ctypes.CFUNCTYPE(None)(release)()
-    library.close()
+    library.close()  # before its linker, which goes with the last reference to it

@@ -204,18 +204,18 @@ def _tile_sums(e: Emitter, kernel: TileKernel, mask_b: list[str]) -> list[str]:
                 e.line('call void asm sideeffect "", "~{memory}"()')
             columns = []
             for v in range(vectors):
-                place = offset(e, b, along_b + v * lanes * BYTES[kernel.b])
-                loaded = masked_load(e, place, mask_b[v], lanes, kernel.b)
+                at_b = offset(e, b, along_b + v * lanes * BYTES[kernel.b])
+                loaded = masked_load(e, at_b, mask_b[v], lanes, kernel.b)
                 columns.append(convert(e, loaded, lanes, kernel.b, acc))
             if kernel.a_row:
                 each = [offset(e, pointers[0], row * kernel.a_row) for row in range(rows)]
             else:
                 each = _row_pointers(e, pointers, "%am", twice, rows)
             following = []
-            for row, place in enumerate(each):
-                place = offset(e, place, along_a)
+            for row, start in enumerate(each):
+                at_a = offset(e, start, along_a)
                 x = e.value(
-                    f"load {memory_type(kernel.a)}, ptr {place}, align {BYTES[kernel.a]}", "x"
+                    f"load {memory_type(kernel.a)}, ptr {at_a}, align {BYTES[kernel.a]}", "x"
                 )
                 x = splat(e, convert(e, x, 0, kernel.a, acc), lanes, memory_type(acc))
                 for v in range(vectors):

@@ -61,7 +61,7 @@ def is_native(spec: CallSpec) -> bool:
 
 def _has_mutable_nodes(params: tuple[Param, ...]) -> bool:
     return any(
-        isinstance(p, Node) and (p.kind != "tuple" or _has_mutable_nodes(p.children))  # type: ignore[arg-type]
+        isinstance(p, Node) and (p.kind != "tuple" or _has_mutable_nodes(p.children))
         for p in params
     )
 

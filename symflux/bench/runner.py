@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .row import Row
-from .tools import TOOLS, builder_of
+from .tools import INTO, OWN, TOOLS, builder_of
 
 __all__ = ["Measured", "Options", "Outcome", "measure_row"]
 
@@ -77,14 +77,26 @@ class Measured:
     @property
     def best_peer(self) -> Outcome | None:
         """The fastest of the others."""
-        others = [o for o in self.outcomes if o.tool != "symflux" and o.is_timed]
-        return min(others, key=lambda o: o.best, default=None)
+        others = [o for o in self.outcomes if o.tool not in OWN and o.is_timed]
+        return min(others, key=self._against, default=None)
+
+    def beside(self, peer: Outcome) -> Outcome | None:
+        """What SymFlux did under the conditions of a peer: arrays for the results are given to it
+        where the peer works on buffers bound beforehand (unless making them is faster)."""
+        ours, into = self.of("symflux"), self.of(INTO)
+        if ours is None or into is None or peer.tool != "casadi":
+            return ours
+        return min(ours, into, key=lambda o: o.best)
+
+    def _against(self, peer: Outcome) -> float:
+        ours = self.beside(peer)
+        return peer.best / ours.best if ours else peer.best
 
     @property
     def ratio(self) -> float | None:
         """How many times as long the best peer takes."""
-        ours, peer = self.of("symflux"), self.best_peer
-        return peer.best / ours.best if ours and peer else None
+        peer = self.best_peer
+        return self._against(peer) if peer and self.of("symflux") else None
 
 
 #: Loads this package by its folder, so that it works where SymFlux is not installed.
@@ -202,7 +214,7 @@ def measure_row(
     row: Row, options: Options, progress: Callable[[str], None] = lambda text: None
 ) -> Measured:
     """Build a row with every tool that can, compare their results, time those that agree."""
-    tools = [t for t in ("symflux", *options.peers) if builder_of(row, t) is not None]
+    tools = [t for t in (*OWN, *options.peers) if builder_of(row, t) is not None]
     with tempfile.TemporaryDirectory(prefix="bench_") as name:
         folder = Path(name)
         outcomes, workers = _build(row, tools, folder, options, progress)
@@ -303,7 +315,7 @@ def _time(workers: dict[str, Worker], outcomes: dict[str, Outcome], options: Opt
 
 def known_tools(names: Sequence[str]) -> tuple[str, ...]:
     """The tools of these names, or whose names contain them (all without any), SymFlux left out."""
-    peers = [t for t in TOOLS if t != "symflux"]
+    peers = [t for t in TOOLS if t not in OWN]
     if not names:
         return tuple(peers)
     wanted = {t for n in names for t in peers if t == n or (n not in peers and n in t)}

@@ -9,11 +9,12 @@ from typing import Any
 from ..runtime.limits import Limits
 from .row import Row
 from .runner import Measured, Outcome
+from .tools import INTO, OWN
 
 __all__ = ["as_json", "as_markdown", "as_text", "from_json", "limits_of", "summary"]
 
 COLUMNS = (
-    "workload", "size", "variant", "symflux us", "best peer", "peer us", "times faster",
+    "workload", "size", "variant", "symflux us", "out= us", "best peer", "peer us", "times faster",
     "of limit", "compile ms", "cached ms", "peer ms", "memory MB", "peer MB",
 )  # fmt: skip
 
@@ -39,7 +40,7 @@ def of_limit(measured: Measured, limits: Limits) -> float | None:
 
 def _least(measured: Measured, field: str) -> float | None:
     """The least of the peers, whoever it is."""
-    others = [o for o in measured.outcomes if o.tool != "symflux" and o.is_timed]
+    others = [o for o in measured.outcomes if o.tool not in OWN and o.is_timed]
     if field == "compile":
         others = [o for o in others if o.tool not in ("numpy", "torch")]  # they do not compile
     return min((getattr(o, field) for o in others), default=None)
@@ -47,10 +48,12 @@ def _least(measured: Measured, field: str) -> float | None:
 
 def _cells(measured: Measured, limits: Limits) -> list[str]:
     row, ours, peer = measured.row, measured.of("symflux"), measured.best_peer
+    into = measured.of(INTO)
     scaled = lambda v, by: _number(None if v is None else v * by)  # noqa: E731
     return [
         row.workload, row.size, row.variant,
         scaled(ours and ours.best, 1e6),
+        scaled(into and into.best, 1e6),
         peer.tool if peer else "-",
         scaled(peer and peer.best, 1e6),
         _number(measured.ratio),
@@ -73,8 +76,10 @@ def summary(results: Sequence[Measured]) -> list[str]:
     behind = sorted((pair for pair in ratios if pair[0] < 1), key=lambda pair: pair[0])
     lines.append(f"rows behind a peer: {len(behind)}")
     for ratio, m in behind:
-        ours, peer = m.of("symflux"), m.best_peer
-        assert ours is not None and peer is not None
+        peer = m.best_peer
+        assert peer is not None
+        ours = m.beside(peer)
+        assert ours is not None
         figures = f"{_number(ours.best * 1e6)} us against {_number(peer.best * 1e6)} us"
         lines.append(f"  {m.row.name}: {ratio:.2f}, {figures} ({peer.tool})")
     lines += _gradient_costs(results)

@@ -6,6 +6,8 @@ A builder is given the tool's modules and returns a function of the row's inputs
 tool       builder                           inputs
 =========  ================================  ==================================================
 symflux    ``builder(symflux, numpy)``       as they are
+symflux    the same                          as they are, and ``out=``: arrays for the results,
+out=                                         beside tools that write into buffers given beforehand
 numpy      ``builder(numpy)``                as they are
 jax        ``builder(jax, jax.numpy)``       arrays on the device; 64 bits enabled
 torch      ``builder(torch)``                tensors that share the arrays' memory
@@ -24,17 +26,33 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .row import Row, map_tensors
 
-__all__ = ["TOOLS", "Prepared", "builder_of", "casadi_code", "flat", "load", "prepare"]
+__all__ = [
+    "INTO",
+    "OWN",
+    "TOOLS",
+    "Prepared",
+    "builder_of",
+    "casadi_code",
+    "flat",
+    "load",
+    "prepare",
+]
+
+#: SymFlux with arrays for its results
+INTO = "symflux out="
+#: SymFlux in its forms; everyone else is a peer
+OWN = ("symflux", INTO)
 
 #: tool -> the module it needs
 TOOLS = {
     "symflux": "symflux",
+    INTO: "symflux",
     "numpy": "numpy",
     "jax": "jax",
     "torch": "torch",
@@ -47,14 +65,18 @@ TOOLS = {
 
 @dataclass
 class Prepared:
-    """A call that can be timed: ``function(*args)`` returns when the result is there."""
+    """A call that can be timed: ``function(*args, **keywords)`` returns when the result is there."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
+    keywords: dict[str, Any] = field(default_factory=dict)
 
 
 def builder_of(row: Row, tool: str) -> Callable[..., Any] | None:
-    """The row's builder for a tool. PyTorch's serves ``torch.compile`` as well."""
+    """The row's builder for a tool. PyTorch's serves ``torch.compile`` as well; SymFlux is given
+    arrays for its results where a peer is that works on buffers."""
+    if tool == INTO:
+        return row.tools.get("symflux") if "casadi" in row.tools else None
     if tool == "torch.compile" and tool not in row.tools:
         return row.tools.get("torch") if row.torch_compile else None
     return row.tools.get(tool)
@@ -80,6 +102,10 @@ def prepare(row: Row, tool: str, inputs: tuple[Any, ...]) -> Prepared:
     assert builder is not None
     if tool == "symflux" or tool == "numba":
         return Prepared(builder(module, np), inputs)
+    if tool == INTO:
+        function = builder(module, np)
+        out = map_tensors(lambda y: np.empty_like(np.asarray(y)), function(*inputs))
+        return Prepared(function, inputs, {"out": out})
     if tool == "numpy":
         return Prepared(builder(np), inputs)
     if tool == "jax":

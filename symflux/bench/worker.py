@@ -45,9 +45,11 @@ class Timer:
     def __init__(self, prepared: Prepared) -> None:
         function = getattr(prepared.function, "trigger", prepared.function)
         names = {f"a{i}": value for i, value in enumerate(prepared.args)}
+        listed = [*names, *(f"{key}=k_{key}" for key in prepared.keywords)]
+        names |= {f"k_{key}": value for key, value in prepared.keywords.items()}
         setup = "; ".join(["f = f_", *(f"{n} = {n}_" for n in names)])  # local variables
         given = {f"{n}_": value for n, value in names.items()} | {"f_": function}
-        self.timer = timeit.Timer(f"f({', '.join(names)})", setup, globals=given)
+        self.timer = timeit.Timer(f"f({', '.join(listed)})", setup, globals=given)
 
     def seconds(self, count: int) -> float:
         return self.timer.timeit(count)
@@ -72,13 +74,13 @@ def start(tool: str, name: str, folder: Path) -> tuple[Prepared, dict[str, Any]]
     imported = memory("VmRSS") - _bytes(inputs)
     begin = time.perf_counter()
     prepared = prepare(row, tool, inputs)
-    result = prepared.function(*prepared.args)
+    result = prepared.function(*prepared.args, **prepared.keywords)
     first = time.perf_counter() - begin
     arrays = flat(result)
     np.savez(folder / f"{tool}.npz", *arrays)
     del result, arrays
     begin = time.perf_counter()
-    prepared.function(*prepared.args)
+    prepared.function(*prepared.args, **prepared.keywords)
     second = time.perf_counter() - begin
     facts: dict[str, Any] = {"first": first, "compile": max(0.0, first - second)}
     facts["base"] = imported

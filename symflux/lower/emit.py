@@ -190,7 +190,7 @@ class BlockEmitter(RegionEmitter):
             self._segment(loop, low, low + unit, length)
             del self.bases[loop.axis]
             results = [value for nest in loop.carries for value in self.carried[nest]]
-            combines = [nest.fold.combine for nest in loop.carries for _ in self.carried[nest]]
+            combines = [_combine(nest) for nest in loop.carries for _ in self.carried[nest]]
             self.memo.pop()
             if flat:
                 pairs = zip(combines, handle.params, results, strict=True)
@@ -216,7 +216,7 @@ class BlockEmitter(RegionEmitter):
             at = LoopIndex((*view.base.terms, (i.var, 1)), view.base.offset)
             more = self.b.load(partial.view.buffer, LoopIndex(((piece.var, size), (i.var, 1))))
             total = self.b.load(view.buffer, at)
-            self.b.store(view.buffer, at, self.b.let(nest.fold.combine, total, more))
+            self.b.store(view.buffer, at, self.b.let(_combine(nest), total, more))
 
     def _segment(self, loop: LoopItem, low: int, high: int, length: Any = None) -> None:
         """Iterations ``low`` to ``high`` of a loop, or so many as ``length`` says."""
@@ -637,6 +637,12 @@ class BlockEmitter(RegionEmitter):
 
 def _extents(nest: Nest) -> list[int]:
     return [axis.extent for axis in nest.fold_axes]
+
+
+def _combine(nest: Nest) -> str:
+    """The operation that joins partial results of a fold that may be split."""
+    assert nest.fold.combine is not None
+    return nest.fold.combine
 
 
 def _fold_dtypes(nest: Nest) -> tuple[str, ...]:

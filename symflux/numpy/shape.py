@@ -414,7 +414,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
     order = (*(i for i in range(rank) if i != number), number)
     rows, picks = [y.transpose(order) for y in (x, which)]
     shape = broadcast_shapes(rows.shape[:-1], picks.shape[:-1])
-    rows, picks = [np.broadcast_to(y, (*shape, y.shape[-1])) for y in (rows, picks)]
+    rows, picks = [broadcast_to(y, (*shape, y.shape[-1])) for y in (rows, picks)]
     n = rows.shape[-1]
     wide = cast(picks.node, "i64")
     near = build("where", build("lt", wide, literal(0, "i64")),

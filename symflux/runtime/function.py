@@ -14,6 +14,8 @@ import numpy as np
 
 from .. import tree
 from ..codegen.llvm.callspec import OUT, CallSpec
+from ..codegen.llvm.capi import entry_address
+from ..codegen.llvm.vectorcall import Pointed, direct, point
 from ..collector import collector_paused
 from ..errors import ArgumentError, StructureError
 from ..ir.graph import Graph
@@ -137,6 +139,7 @@ class Specialization:
             native_entry(self.stages, spec) if spec is not None else flat_entry(self.stages)
         )
         self._flat: Entry | None = None if self.direct else self.entry
+        self._replaced: list[Entry] = []  # calls may still be on their way through them
         report(self.stages, self.entry)
 
     def call(self, call: Call) -> Any:
@@ -171,6 +174,7 @@ class Specialization:
         spec = None if self._spec is None or self._spec.out is not None else with_out(self._spec)
         if spec is not None:
             self._spec = spec
+            self._replaced.append(self.entry)
             self.entry = native_entry(self.stages, spec)
 
 
@@ -257,9 +261,8 @@ class _State:
         if OUT in kwargs and not self.takes_out:
             return self.into(kwargs.pop(OUT), args, kwargs)
         found, call = self.find(args, kwargs)
-        owner = self.owner()
-        if owner is not None and found.direct:
-            owner.__call__ = found.entry.call
+        if found.direct:
+            self.go_through(found)
             if not kwargs and not self.trying.active:
                 # what the entry refuses comes back here, and goes on below
                 self.trying.active = True
@@ -278,11 +281,18 @@ class _State:
         results, _ = tree.flatten(found.call(call))
         for target, result in zip(targets, results, strict=True):
             target[...] = result
-        owner = self.owner()
-        if owner is not None and found.direct and not kwargs:
+        if found.direct and not kwargs:
             found.accept_out()
-            owner.__call__ = found.entry.call
+            self.go_through(found)
         return out
+
+    def go_through(self, found: Specialization) -> None:
+        """Let calls begin in a specialization's native entry from now on."""
+        owner = self.owner()
+        if owner is not None:
+            point(owner, 0)  # at any time the pointer's code is kept by ``made``
+            owner.__call__ = found.entry.call
+            point(owner, entry_address(found.entry.call))
 
 
 def _targets(out: Any, traced: Traced) -> list[np.ndarray[Any, Any]]:
@@ -336,7 +346,8 @@ def _fallback(state: weakref.ref[_State]) -> Callable[..., Any]:
     return fallback
 
 
-class CompiledFunction:
+@direct
+class CompiledFunction(Pointed):
     """A function compiled to native code, one specialization per signature.
 
     Calling it with arguments of the signature that ran last costs some tens of nanoseconds

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import itertools
 import sys
+import types
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,8 +121,12 @@ class _Value:
         return hash(self.value)
 
 
-@functools.lru_cache(maxsize=512)
-def _cached_parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
+_parameters_of_code: weakref.WeakKeyDictionary[Any, tuple[tuple[str, ...], str, bool]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _read_parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
     """Names of positional parameters, of the variadic one, and whether any keyword is taken."""
     try:
         parameters = inspect.signature(fn).parameters.values()
@@ -135,10 +140,15 @@ def _cached_parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bo
 
 
 def _parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
-    try:
-        return _cached_parameters(fn)
-    except TypeError:  # not hashable: a callable object
-        return _cached_parameters.__wrapped__(fn)
+    """What ``_read_parameters`` finds, remembered for plain functions. They are not kept alive:
+    what a function refers to may be large, or the compiled function itself."""
+    if type(fn) is not types.FunctionType or fn.__dict__:
+        return _read_parameters(fn)
+    code = fn.__code__
+    found = _parameters_of_code.get(code)
+    if found is None:
+        found = _parameters_of_code[code] = _read_parameters(fn)
+    return found
 
 
 def mark_static(
