@@ -65,7 +65,7 @@ TOOLS = {
 
 @dataclass
 class Prepared:
-    """A call that can be timed: ``function(*args, **keywords)`` returns when the result is there."""
+    """A call that can be timed: ``function(*args, **keywords)`` returns when it is done."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
