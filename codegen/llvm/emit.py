@@ -8,11 +8,13 @@ entry use the same few methods.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..ir import (
     BYTES,
+    LEAVES,
     Block,
     Buffer,
     Const,
@@ -40,6 +42,7 @@ from .machine import Machine, host
 from .optimise import ModuleText, Options
 from .share import share_out
 from .split import LongBlocks, is_long, write_in_pieces
+from .straight import COMPANY, grouped, has_groups, write_group
 from .types import constant_text, memory_type, value_type
 from .writer import Part, Writer
 
@@ -175,9 +178,27 @@ class Emitter(Writer):
         """Write a block's statements; the values it yields."""
         if not self._function.access_group and self.lanes == 1 and is_long(block):
             return write_in_pieces(self, block)
-        for statement in block.statements:
-            self.statement(statement)
+        if (
+            not self._function.access_group
+            and self.lanes == 1
+            and has_groups(block.statements, COMPANY)
+        ):
+            self._in_company(block.statements)
+        else:
+            for statement in block.statements:
+                self.statement(statement)
         return [self.operand(operand) for operand in block.yields]
+
+    def _in_company(self, statements: Sequence[Statement]) -> None:
+        """Write statements; equal elementary functions of several values side by side."""
+        for straight, run in itertools.groupby(statements, lambda s: type(s) in LEAVES):
+            for step in grouped(list(run), self.machine.vector_bytes) if straight else run:
+                if not isinstance(step, list):
+                    self.statement(step)
+                    continue
+                for let, place in zip(step, write_group(self, step), strict=True):
+                    kind = memory_type(let.result.dtype)
+                    self.bind(let.result, self.value(f"load {kind}, ptr {place}", "side"))
 
     def statement(self, statement: Statement) -> None:
         """Write one statement, on one value at a time."""

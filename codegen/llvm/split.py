@@ -41,7 +41,7 @@ from ..ir import (
     walk,
 )
 from .instructions import words
-from .straight import Step, grouped, has_groups, write_group
+from .straight import COMPANY, Step, grouped, has_groups, write_group
 from .types import memory_type
 
 if TYPE_CHECKING:
@@ -283,8 +283,13 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
         if piece.straight:
             _write_straight(e, piece.statements, slots)
         else:
-            for statement in piece.statements:
-                _write_statement(e, statement, slots)
+            for is_leaf, run in itertools.groupby(piece.statements, lambda s: type(s) in LEAVES):
+                statements = list(run)
+                if is_leaf and has_groups(statements, COMPANY):
+                    _write_straight(e, statements, slots)
+                    continue
+                for statement in statements:
+                    _write_statement(e, statement, slots)
         e.line("ret void")
     e.line(f"call void {name}({passed})")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from ..ir import Program
+from .block import block
 from .hoist import hoist
 from .share import share_contractions
 from .simplify import simplify
@@ -118,6 +119,7 @@ PASSES = Pipeline(
         Pass("hoist", hoist, after=("simplify",)),
         Pass("combine", simplify, follows="hoist"),
         Pass("drop_temps", drop_temps, after=("combine",)),
+        Pass("block", block, after=("hoist",)),
         Pass("share", share_contractions, after=("drop_temps",)),
     )
 )

@@ -21,6 +21,7 @@ from .loops import (
     can_be_vector,
     inner_axes,
     inner_loops,
+    is_heavy,
     run_as_one,
     sums_in_registers,
 )
@@ -221,7 +222,8 @@ class BlockEmitter(RegionEmitter):
     def _segment(self, loop: LoopItem, low: int, high: int, length: Any = None) -> None:
         """Iterations ``low`` to ``high`` of a loop, or so many as ``length`` says."""
         extent = high - low
-        vector = extent > UNROLL and can_be_vector(loop)
+        long = extent > UNROLL or is_heavy(loop, extent, self.plan.roots.__contains__)
+        vector = long and can_be_vector(loop)
         held = sums_in_registers(loop) if vector else []
         for nest in held:
             self.carried[nest] = tuple(

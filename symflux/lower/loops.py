@@ -6,17 +6,23 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 
+from ..ir.op import Kind
+from ..ir.types import ArrayType
 from .affine import Affine, Axis
 from .fuse import Leaf, LoopItem, Nest, leaves_of
+from .roots import scalar_cost
 
 __all__ = [
-    "UNROLL", "can_be_vector", "inner_axes", "inner_loops", "run_as_one", "sums_in_registers",
+    "UNROLL", "can_be_vector", "inner_axes", "inner_loops", "is_heavy", "run_as_one",
+    "sums_in_registers",
 ]  # fmt: skip
 
 #: Loops of at most this many iterations are unrolled.
 UNROLL = 8
 #: The same for the loops inside of a vector loop, taken together.
 WRITTEN_OUT = 16
+#: Operations an element from which on few iterations are one vector, though not a full one.
+HEAVY = 24
 
 
 def inner_loops(loop: LoopItem) -> Iterator[LoopItem]:
@@ -53,6 +59,24 @@ def can_be_vector(loop: LoopItem) -> bool:
     if any(nest.fold.combine is None for nest in loop.carries):
         return False
     return all(_keeps_sums(leaf.nest, loop) for leaf in leaves_of(loop))
+
+
+def is_heavy(loop: LoopItem, extent: int, is_root: Callable[[int], bool]) -> bool:
+    """Whether a short loop computes so much that one vector for all iterations takes less than to
+    write them out one by one."""
+    if extent <= UNROLL // 2 or any(inner.axis.extent > 1 for inner in inner_loops(loop)):
+        return False
+    total, seen = 0, set[int]()
+    stack = [leaf.nest.source[0] for leaf in leaves_of(loop)]
+    while stack and total < HEAVY:
+        top = stack.pop()
+        if top.id in seen or not isinstance(top.type, ArrayType) or not top.shape:
+            continue  # what has no axes is computed outside
+        seen.add(top.id)
+        if top.op.kind is Kind.POINTWISE:
+            total += scalar_cost(top)
+        stack += [x for x in top.inputs if not is_root(x.id)]
+    return total >= HEAVY
 
 
 def _keeps_sums(nest: Nest, loop: LoopItem) -> bool:

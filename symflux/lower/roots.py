@@ -17,6 +17,7 @@ from ..ir.node import CONSTANT, ITEM, Node
 from ..ir.op import Kind
 from ..ir.types import TupleType
 from ..ir.walk import topological, use_counts
+from ..ops.index import take
 from .affine import Affine, Axis
 from .reading import (
     Fill,
@@ -117,6 +118,8 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
             inline[node.id] = max(
                 [inline.get(x.id, 0) for x in node.inputs if x.id not in roots], default=0
             )
+            if node.op is take:  # where to read is computed too, and elements lie anywhere
+                inline[node.id] += COSTLY
     analysis = Analysis(nodes, roots)
     return analysis
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from ..ir.node import Node, constant, constant_value
+from ..ir.op import Kind
 from ..ops.elementwise import add, cast, eq, maximum, minimum, where
-from ..ops.index import iota
-from ..ops.shape import broadcast_to, reshape
+from ..ops.index import iota, take
+from ..ops.shape import broadcast_to, reshape, transpose
 from .rewrite import Law, Scope, rule
 from .stable import bare
 
@@ -94,4 +95,63 @@ def sum_of_one(node: Node, scope: Scope) -> Node | None:
     return node.op(broadcast_to(selected.inputs[1], shape=shape), axes=node["axes"])
 
 
-GATHER: tuple[Law, ...] = (scatter_of_one, sum_of_one)
+@rule(
+    "take of computed values = values computed at the places taken",
+    "take",
+    grade="accurate",
+    domain="everywhere: the same sums, perhaps in another order",
+    examples=(
+        "x: f64[5,4], y: f64[4], z: f64[5,1], i: i64[2] ; mul x, y ; add %0, z ; take %1, i axis=1",
+        "x: f64[5,4], i: i64[2] ; exp x ; take %0, i axis=0",
+        "x: f64[5,4,3], i: i64[2] ; sum x axes=(1,) ; take %0, i axis=1",
+        'x: f64[5,4], y: f64[4,6], i: i64[3] ; contract x, y "ij,jk->ik" ; take %0, i axis=1',
+        'x: f64[5,4], y: f64[5], i: i64[3] ; contract x, y "ij,i->ij" ; take %0, i axis=0',
+        "x: f64[5,4,3], i: i64[2] ; transpose x axes=(2, 0, 1) ; take %0, i axis=1",
+        "x: f64[5,1], i: i64[2] ; broadcast_to x shape=(3, 5, 4) ; take %0, i axis=1",
+        "x: f64[5,1], i: i64[2] ; broadcast_to x shape=(3, 5, 4) ; take %0, i axis=2",
+    ),
+)
+def take_early(node: Node, scope: Scope) -> Node | None:
+    """Where fewer are taken than there are, and nobody else needs the rest."""
+    inner, indices = node.inputs
+    axis, count = node["axis"], math.prod(indices.shape)
+    if len(indices.shape) != 1 or node.attributes.get("batch", 0) or not scope.single(inner):
+        return None
+    if not 0 < count < inner.shape[axis]:
+        return None
+    if inner.op.kind is Kind.POINTWISE:
+        inputs = [_taken(x, indices, axis - len(inner.shape) + len(x.shape)) for x in inner.inputs]
+        return inner.op(*inputs, **inner.attributes)
+    if inner.op.kind is Kind.CONTRACTION:
+        return _contract_taken(inner, indices, axis)
+    if inner.op.kind is Kind.REDUCTION:
+        x = inner.inputs[0]
+        kept = [a for a in range(len(x.shape)) if a not in inner["axes"]]
+        return inner.op(take(x, indices, axis=kept[axis]), **inner.attributes)
+    if inner.op is transpose:
+        axes = inner["axes"]
+        return transpose(take(inner.inputs[0], indices, axis=axes[axis]), axes=axes)
+    if inner.op is not broadcast_to:
+        return None
+    x = inner.inputs[0]
+    shape = (*inner.shape[:axis], count, *inner.shape[axis + 1 :])
+    return broadcast_to(_taken(x, indices, axis - len(inner.shape) + len(x.shape)), shape=shape)
+
+
+def _taken(x: Node, indices: Node, axis: int) -> Node:
+    """What is taken of x, unless x is the same all along the axis."""
+    return x if axis < 0 or x.shape[axis] == 1 else take(x, indices, axis=axis)
+
+
+def _contract_taken(inner: Node, indices: Node, axis: int) -> Node | None:
+    words, result = inner["spec"].split("->")
+    letter = result[axis]
+    operands = []
+    for x, word in zip(inner.inputs, words.split(","), strict=True):
+        if word.count(letter) > 1:
+            return None
+        operands.append(take(x, indices, axis=word.index(letter)) if letter in word else x)
+    return inner.op(*operands, spec=inner["spec"])
+
+
+GATHER: tuple[Law, ...] = (scatter_of_one, sum_of_one, take_early)

@@ -125,6 +125,22 @@ def transpose_of_transpose(node: Node, scope: Scope) -> Node | None:
 
 
 @rule(
+    "transpose (concatenate ...) = concatenate of transposes",
+    "transpose",
+    ("concatenate",),
+    examples="x: f64[3,1], y: f64[3,2] ; concatenate x, y axis=1 ; transpose %0 axes=(1, 0)",
+)
+def transpose_of_concatenate(node: Node, scope: Scope) -> Node | None:
+    """The pieces are written where they belong at once, when nobody else needs the whole."""
+    inner = node.inputs[0]
+    if not scope.single(inner):
+        return None
+    axes = node["axes"]
+    pieces = [transpose(x, axes=axes) for x in inner.inputs]
+    return concatenate(*pieces, axis=axes.index(inner["axis"]))
+
+
+@rule(
     "broadcast (broadcast x) = broadcast x",
     "broadcast_to",
     ("broadcast_to",),
@@ -573,7 +589,8 @@ def pointwise_of_transposes(node: Node, scope: Scope) -> Node | None:
 
 INDEX_MAPS: tuple[Law, ...] = (
     identity, empty, concatenate_empty, reshape_of_reshape, transpose_as_reshape,
-    transpose_of_transpose, broadcast_of_broadcast, slice_of_slice, pad_of_pad,
+    transpose_of_transpose, transpose_of_concatenate, broadcast_of_broadcast, slice_of_slice,
+    pad_of_pad,
     concatenate_of_concatenate, concatenate_slices, slice_of_transpose, slice_of_broadcast,
     slice_of_reshape, slice_of_pad, slice_of_concatenate, slice_of_pointwise,
     pointwise_of_broadcast, map_of_scalar, transpose_of_broadcast, reshape_of_broadcast,

@@ -105,7 +105,7 @@ def test_the_observer_sees_each_step_and_idle_followers_are_skipped():
     result = run_passes(program, observer=steps.append)
     assert [(s.name, s.changed) for s in steps] == [
         ("simplify", False), ("hoist", True), ("combine", False), ("drop_temps", False),
-        ("share", False),
+        ("block", False), ("share", False),
     ]  # fmt: skip
     assert steps[0].before is program and steps[-1].after is result
     assert all(before.after is after.before for before, after in itertools.pairwise(steps))
@@ -113,7 +113,7 @@ def test_the_observer_sees_each_step_and_idle_followers_are_skipped():
 
     steps.clear()
     run_passes(result, observer=steps.append)
-    assert [s.name for s in steps] == ["simplify", "hoist", "drop_temps", "share"]
+    assert [s.name for s in steps] == ["simplify", "hoist", "drop_temps", "block", "share"]
     assert not any(s.changed for s in steps)
 
 
@@ -127,6 +127,7 @@ def test_print_changes_shows_only_kernels_that_changed():
         "-- hoist: 1 of 2 kernels changed",
         "-- combine: 0 of 2 kernels changed",
         "-- drop_temps: 0 of 2 kernels changed",
+        "-- block: 0 of 2 kernels changed",
         "-- share: 0 of 2 kernels changed",
     ]
     assert [line for line in lines if line.startswith("kernel")] == ["kernel scale {"]
