@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import AxisOutOfRange, DTypeError, ShapeError, UnsupportedOperation
-from ..ir.node import Node
+from ..ir.graph import Graph
+from ..ir.node import Node, item, symbol
 from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import is_floating
 from ..ops import arrange, composed
+from ..ops.control import scan
 from ..trace.array import Array, as_array, as_node
 from ..trace.dispatch import TABLE, implements
 from ..trace.promote import build, cast, literal, reduced_dtype
@@ -24,6 +26,8 @@ from .elementwise import no_keywords
 __all__ = ["axes_of", "reduced"]
 
 NO = np._NoValue
+#: Elements up to which running sums are written out.
+FEW_STEPS = 16
 
 
 def axes_of(x: Node, axis: Any) -> tuple[int, ...]:
@@ -315,6 +319,8 @@ def _running(name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any) -> 
         axis = 0
     number = axes_of(x, axis)[0]
     op, neutral = ("add", 0) if name == "sum" else ("mul", 1)
+    if x.shape[number] > FEW_STEPS:
+        return Array(_one_after_the_other(op, x, number))
     distance = 1
     while distance < x.shape[number]:
         # Each element takes in what the one ``distance`` before it has gathered.
@@ -326,9 +332,35 @@ def _running(name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any) -> 
     return Array(x)
 
 
+def _one_after_the_other(op: str, x: Node, axis: int) -> Node:
+    """A loop along the axis that carries what the elements so far amount to: one pass."""
+    last = len(x.shape) - 1
+    if axis == last > 0:  # elements lie side by side: row after row
+        count = math.prod(x.shape[:last])
+        row = symbol("row", (x.shape[last],), x.dtype)
+        body = Graph("rows", (symbol("n", (), "i64"), row), (_one_after_the_other(op, row, 0),))
+        rows = lookup("reshape")(x, shape=(count, x.shape[last]))
+        made = scan(rows, body=body, length=count, carry=0, consts=0, reverse=False)
+        return lookup("reshape")(item(made, 0), shape=x.shape)
+    order = (axis, *(i for i in range(last + 1) if i != axis))
+    rows = x if axis == 0 else lookup("transpose")(x, axes=order)
+    shape = rows.shape[1:]
+    so_far, row = symbol("so_far", shape, x.dtype), symbol("row", shape, x.dtype)
+    following = build(op, so_far, row)
+    body = Graph(f"running_{op}", (symbol("n", (), "i64"), so_far, row), (following, following))
+    neutral = 1 if op == "mul" else -0.0 if is_floating(x.dtype) else 0  # 0.0 + -0.0 is 0.0
+    start = literal(neutral, x.dtype)
+    if shape:
+        start = lookup("broadcast_to")(start, shape=shape)
+    made = scan(start, rows, body=body, length=rows.shape[0], carry=1, consts=0, reverse=False)
+    back = tuple(sorted(range(last + 1), key=order.__getitem__))
+    return item(made, 1) if axis == 0 else lookup("transpose")(item(made, 1), axes=back)
+
+
 @implements(np.cumsum)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
-    """The sums of the first 1, 2, ... elements along ``axis``, in log2(n) steps of n additions.
+    """The sums of the first 1, 2, ... elements along ``axis``: up to 16 in log2(n) steps that fuse
+    with what surrounds them, more in a loop.
 
     Source: W. D. Hillis, G. L. Steele, Data parallel algorithms, CACM 29 (1986)."""
     return _running("sum", np.add, a, axis, dtype, out)

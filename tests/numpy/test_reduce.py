@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import symflux as sf
 import symflux.numpy as snp
 from symflux.errors import AxisOutOfRange, ShapeError, UnsupportedOperation
 from tests.numpy.test_elementwise import DTYPES, FLOATS, INTS, sample
@@ -154,3 +155,33 @@ def test_axes_that_do_not_exist_are_reported():
         traced_result(lambda x: np.sum(x, axis=(0, 0)), x)
     with pytest.raises(UnsupportedOperation, match="out= cannot be recorded"):
         traced_result(lambda x: np.sum(x, out=np.zeros(())), x)
+
+
+@pytest.mark.parametrize("shape, axis", [((50,), 0), ((40, 3), 0), ((3, 40), 1), ((2, 30, 4), 1)])
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+def test_long_running_sums_and_their_derivatives(shape, axis, name):
+    r = np.random.default_rng(5)
+    x, c = r.uniform(0.8, 1.2, shape), r.normal(size=shape)
+    running = getattr(np, name)
+    f = lambda x: running(x, axis=axis)  # noqa: E731
+    assert np.allclose(sf.compile(f)(x), f(x), rtol=1e-14)
+    loss = lambda x: np.sum(c * np.sin(f(x)))  # noqa: E731
+    slope, direction = sf.grad(loss), r.normal(size=shape)
+    step = 1e-6
+    numeric = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+    assert np.isclose(np.sum(slope(x) * direction), numeric, rtol=1e-6)
+    assert np.isclose(sf.jvp(loss, (x,), (direction,))[1], numeric, rtol=1e-6)
+    ahead, behind = slope(x + step * direction), slope(x - step * direction)
+    second = sf.jvp(slope, (x,), (direction,))[1]
+    assert np.allclose(second, (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-6)
+    assert np.allclose(sf.vmap(f)(np.stack([x, c])), np.stack([f(x), f(c)]))
+
+
+def test_running_sums_keep_what_numpy_keeps():
+    x = np.full(40, -0.0)
+    assert np.all(np.signbit(sf.compile(lambda x: np.cumsum(x))(x)))
+    for dtype in ("i1", "u2", "f2", "?"):
+        x = np.random.default_rng(6).integers(0, 2, 70).astype(dtype)
+        got = sf.compile(lambda x: np.cumsum(x))(x)
+        assert got.dtype == np.cumsum(x).dtype and np.array_equal(got, np.cumsum(x))
+    assert sf.compile(lambda x: np.cumsum(x, axis=1))(np.ones((0, 20))).shape == (0, 20)
