@@ -8,9 +8,11 @@ entry use the same few methods.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..ir import (
     BYTES,
@@ -36,7 +38,6 @@ from ..ir import (
     nests,
 )
 from ..scalars import SCALARS
-from .contract import Contractions, emit_contract
 from .instructions import cast_text, instruction
 from .machine import Machine, host
 from .optimise import ModuleText, Options
@@ -45,6 +46,9 @@ from .split import LongBlocks, is_long, write_in_pieces
 from .straight import COMPANY, grouped, has_groups, write_group
 from .types import constant_text, memory_type, value_type
 from .writer import Part, Writer
+
+if TYPE_CHECKING:
+    from .contract import Contractions
 
 __all__ = ["STACK_ARENA", "Emitter", "buffers_of", "is_written"]
 
@@ -84,8 +88,9 @@ class Emitter(Writer):
         self._sink = sink
         self._part = Part()
         self.machine = machine or host()
-        self.contractions = Contractions(program, self.machine)
-        self.long_blocks = LongBlocks(self.contractions.program)
+        if any(isinstance(s, Contract) for k in program.kernels for s in nests(k.body)):
+            program = self.contractions.plan(program)
+        self.long_blocks = LongBlocks(program)
         self.program = self.long_blocks.program
         self.services: set[str] = set()  # of the process: threads, memory
         self.objects: dict[int, int] = {}  # Python objects by id: their places in a table
@@ -95,12 +100,20 @@ class Emitter(Writer):
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
         self.raw_arena = ""  # the heap block behind the arena of the function being written
 
+    @functools.cached_property
+    def contractions(self) -> Contractions:
+        """How contractions are computed; their code is loaded by the first program with one."""
+        from .contract import Contractions
+
+        return Contractions(self.machine)
+
     def buffers_of(self, block: Block) -> list[Buffer]:
         """The buffers that a function holding the block needs, in order of first use."""
         found = buffers_of(block)
-        scratch = self.contractions.scratch
-        if scratch is not None and any(isinstance(s, Contract) for s in nests(block)):
-            found.append(scratch)
+        if any(isinstance(s, Contract) for s in nests(block)):
+            scratch = self.contractions.scratch
+            if scratch is not None:
+                found.append(scratch)
         area = self.long_blocks.area_of(block)
         if area is not None:
             found.append(area)
@@ -376,6 +389,8 @@ class Emitter(Writer):
             self.bind(var, name)
 
     def _contract(self, contract: Contract) -> None:
+        from .contract import emit_contract
+
         emit_contract(self, contract)
 
     # -- mathematical functions --------------------------------------------------------------------
