@@ -23,6 +23,16 @@ def update_golden(request):
     return request.config.getoption("--update-golden")
 
 
+@pytest.fixture
+def threads_as_before():
+    """Leave the number of threads as it was."""
+    from symflux.codegen import threads
+
+    before = threads.threads()
+    yield
+    threads.set_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def no_twin_modules():
     """Loaded as ``codegen``, not ``symflux.codegen``, every class of the package exists twice."""

@@ -65,7 +65,7 @@ class Code:
         builder = binding.JITLibraryBuilder().add_current_process()
         for data in objects:
             builder.add_object_img(data)
-        for name, address in _offered.items():
+        for name, address in list(_offered.items()):  # other threads may offer more
             builder.import_symbol(name, address)
         for name in names:
             builder.export_symbol(name)

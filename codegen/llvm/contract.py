@@ -30,16 +30,11 @@ __all__ = ["Contractions", "emit_contract"]
 class Contractions:
     """The contractions of a program, planned together so that they share register tiles.
 
-    ``scratch`` is the buffer that they need for copies, if it is too large for the stack."""
+    ``program`` is the program with the buffer ``scratch`` added when one of them needs it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, program: Program, machine: Machine) -> None:
         self.machine = machine
-        self.scratch: Buffer | None = None
         self._ways: dict[int, tuple[Contract, Product, Plan]] = {}
-
-    def plan(self, program: Program) -> Program:
-        """Choose how to compute each; the program with the buffer ``scratch`` if it is needed."""
-        machine = self.machine
         known: set[Tile] = set()
         most = 0
         for kernel in program.kernels:
@@ -52,11 +47,12 @@ class Contractions:
                         most = max(most, sum(way.areas))
                         acc = wide_dtype(product.acc.dtype)
                         known.add((acc, way.lanes, way.rows, way.vectors))
-        if most <= STACK_SCRATCH:
-            return program
-        start = -(-program.arena // 64) * 64
-        self.scratch = Buffer("contraction scratch", "u8", most, Role.TEMP, start)
-        return replace(program, buffers=(*program.buffers, self.scratch), arena=start + most)
+        self.program, self.scratch = program, None
+        if most > STACK_SCRATCH:
+            start = -(-program.arena // 64) * 64
+            self.scratch = Buffer("contraction scratch", "u8", most, Role.TEMP, start)
+            buffers = (*program.buffers, self.scratch)
+            self.program = replace(program, buffers=buffers, arena=start + most)
 
     def way(self, contract: Contract) -> tuple[Product, Plan]:
         """How to compute one of the contractions."""

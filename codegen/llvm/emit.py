@@ -8,15 +8,12 @@ entry use the same few methods.
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..ir import (
     BYTES,
-    LEAVES,
     Block,
     Buffer,
     Const,
@@ -43,7 +40,7 @@ from .machine import Machine, host
 from .optimise import ModuleText, Options
 from .share import share_out
 from .split import LongBlocks, is_long, write_in_pieces
-from .straight import COMPANY, grouped, has_groups, write_group
+from .straight import COMPANY, grouped, has_groups, runs, write_group
 from .types import constant_text, memory_type, value_type
 from .writer import Part, Writer
 
@@ -88,8 +85,12 @@ class Emitter(Writer):
         self._sink = sink
         self._part = Part()
         self.machine = machine or host()
-        if any(isinstance(s, Contract) for k in program.kernels for s in nests(k.body)):
-            program = self.contractions.plan(program)
+        self._contractions: Contractions | None = None
+        if any(_contracts(kernel.body) for kernel in program.kernels):
+            from .contract import Contractions  # much code, loaded by the first program with one
+
+            self._contractions = Contractions(program, self.machine)
+            program = self._contractions.program
         self.long_blocks = LongBlocks(program)
         self.program = self.long_blocks.program
         self.services: set[str] = set()  # of the process: threads, memory
@@ -100,20 +101,18 @@ class Emitter(Writer):
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
         self.raw_arena = ""  # the heap block behind the arena of the function being written
 
-    @functools.cached_property
+    @property
     def contractions(self) -> Contractions:
-        """How contractions are computed; their code is loaded by the first program with one."""
-        from .contract import Contractions
-
-        return Contractions(self.machine)
+        """How the contractions of the program are computed."""
+        assert self._contractions is not None
+        return self._contractions
 
     def buffers_of(self, block: Block) -> list[Buffer]:
         """The buffers that a function holding the block needs, in order of first use."""
         found = buffers_of(block)
-        if any(isinstance(s, Contract) for s in nests(block)):
-            scratch = self.contractions.scratch
-            if scratch is not None:
-                found.append(scratch)
+        planned = self._contractions
+        if planned is not None and planned.scratch is not None and _contracts(block):
+            found.append(planned.scratch)
         area = self.long_blocks.area_of(block)
         if area is not None:
             found.append(area)
@@ -189,13 +188,10 @@ class Emitter(Writer):
 
     def block(self, block: Block) -> list[str]:
         """Write a block's statements; the values it yields."""
-        if not self._function.access_group and self.lanes == 1 and is_long(block):
+        one_at_a_time = not self._function.access_group and self.lanes == 1
+        if one_at_a_time and is_long(block):
             return write_in_pieces(self, block)
-        if (
-            not self._function.access_group
-            and self.lanes == 1
-            and has_groups(block.statements, COMPANY)
-        ):
+        if one_at_a_time and has_groups(block.statements, COMPANY):
             self._in_company(block.statements)
         else:
             for statement in block.statements:
@@ -204,8 +200,8 @@ class Emitter(Writer):
 
     def _in_company(self, statements: Sequence[Statement]) -> None:
         """Write statements; equal elementary functions of several values side by side."""
-        for straight, run in itertools.groupby(statements, lambda s: type(s) in LEAVES):
-            for step in grouped(list(run), self.machine.vector_bytes) if straight else run:
+        for straight, run in runs(statements):
+            for step in grouped(run, self.machine.vector_bytes) if straight else run:
                 if not isinstance(step, list):
                     self.statement(step)
                     continue
@@ -521,6 +517,11 @@ def _order_matters(block: Block) -> bool:
     from ..independence import order_matters  # only for loops that are left to LLVM
 
     return order_matters(block)
+
+
+def _contracts(block: Block) -> bool:
+    """Whether there is a contraction anywhere in a block."""
+    return any(isinstance(s, Contract) for s in nests(block))
 
 
 def buffers_of(block: Block) -> list[Buffer]:

@@ -13,14 +13,12 @@ code, the thorough one takes seven times as long for two or three per cent of sp
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..ir import (
     BYTES,
-    LEAVES,
     Block,
     Buffer,
     Const,
@@ -41,7 +39,7 @@ from ..ir import (
     walk,
 )
 from .instructions import words
-from .straight import COMPANY, Step, grouped, has_groups, write_group
+from .straight import COMPANY, Step, grouped, has_groups, runs, write_group
 from .types import memory_type
 
 if TYPE_CHECKING:
@@ -152,8 +150,7 @@ def _cut(statements: Sequence[Statement]) -> list[_Piece]:
     pieces: list[_Piece] = []
     rest: list[Statement] = []  # what is in no piece yet, with its weight
     weight = 0
-    for is_leaf, group in itertools.groupby(statements, lambda s: type(s) in LEAVES):
-        run = list(group)
+    for is_leaf, run in runs(statements):
         if is_leaf and len(run) >= STRAIGHT:
             if rest:
                 pieces.append(_Piece(rest, straight=False))
@@ -283,12 +280,11 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
         if piece.straight:
             _write_straight(e, piece.statements, slots)
         else:
-            for is_leaf, run in itertools.groupby(piece.statements, lambda s: type(s) in LEAVES):
-                statements = list(run)
-                if is_leaf and has_groups(statements, COMPANY):
-                    _write_straight(e, statements, slots)
+            for is_leaf, run in runs(piece.statements):
+                if is_leaf and has_groups(run, COMPANY):
+                    _write_straight(e, run, slots)
                     continue
-                for statement in statements:
+                for statement in run:
                     _write_statement(e, statement, slots)
         e.line("ret void")
     e.line(f"call void {name}({passed})")

@@ -8,16 +8,17 @@ computes, bit for bit, so that results do not depend on who shares a vector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-from ..ir import BYTES, Buffer, Const, Let, Load, Statement, Store, Var
+from ..ir import BYTES, LEAVES, Buffer, Const, Let, Load, Statement, Store, Var
 from ..scalars import SCALARS
 
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["COMPANY", "Group", "Step", "grouped", "has_groups", "write_group"]
+__all__ = ["COMPANY", "Group", "Step", "grouped", "has_groups", "runs", "write_group"]
 
 
 #: Calls of one function from which on they are made side by side where code is short.
@@ -28,6 +29,12 @@ Group: TypeAlias = list[Let]
 Step: TypeAlias = Statement | Group
 
 _CALLS = frozenset(name for name, row in SCALARS.items() if row.native == "mathlib")
+
+
+def runs(statements: Iterable[Statement]) -> Iterator[tuple[bool, list[Statement]]]:
+    """Statements in turns of straight-line code (True) and of loops and branches."""
+    for straight, run in itertools.groupby(statements, lambda s: type(s) in LEAVES):
+        yield straight, list(run)
 
 
 def is_call(statement: Statement) -> TypeGuard[Let]:

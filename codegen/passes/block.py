@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir import BYTES, Block, Index, Let, Load, Loop, Operand, Program, Statement, Store, Var
+from ..ir import BYTES, Block, Let, Load, Loop, Program, Statement, Store, Var
+from .moved import Moved
 
 __all__ = ["block"]
 
@@ -124,29 +125,5 @@ def _part(
 ) -> Loop:
     """Both loops, the inner one over so many iterations from ``start`` and ``terms`` on."""
     across, along = Var("i64", outer.var.hint), Var("i64", inner.var.hint)
-    names: dict[Var, Var] = {outer.var: across, inner.var: along}
-
-    def index(old: Index) -> Index:
-        step = dict(old.terms).get(inner.var, 0)
-        moved = [(names.get(v, v), c) for v, c in old.terms]
-        moved += [(v, c * step) for v, c in terms if step]
-        return Index(tuple(moved), old.offset + start * step)
-
-    def operand(old: Operand) -> Operand:
-        return names.get(old, old) if isinstance(old, Var) else old
-
-    def fresh(var: Var) -> Var:
-        return names.setdefault(var, Var(var.dtype, var.hint))
-
-    made: list[Statement] = []
-    for s in inner.body.statements:
-        match s:
-            case Let():
-                args = tuple([operand(a) for a in s.args])
-                made.append(replace(s, args=args, result=fresh(s.result)))
-            case Load():
-                made.append(replace(s, index=index(s.index), result=fresh(s.result)))
-            case Store():
-                made.append(replace(s, index=index(s.index), value=operand(s.value)))
-    body = Block((Loop(along, extent, Block(tuple(made)), mode="vector"),))
-    return Loop(across, outer.extent, body)
+    body = Moved(inner.var, along, terms, start).block(inner.body, {outer.var: across})
+    return Loop(across, outer.extent, Block((Loop(along, extent, body, mode="vector"),)))

@@ -24,17 +24,16 @@ from ..ir import (
     Index,
     Kernel,
     Let,
-    Load,
     Loop,
     Operand,
     Program,
     Statement,
-    Store,
     Var,
     While,
     walk,
 )
 from ..threads import processors
+from .moved import Moved
 
 __all__ = ["share_contractions"]
 
@@ -206,7 +205,7 @@ def _piece(contract: Contract, cut: _Cut, number: Var, extent: int) -> Contract:
         local = Var("i64", d.var.hint)
         dims.append(replace(d, extent=extent if d is dim else d.extent, var=local))
         if d is dim:
-            moved = _Moved(d.var, local, number, cut.unit)
+            moved = Moved(d.var, local, ((number, cut.unit),))
         else:
             names[d.var] = local
     return Contract(
@@ -221,63 +220,3 @@ def _plus(index: Index, var: Var, coefficient: int) -> Index:
     if not coefficient:
         return index
     return Index((*index.terms, (var, coefficient)), index.offset)
-
-
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """Copies an epilogue with ``local + unit * number`` in place of ``var``."""
-
-    var: Var
-    local: Var
-    number: Var
-    unit: int
-
-    def block(self, block: Block, names: dict[Var, Operand]) -> Block:
-        out: list[Statement] = []
-        inner = dict(names)
-        if any(self.var in s.args for s in walk(block) if isinstance(s, Let)):
-            start, place = Var("i64"), Var("i64")
-            out.append(Let(start, "mul", (self.number, Const(self.unit, "i64"))))
-            out.append(Let(place, "add", (self.local, start)))
-            inner[self.var] = place
-        out += [self.statement(s, inner) for s in block.statements]
-        return Block(tuple(out), tuple(self.operand(y, inner) for y in block.yields))
-
-    def operand(self, operand: Operand, names: dict[Var, Operand]) -> Operand:
-        return operand if isinstance(operand, Const) else names.get(operand, operand)
-
-    def index(self, index: Index, names: dict[Var, Operand]) -> Index:
-        terms: list[tuple[Var, int]] = []
-        for var, coefficient in index.terms:
-            if var is self.var:
-                terms.append((self.local, coefficient))
-                terms.append((self.number, coefficient * self.unit))
-            else:
-                new = names.get(var, var)
-                assert isinstance(new, Var)
-                terms.append((new, coefficient))
-        return Index(tuple(terms), index.offset)
-
-    def statement(self, s: Statement, names: dict[Var, Operand]) -> Statement:
-        match s:
-            case Let():
-                args = tuple(self.operand(a, names) for a in s.args)
-                return replace(s, args=args, result=self.fresh(s.result, names))
-            case Load():
-                index = self.index(s.index, names)
-                return replace(s, index=index, result=self.fresh(s.result, names))
-            case Store():
-                return replace(
-                    s, index=self.index(s.index, names), value=self.operand(s.value, names)
-                )
-            case If():
-                condition = self.operand(s.condition, names)
-                then, otherwise = self.block(s.then, names), self.block(s.otherwise, names)
-                results = tuple(self.fresh(r, names) for r in s.results)
-                return If(condition, then, otherwise, results)
-        raise AssertionError(f"an epilogue with {s!r} is not cut")
-
-    def fresh(self, var: Var, names: dict[Var, Operand]) -> Var:
-        """A new Var in place of one: an epilogue that is copied twice defines none twice."""
-        new = names[var] = Var(var.dtype, var.hint)
-        return new

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .row import Row
-from .tools import INTO, OWN, TOOLS, builder_of
+from .tools import INTO, ON_BUFFERS, OWN, TOOLS, builder_of
 
 __all__ = ["Measured", "Options", "Outcome", "measure_row"]
 
@@ -84,7 +84,7 @@ class Measured:
         """What SymFlux did under the conditions of a peer: arrays for the results are given to it
         where the peer works on buffers bound beforehand (unless making them is faster)."""
         ours, into = self.of("symflux"), self.of(INTO)
-        if ours is None or into is None or peer.tool != "casadi":
+        if ours is None or into is None or peer.tool not in ON_BUFFERS:
             return ours
         return min(ours, into, key=lambda o: o.best)
 

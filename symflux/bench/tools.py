@@ -49,6 +49,9 @@ INTO = "symflux out="
 #: SymFlux in its forms; everyone else is a peer
 OWN = ("symflux", INTO)
 
+#: peers that work on buffers bound beforehand
+ON_BUFFERS = frozenset({"casadi"})
+
 #: tool -> the module it needs
 TOOLS = {
     "symflux": "symflux",
@@ -76,7 +79,7 @@ def builder_of(row: Row, tool: str) -> Callable[..., Any] | None:
     """The row's builder for a tool. PyTorch's serves ``torch.compile`` as well; SymFlux is given
     arrays for its results where a peer is that works on buffers."""
     if tool == INTO:
-        return row.tools.get("symflux") if "casadi" in row.tools else None
+        return row.tools.get("symflux") if ON_BUFFERS & row.tools.keys() else None
     if tool == "torch.compile" and tool not in row.tools:
         return row.tools.get("torch") if row.torch_compile else None
     return row.tools.get(tool)

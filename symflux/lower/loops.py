@@ -6,11 +6,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 
-from ..ir.op import Kind
+from ..ir.node import Node
 from ..ir.types import ArrayType
 from .affine import Affine, Axis
 from .fuse import Leaf, LoopItem, Nest, leaves_of
-from .roots import scalar_cost
+from .recompute import flops
 
 __all__ = [
     "UNROLL", "can_be_vector", "inner_axes", "inner_loops", "is_heavy", "run_as_one",
@@ -66,17 +66,13 @@ def is_heavy(loop: LoopItem, extent: int, is_root: Callable[[int], bool]) -> boo
     write them out one by one."""
     if extent <= UNROLL // 2 or any(inner.axis.extent > 1 for inner in inner_loops(loop)):
         return False
-    total, seen = 0, set[int]()
-    stack = [leaf.nest.source[0] for leaf in leaves_of(loop)]
-    while stack and total < HEAVY:
-        top = stack.pop()
-        if top.id in seen or not isinstance(top.type, ArrayType) or not top.shape:
-            continue  # what has no axes is computed outside
-        seen.add(top.id)
-        if top.op.kind is Kind.POINTWISE:
-            total += scalar_cost(top)
-        stack += [x for x in top.inputs if not is_root(x.id)]
-    return total >= HEAVY
+    sources = [leaf.nest.source[0] for leaf in leaves_of(loop)]
+    return flops(sources, lambda x: is_root(x.id) or not _has_axes(x)) >= HEAVY
+
+
+def _has_axes(node: Node) -> bool:
+    """Whether a value may differ between iterations: others are computed outside of the loop."""
+    return isinstance(node.type, ArrayType) and node.shape != ()
 
 
 def _keeps_sums(nest: Nest, loop: LoopItem) -> bool:

@@ -9,7 +9,7 @@ planned anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..codegen.ir import BYTES
@@ -104,7 +104,8 @@ def _memory(node: Node, readers: _Readers) -> float:
 
 def _again(node: Node, nest: Nest, readers: _Readers) -> float:
     """Nanoseconds that computing the node where it is read takes longer than here."""
-    each, volume = flops(node, readers.plan.roots.__contains__), node.type.size
+    roots = readers.plan.roots
+    each, volume = flops([node], lambda x: x.id in roots), node.type.size
     own = nest.path[0]
     evaluations = -volume
     total = 0.0
@@ -132,15 +133,16 @@ def _again(node: Node, nest: Nest, readers: _Readers) -> float:
     return total + max(evaluations, 0) * each * BYTES[node.dtype] / RATE
 
 
-def flops(node: Node, is_root: Callable[[int], bool]) -> int:
-    """Operations for one element, down to values that are stored or read."""
-    total, stack, seen = 0, [node], {node.id}
+def flops(nodes: Sequence[Node], ends: Callable[[Node], bool]) -> int:
+    """Operations for one element of each of the nodes together, down to inputs where it ``ends``:
+    values that are stored or read."""
+    total, stack, seen = 0, list(nodes), {node.id for node in nodes}
     while stack:
         top = stack.pop()
         if top.op.kind is Kind.POINTWISE:
             total += scalar_cost(top)
         for x in top.inputs:
-            if x.id not in seen and not is_root(x.id):
+            if x.id not in seen and not ends(x):
                 seen.add(x.id)
                 stack.append(x)
     return total

@@ -152,6 +152,6 @@ def _nanoseconds(plan: Plan, loop: LoopItem) -> float:
 def _cost(plan: Plan, nest: Nest) -> float:
     volume = math.prod(axis.extent for axis in nest.order)
     node = nest.source[0]
-    operations = 1 + flops(node, plan.roots.__contains__)
+    operations = 1 + flops([node], lambda x: x.id in plan.roots)
     size = BYTES[node.dtype]
     return volume * size * (operations / RATE + (1 + len(nest.accesses)) / NEAR)

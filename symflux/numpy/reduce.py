@@ -339,11 +339,10 @@ def _one_after_the_other(op: str, x: Node, axis: int) -> Node:
         count = math.prod(x.shape[:last])
         row = symbol("row", (x.shape[last],), x.dtype)
         body = Graph("rows", (symbol("n", (), "i64"), row), (_one_after_the_other(op, row, 0),))
-        rows = lookup("reshape")(x, shape=(count, x.shape[last]))
+        rows = reshape(x, (count, x.shape[last]))
         made = scan(rows, body=body, length=count, carry=0, consts=0, reverse=False)
-        return lookup("reshape")(item(made, 0), shape=x.shape)
-    order = (axis, *(i for i in range(last + 1) if i != axis))
-    rows = x if axis == 0 else lookup("transpose")(x, axes=order)
+        return reshape(item(made, 0), x.shape)
+    rows = arrange.moveaxis(x, axis, 0)
     shape = rows.shape[1:]
     so_far, row = symbol("so_far", shape, x.dtype), symbol("row", shape, x.dtype)
     following = build(op, so_far, row)
@@ -353,8 +352,7 @@ def _one_after_the_other(op: str, x: Node, axis: int) -> Node:
     if shape:
         start = lookup("broadcast_to")(start, shape=shape)
     made = scan(start, rows, body=body, length=rows.shape[0], carry=1, consts=0, reverse=False)
-    back = tuple(sorted(range(last + 1), key=order.__getitem__))
-    return item(made, 1) if axis == 0 else lookup("transpose")(item(made, 1), axes=back)
+    return arrange.moveaxis(item(made, 1), 0, axis)
 
 
 @implements(np.cumsum)

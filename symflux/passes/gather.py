@@ -114,9 +114,9 @@ def sum_of_one(node: Node, scope: Scope) -> Node | None:
 def take_early(node: Node, scope: Scope) -> Node | None:
     """Where fewer are taken than there are, and nobody else needs the rest."""
     inner, indices = node.inputs
-    axis, count = node["axis"], math.prod(indices.shape)
     if len(indices.shape) != 1 or node.attributes.get("batch", 0) or not scope.single(inner):
         return None
+    axis, count = node["axis"], indices.shape[0]
     if not 0 < count < inner.shape[axis]:
         return None
     if inner.op.kind is Kind.POINTWISE:

@@ -590,9 +590,8 @@ def pointwise_of_transposes(node: Node, scope: Scope) -> Node | None:
 INDEX_MAPS: tuple[Law, ...] = (
     identity, empty, concatenate_empty, reshape_of_reshape, transpose_as_reshape,
     transpose_of_transpose, transpose_of_concatenate, broadcast_of_broadcast, slice_of_slice,
-    pad_of_pad,
-    concatenate_of_concatenate, concatenate_slices, slice_of_transpose, slice_of_broadcast,
-    slice_of_reshape, slice_of_pad, slice_of_concatenate, slice_of_pointwise,
+    pad_of_pad, concatenate_of_concatenate, concatenate_slices, slice_of_transpose,
+    slice_of_broadcast, slice_of_reshape, slice_of_pad, slice_of_concatenate, slice_of_pointwise,
     pointwise_of_broadcast, map_of_scalar, transpose_of_broadcast, reshape_of_broadcast,
     broadcast_of_reshape, pointwise_of_transposes,
 )  # fmt: skip

@@ -290,8 +290,7 @@ class _State:
         """Let calls begin in a specialization's native entry from now on."""
         owner = self.owner()
         if owner is not None:
-            point(owner, 0)  # at any time the pointer's code is kept by ``made``
-            owner.__call__ = found.entry.call
+            owner.__call__ = found.entry.call  # the code of all entries is kept by ``made``
             point(owner, entry_address(found.entry.call))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import sys
-import types
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -121,7 +120,8 @@ class _Value:
         return hash(self.value)
 
 
-_parameters_of_code: weakref.WeakKeyDictionary[Any, tuple[tuple[str, ...], str, bool]] = (
+#: of functions that are alive: what they refer to may be large, or the compiled function itself
+_known_parameters: weakref.WeakKeyDictionary[Any, tuple[tuple[str, ...], str, bool]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -140,14 +140,12 @@ def _read_parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool
 
 
 def _parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
-    """What ``_read_parameters`` finds, remembered for plain functions. They are not kept alive:
-    what a function refers to may be large, or the compiled function itself."""
-    if type(fn) is not types.FunctionType or fn.__dict__:
+    try:
+        found = _known_parameters.get(fn)
+    except TypeError:  # a callable object that cannot be a key
         return _read_parameters(fn)
-    code = fn.__code__
-    found = _parameters_of_code.get(code)
     if found is None:
-        found = _parameters_of_code[code] = _read_parameters(fn)
+        found = _known_parameters[fn] = _read_parameters(fn)
     return found
 
 

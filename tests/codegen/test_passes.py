@@ -29,10 +29,13 @@ from symflux.codegen.ir import (
 from symflux.codegen.passes import PASSES, Pass, Pipeline, print_changes, run_passes
 from symflux.codegen.passes.dead import remove_dead
 from symflux.codegen.passes.hoist import hoist
+from symflux.codegen.passes.moved import Moved
 from symflux.codegen.passes.simplify import simplify
 from symflux.codegen.passes.temps import drop_temps
 from symflux.codegen.text import parse_program, print_program
-from symflux.codegen.verify import VerifyError
+from symflux.codegen.verify import VerifyError, verify
+
+from tests.fuzz.running import differences, interpreted
 
 TEXT = """
 program p arena 64 {
@@ -236,3 +239,36 @@ def test_large_contractions_are_cut(spec, pieces):
         products = [s for s in walk(outer.body) if isinstance(s, Contract)]
         sums = [d.extent for s in products for d in s.dims if d.role == "k"]
         assert set(sums) == {next(extent for role, extent, _, _ in spec if role == "k")}
+
+
+def test_a_loop_copied_in_parts_does_what_it_did():
+    program = parse_program("""
+program p {
+  buffer x : f64[12] input
+  buffer y : f64[24] output
+  kernel k {
+    loop i < 12 {
+      %0 = load x[i]                       : f64
+      %1 = cast i                          : f64
+      %2 = lt %1, 5.5                      : bool
+      if %2 {
+        %3 = mul %0, %1                    : f64
+        store y[i], %3
+      } else {
+        store y[i + 12], %0
+      }
+    }
+  }
+}
+""")
+    (kernel,) = program.kernels
+    (loop,) = kernel.body.statements
+    number, first, rest = Var("i64", "b"), Var("i64", "j"), Var("i64", "k")
+    whole = Loop(first, 5, Moved(loop.var, first, ((number, 5),)).block(loop.body, {}))
+    parts = (
+        Loop(number, 2, Block((whole,))),
+        Loop(rest, 2, Moved(loop.var, rest, start=10).block(loop.body, {})),
+    )
+    copied = replace(program, kernels=(replace(kernel, body=Block(parts)),))
+    verify(copied)
+    assert not differences(interpreted(program), interpreted(copied))

@@ -22,15 +22,12 @@ from .test_graphs import SEES_ZERO_SIGN, check, differs
 
 
 @pytest.fixture(autouse=True)
-def everything_is_worth_it(monkeypatch):
+def everything_is_worth_it(monkeypatch, threads_as_before):
     monkeypatch.setattr(share, "WORTH", 0.0)
     monkeypatch.setattr(share, "PIECE", 1e-3)
     monkeypatch.setattr(share, "GRAIN", 1)
     monkeypatch.setattr(share, "FEW_ROWS", 1)
     monkeypatch.setattr(parallel, "THRESHOLD", 1)
-    before = threads.threads()
-    yield
-    threads.set_threads(before)
 
 
 @pytest.fixture(params=["kept", "again"])

@@ -15,12 +15,9 @@ from .test_programs import arguments
 
 
 @pytest.fixture(autouse=True)
-def cheap_threads(monkeypatch):
+def cheap_threads(monkeypatch, threads_as_before):
     """Cut small loops too, and leave the number of threads as it was."""
     monkeypatch.setattr(parallel, "THRESHOLD", 1)
-    before = threads.threads()
-    yield
-    threads.set_threads(before)
 
 
 def elementwise(n):

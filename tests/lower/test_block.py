@@ -9,11 +9,7 @@ import symflux as sf
 RANDOM = np.random.default_rng(4)
 
 
-@pytest.fixture(autouse=True)
-def restored():
-    before = threads.threads()
-    yield
-    threads.set_threads(before)
+pytestmark = pytest.mark.usefixtures("threads_as_before")
 
 
 @pytest.mark.parametrize("count", [1, 2])

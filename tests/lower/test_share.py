@@ -11,11 +11,7 @@ from symflux.lower import share
 RANDOM = np.random.default_rng(11)
 
 
-@pytest.fixture(autouse=True)
-def as_before():
-    before = threads.threads()
-    yield
-    threads.set_threads(before)
+pytestmark = pytest.mark.usefixtures("threads_as_before")
 
 
 def results(f, *args):
