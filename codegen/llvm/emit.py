@@ -41,6 +41,7 @@ from .optimise import ModuleText, Options
 from .share import share_out
 from .split import LongBlocks, is_long, write_in_pieces
 from .straight import COMPANY, grouped, has_groups, runs, write_group
+from .tables import constant_memory
 from .types import constant_text, memory_type, value_type
 from .writer import Part, Writer
 
@@ -434,6 +435,8 @@ class Emitter(Writer):
         names = [f"%a{n}" for n in range(len(params))]
         header = header.format(kind, ", ".join([f"{kind} {name}" for name in names]))
         with self.function(header, attributes=attributes, strict=True):
+            for table in buffers_of(block):
+                self.bind_pointer(table, constant_memory(self, table))
             result = vector.write_function(self, lanes, params, names, block)
             self.line(f"ret {kind} {result}")
 

@@ -26,6 +26,11 @@ class Machine:
     vector_bytes: int
 
     @property
+    def has_permutes(self) -> bool:
+        """Whether vectors of 64 bytes can be looked up in registers (AVX-512)."""
+        return self.vector_bytes == 64 and self.triple.startswith(("x86_64", "i686"))
+
+    @property
     def maker(self) -> str:
         """The versions of what makes code for it."""
         return f"llvmlite {llvmlite.__version__} LLVM {binding.llvm_version_info}"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..ir import BYTES, Buffer, Kernel, Program, Role
 from .emit import SMALL, STACK_ARENA, Emitter, is_written
+from .tables import constant_memory
 
 __all__ = ["write_program"]
 
@@ -120,15 +121,6 @@ def _write_kernel(
         e.line("ret void")
 
 
-def _constant(e: Emitter, buffer: Buffer) -> str:
-    """A module-level constant holding a CONST buffer's elements."""
-    data = buffer.data or b""
-    name = e.global_name(f"const_{buffer.name}")
-    text = "".join(f"\\{byte:02X}" for byte in data)
-    e.add_function(f'{name} = internal constant [{len(data)} x i8] c"{text}", align 64')
-    return name
-
-
 def _take_arena(e: Emitter, program: Program) -> str | None:
     """The pointer to scratch memory in the function being written; None when none is needed.
 
@@ -175,7 +167,7 @@ def write_program(
     arguments_ = program.arguments()
     items = [f"{_parameter(b, set())} %b{n}" for n, b in enumerate(arguments_)]
     items += [f"i64 %n{n}" for n in range(len(program.sizes))]
-    constants = {b: _constant(e, b) for b in program.buffers if b.role is Role.CONST}
+    constants = {b: constant_memory(e, b) for b in program.buffers if b.role is Role.CONST}
     with e.function(f"define internal i32 @run({', '.join(items)})", attributes="#1"):
         bind_parameters(list(arguments_), e)
         arena = _take_arena(e, program)

@@ -28,6 +28,7 @@ from ..ir import (
     Var,
     While,
 )
+from .tables import is_short, write_lookup
 from .types import memory_type, value_type
 from .vector_plan import IDENTITIES, Lanes, VectorPlan, analyse, plan_loop
 
@@ -146,6 +147,8 @@ class LaneCode:
                 )
             else:
                 value = e.value(f"load {kind}, ptr {address}, align {align}", "v")
+        elif is_short(buffer, e.machine):
+            value = write_lookup(e, buffer, self._places(index))
         else:
             callee = self._masked("gather", buffer)
             value = e.value(
@@ -194,18 +197,31 @@ class LaneCode:
 
     def _addresses(self, buffer: Buffer, index: Index) -> str:
         """A vector of pointers, for elements that do not lie side by side."""
+        e = self.e
+        numbers, rest = self._numbers(index)
+        kind, wide = memory_type(buffer.dtype), e.kind("i64")
+        base = e.address(buffer, rest)
+        return e.value(f"getelementptr {kind}, ptr {base}, {wide} {numbers}", "p")
+
+    def _numbers(self, index: Index) -> tuple[str, Index]:
+        """An index as a vector of i64, and what is to be added to it in every lane."""
         e, lanes = self.e, self.lanes
+        wide = e.kind("i64")
         arbitrary = [(v, c) for v, c in index.terms if v in lanes.varying and v not in lanes.affine]
         rest = tuple(t for t in index.terms if t not in arbitrary)
-        kind, wide = memory_type(buffer.dtype), e.kind("i64")
         numbers = self.ramp(lanes.stride(index))
         for var, coefficient in arbitrary:
             term = e.operand(var)
             if coefficient != 1:
                 term = e.value(f"mul {wide} {term}, splat (i64 {coefficient})", "x")
             numbers = e.value(f"add {wide} {term}, {numbers}", "x")
-        base = e.address(buffer, Index(rest, index.offset))
-        return e.value(f"getelementptr {kind}, ptr {base}, {wide} {numbers}", "p")
+        return numbers, Index(rest, index.offset)
+
+    def _places(self, index: Index) -> str:
+        """An index as a vector of i64."""
+        numbers, rest = self._numbers(index)
+        wide = self.e.kind("i64")
+        return self.e.value(f"add {wide} {numbers}, {self.e.splat(self.e.index(rest), 'i64')}", "x")
 
     def _masked(self, what: str, buffer: Buffer) -> str:
         """The masked memory intrinsic, declared with the signature that every LLVM upgrades."""

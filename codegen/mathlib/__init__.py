@@ -1,11 +1,12 @@
 """The elementary functions as scalar IR: one source for every target, computed in vectors.
 
 Each function is written once, in ordinary operators, for ``f32`` and ``f64`` (``exp.py`` and the
-files beside it; ``arithmetic.py`` says in what words). There are no tables, no calls, and no
-branches that depend on an argument: what differs between arguments is chosen by ``select``, so a
-loop around a function is a loop over plain arithmetic that runs in vectors. The one exception is a
-loop in sin, cos and tan which is skipped unless some argument is very large. The largest errors and
-the speed are measured in ``docs/mathlib.md``."""
+files beside it; ``arithmetic.py`` says in what words). There are no calls, and what
+differs between arguments is chosen by ``select``, so a loop around a function is a loop over plain
+arithmetic that runs in vectors. Tables are so short that they fit into two registers. Arguments
+that are rare (very large ones in sin, cos and tan, those that are no normal positive numbers in
+logarithms and powers) have code that is passed over unless some lane needs it. The largest errors
+and the speed are measured in ``docs/mathlib.md``."""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ def function(name: str, dtype: str) -> tuple[tuple[Var, ...], Block]:
     """The parameters of a mathematical function and the block that computes it.
 
     ``dtype`` is ``f16`` (computed in f32), ``f32`` or ``f64``. The block holds Lets of operations
-    that are instructions or intrinsics (in sin, cos and tan also one While of such Lets), and
-    yields one value of ``dtype``. KeyError for a name that is no function of this library.
+    that are instructions or intrinsics, Loads from constant tables, and where there are rare
+    arguments Whiles of such statements; it yields one value of ``dtype``. KeyError for a name that
+    is no function of this library.
 
     >>> (x,), block = function("sigmoid", "f64")
     >>> x.dtype, block.yields[0].dtype, {type(s).__name__ for s in block.statements}

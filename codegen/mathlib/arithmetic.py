@@ -1,11 +1,13 @@
 """The arithmetic that the mathematical functions are written in.
 
-``Math`` records branch-free scalar IR of one float dtype through ordinary operators, so that a
-function reads like its formula. Beside operators it knows three things:
+``Math`` records scalar IR of one float dtype through ordinary operators, so that a function reads
+like its formula. Beside operators it knows five things:
 
 - polynomials, evaluated in pairs (Estrin 1960) so that a processor can work on several terms at
   once;
 - the bits of a float, to take exponents off and put them on;
+- short tables, looked up by an index that is computed (``lookup``);
+- arguments so rare that their code is passed over unless there is one (``where_rare``);
 - sums and products without rounding error: ``two_sum`` (Knuth 1969, section 4.2.2),
   ``fast_two_sum`` (Dekker 1971) and ``two_product`` with a fused multiply-add return the rounded
   result and what was rounded away, an unevaluated ``Pair`` of about twice the precision.
@@ -20,8 +22,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
+from ..builder import WhileScope
 from ..expression import OperandLike, ScalarBuilder, Value
-from ..ir import Block, Const, Operand
+from ..ir import Block, Buffer, Const, Index, Load, Operand, Role
+from ..scalars import numpy_dtype
 
 __all__ = ["FORMATS", "Format", "Math", "Number", "Pair", "Writer", "in_double"]
 
@@ -145,6 +151,30 @@ class Math(ScalarBuilder):
         product = self.two_product(x, self.polynomial(x, coefficients[1:]))
         high, error = self.two_sum(coefficients[0], product.high)
         return Pair(high, error + product.low)
+
+    # -- tables and rare cases ---------------------------------------------------------------------
+
+    def lookup(self, index: Value, numbers: Sequence[float]) -> Value:
+        """``numbers[index]`` of this dtype; ``index`` is an integer that is known to be in range.
+
+        16 numbers of f64 or 32 of f32 fit into two registers of 64 bytes, where a processor that
+        has them looks up all lanes at once; others load."""
+        data = np.array(numbers, numpy_dtype(self.dtype)).tobytes()
+        table = Buffer(f"table{len(data)}", self.dtype, len(numbers), Role.CONST, data=data)
+        result = Value(self, self.dtype)
+        place = index if index.dtype == "i64" else self.cast(index, "i64")
+        self._statements.append(Load(result, table, Index(((place, 1),))))
+        return result
+
+    def where_rare(
+        self, rare: Value, usual: Sequence[Value], special: Callable[[], Sequence[Value]]
+    ) -> tuple[Value, ...]:
+        """``special()`` where ``rare`` holds, else ``usual``; what ``special`` records is passed
+        over when no lane needs it."""
+        with WhileScope(self, [rare, *usual]) as loop:
+            loop.condition(loop.params[0])
+            loop.yield_(False, *special())
+        return loop.results[1:]
 
     # -- bits -------------------------------------------------------------------------------------
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from ..expression import Value
 from .arithmetic import Math, Pair
-from .coefficients import EXP, LN2, LOG2_E
+from .coefficients import (
+    EXP,
+    EXPM1_TWICE,
+    LN2,
+    LOG2_E,
+    ROOTS,
+    ROOTS_REST,
+    TANH,
+    TANH_LEAST,
+    TANH_NEAR_0,
+    TANH_STEP,
+)
 
 __all__ = ["cosh", "exp", "exp2", "expm1", "sigmoid", "sinh", "tanh"]
 
@@ -18,7 +29,7 @@ _EXP_RANGE = {"f32": (-104.0, 89.0), "f64": (-745.2, 709.8)}
 _EXP2_RANGE = {"f32": (-150.5, 128.0), "f64": (-1075.5, 1024.0)}
 # where expm1 has become -1 and where tanh has become 1
 _EXPM1_LEAST = {"f32": -20.0, "f64": -40.0}
-_TANH_GREATEST = {"f32": 10.0, "f64": 22.0}
+_TANH_GREATEST = {"f32": 31 * TANH_STEP, "f64": 22.0}
 _SINH_GREATEST = {"f32": 89.5, "f64": 710.48}
 # below it, the functions that are x + O(x**2) or x + O(x**3) are x
 _LINEAR = {"f32": 2.0**-26, "f64": 2.0**-55}
@@ -83,15 +94,34 @@ def expm1(m: Math, x: Value) -> Value:
 
 
 def tanh(m: Math, x: Value) -> Value:
-    """e / (1 + e) for e = (exp(2 abs(x)) - 1) / 2: no cancellation near 0.
-
-    What was rounded away from both sides of the fraction q corrects it; 1 / (1 + e) is 1 - q."""
+    """tanh(abs(x)) with the sign of x: in f32 one of 32 polynomials, in t = abs(x) minus the
+    nearest multiple of TANH_STEP; in f64 e / (e + 2) for e = exp(2 abs(x)) - 1."""
     size = m.at_most(abs(x), _TANH_GREATEST[m.dtype])
-    top = m.fast_two_sum(*_expm1(m, size + size))
-    bottom = m.two_sum(1.0, top.high)
-    q = top.high / bottom.high
-    y = m.fma(m.fma(-q, bottom.low + top.low, top.low), 1.0 - q, q)
-    return m.select(size < _LINEAR[m.dtype], x, m.copysign(y, x))
+    if m.dtype == "f64":
+        return m.copysign(_tanh_by_expm1(m, size), x)
+    n, place = m.nearest(size, 1 / TANH_STEP)
+    place = place & 31
+    t = m.fma(n, -TANH_STEP, size)
+    constant, linear, *rest = [m.lookup(place, numbers) for numbers in TANH]
+    y = m.fma(t, m.fma(t, m.polynomial(t, rest), linear), constant)
+    return m.copysign(y, x)
+
+
+def _tanh_by_expm1(m: Math, size: Value) -> Value:
+    """tanh of size >= 0: its series below TANH_LEAST, then e / (e + 2) for e = exp(2 size) - 1.
+
+    2 size = n log(2) / 16 + 2 r (after Tang 1989), and 2**(n / 16) is a power of two times one of
+    sixteen numbers; what rounding the number took away is taken off r."""
+    square = size * size
+    inner = m.fma(size * square, m.polynomial(square, TANH_NEAR_0), size)
+    n, whole = m.nearest(size, 16 * LOG2_E * 2)
+    place = whole & 15
+    r = m.fma(n, -LN2["f64"][0] / 32, size) - m.lookup(place, ROOTS_REST)
+    p = m.fma(r * r, m.polynomial(r, EXPM1_TWICE), r + r)
+    root = m.bits(m.lookup(place, ROOTS))
+    s = m.from_bits(root + (whole << (m.format.fraction - 4)))
+    e = m.fma(s, p, s - 1.0)
+    return m.select(size < TANH_LEAST, inner, e / (e + 2.0))
 
 
 def sigmoid(m: Math, x: Value) -> Value:

@@ -11,6 +11,8 @@ the last form losing nothing to rounding for small f (as in Sun's fdlibm, 1993).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 from ..expression import Value
 from .arithmetic import INFINITY, Math, Pair, in_double
@@ -25,17 +27,28 @@ _LARGE = 2.0**60
 _LINEAR = {"f32": 2.0**-26, "f64": 2.0**-55}
 
 
-def split(m: Math, x: Value) -> tuple[Value, Value, Value]:
-    """(k, the bits of k << fraction, 1 + f) where x = 2**k (1 + f), for x > 0 and normal."""
+class Split(NamedTuple):
+    """x = 2**k mantissa, where ``field`` holds k + bias in its low bits and ``above`` are the
+    mantissa's bits minus those of the least mantissa."""
+
+    k: Value
+    field: Value
+    mantissa: Value
+    above: Value
+
+
+def split(m: Math, x: Value, least: int = 0) -> Split:
+    """``x`` > 0 and normal, split; the mantissa lies in [sqrt(1/2), sqrt(2)), or from the number
+    whose bits are ``least``, below 1, up to twice that."""
     shape = m.format
-    base = _SQRT_HALF[m.dtype]
+    base = least or _SQRT_HALF[m.dtype]
     # the difference's exponent field is k; one more bias keeps it positive
     offset = m.bits(x) + ((shape.bias << shape.fraction) - base)
     field = offset >> shape.fraction
     lifted = m.from_bits(field | shape.bits_of_power(shape.fraction))
     k = lifted - (2.0**shape.fraction + shape.bias)
-    mantissa = m.from_bits((offset & ((1 << shape.fraction) - 1)) + base)
-    return k, field, mantissa
+    above = offset & ((1 << shape.fraction) - 1)
+    return Split(k, field, m.from_bits(above + base), above)
 
 
 def _log_rest(m: Math, f: Value) -> tuple[Value, Value]:
@@ -53,12 +66,29 @@ def _domain(m: Math, x: Value, y: Value, pole: float = 0.0) -> Value:
     return m.select(x > pole, m.select(x < INFINITY, y, x), outside)
 
 
+def not_normal(m: Math, x: Value) -> Value:
+    """Whether ``x`` is anything but a positive, normal, finite number."""
+    shape = m.format
+    least = shape.bits_of_power(1 - shape.bias)
+    most = shape.bits_of_power(shape.bias + 1)
+    return m.bits(x) - least >= most - least
+
+
 def normal(m: Math, x: Value) -> tuple[Value, Value]:
     """``x`` multiplied into the normal numbers, and minus the exponent of what it was multiplied
     by."""
     subnormal = x < m.format.tiny
     lift = m.format.fraction + 2
     return m.select(subnormal, x * 2.0**lift, x), m.select(subnormal, float(-lift), 0.0)
+
+
+def _of_positive(m: Math, x: Value, write: Callable[[Value, Value], Value]) -> Value:
+    """``write(x, offset)``, a logarithm of x 2**offset for x > 0, normal and finite (offset is 0
+    for nearly all x); the others, among them subnormal numbers, are put right."""
+    unusual = not_normal(m, x)
+    lifted, offset = m.where_rare(unusual, (x, m.zero), lambda: normal(m, x))
+    y = write(lifted, offset)
+    return m.where_rare(unusual, (y,), lambda: (_domain(m, x, y),))[0]
 
 
 def _k_log2(m: Math, k: Value, f: Value, half_square: Value, rest: Value) -> Value:
@@ -68,10 +98,12 @@ def _k_log2(m: Math, k: Value, f: Value, half_square: Value, rest: Value) -> Val
 
 
 def log(m: Math, x: Value) -> Value:
-    lifted, offset = normal(m, x)
-    k, _, mantissa = split(m, lifted)
-    f = mantissa - 1.0
-    return _domain(m, x, _k_log2(m, k + offset, f, *_log_rest(m, f)))
+    def of(x: Value, offset: Value) -> Value:
+        k, _, mantissa, _ = split(m, x)
+        f = mantissa - 1.0
+        return _k_log2(m, k + offset, f, *_log_rest(m, f))
+
+    return _of_positive(m, x, of)
 
 
 def _log1p_pair(m: Math, f: Value) -> Pair:
@@ -84,7 +116,7 @@ def _log1p_pair(m: Math, f: Value) -> Pair:
 def log_pair(m: Math, x: Value) -> Pair:
     """log(x) to a few bits more than the precision, for 0 < x < inf; finite for 0 and inf."""
     lifted, offset = normal(m, x)
-    k, _, mantissa = split(m, lifted)
+    k, _, mantissa, _ = split(m, lifted)
     k = k + offset
     part = _log1p_pair(m, mantissa - 1.0)
     ln2_high, ln2_low = LN2_SHORT[m.dtype]
@@ -97,16 +129,19 @@ def _log_to_base(
 ) -> Value:
     """k log(2) + log(1 + f) in the base in which 2 and e have the logarithms ``of_two``,
     ``of_e``."""
-    lifted, offset = normal(m, x)
-    k, _, mantissa = split(m, lifted)
-    k = k + offset
-    natural = _log1p_pair(m, mantissa - 1.0)
-    whole = m.two_product(k, of_two[0])
-    part = m.two_product(natural.high, of_e[0])
-    total, error = m.fast_two_sum(whole.high, part.high)
-    low = m.fma(natural.high, of_e[1], m.fma(natural.low, of_e[0], part.low))
-    low = low + m.fma(k, of_two[1], whole.low)
-    return _domain(m, x, total + (error + low))
+
+    def of(x: Value, offset: Value) -> Value:
+        k, _, mantissa, _ = split(m, x)
+        k = k + offset
+        natural = _log1p_pair(m, mantissa - 1.0)
+        whole = m.two_product(k, of_two[0])
+        part = m.two_product(natural.high, of_e[0])
+        total, error = m.fast_two_sum(whole.high, part.high)
+        low = m.fma(natural.high, of_e[1], m.fma(natural.low, of_e[0], part.low))
+        low = low + m.fma(k, of_two[1], whole.low)
+        return total + (error + low)
+
+    return _of_positive(m, x, of)
 
 
 def log2(m: Math, x: Value) -> Value:
@@ -120,7 +155,7 @@ def log10(m: Math, x: Value) -> Value:
 def _log1p(m: Math, x: Pair) -> Value:
     """log(1 + x) for -1 < 1 + x < inf: what rounding 1 + x took away is given back to f."""
     total, error = m.two_sum(1.0, x.high)
-    k, field, mantissa = split(m, total)
+    k, field, mantissa, _ = split(m, total)
     shape = m.format
     # twice 2**-k, which is 0 and not negative for the greatest k
     power = m.from_bits(((2 * shape.bias + 1) << shape.fraction) - (field << shape.fraction))

@@ -8,58 +8,57 @@ from __future__ import annotations
 
 from ..expression import Value
 from .arithmetic import INFINITY, Math, Pair
-from .coefficients import EXP, LN2, LN2_SHORT, LOG, LOG2_E, LOG_PRECISE
-from .exp import exp_rest
-from .log import normal, split
+from .coefficients import (
+    EXP,
+    LN2,
+    LN2_SHORT,
+    LOG,
+    LOG2_E,
+    LOG_NEAR_1,
+    SIXTEENTHS,
+    SIXTEENTHS_LEAST,
+    SIXTEENTHS_LOG,
+)
+from .log import normal, not_normal, split
 
 __all__ = ["pow"]
 
 _NAN = float("nan")
-# beyond it the result is 0 or inf
+# beyond them the result is 0 or inf, and up to it a normal number
 _EXPONENT_RANGE = (-746.0, 710.0)
+_NORMAL_EXPONENT = 708.0
 _SHORT_EXPONENT_RANGE = (-110.0, 100.0)
 # any x but 1 to this power is 0 or inf
 _LARGEST_POWER = {"f32": 2.0**100, "f64": 2.0**1000}
 
 
-def _precise_log(m: Math, x: Value) -> Pair:
-    """log(x) for x > 0 and finite, with a relative error of about 2**-66.
+def _precise_log(m: Math, x: Value, offset: Value) -> Pair:
+    """log(x) + offset log(2) for x > 0, normal and finite, with a relative error of about 2**-63.
 
-    As in ``log.py``, from s = f / (2 + f): 2 s + s**3 (2/3 + s**2 P(s**2)), where only P is
-    evaluated in single precision."""
-    lifted, offset = normal(m, x)
-    k, _, mantissa = split(m, lifted)
-    k = k + offset
-    f = mantissa - 1.0
-    s = m.quotient(Pair(f, m.zero), m.fast_two_sum(2.0, f))
-    square = m.two_product(s.high, s.high)
-    square = Pair(square.high, m.fma(2.0 * s.high, s.low, square.low))
-    two_thirds, two_thirds_rest = 2.0 / 3.0, 3.700743415417188e-17
-    series = m.fast_two_sum(two_thirds, square.high * m.polynomial(square.high, LOG_PRECISE))
-    series = Pair(series.high, series.low + two_thirds_rest)
-    rest = m.pair_times_pair(s, m.pair_times_pair(square, series))
-    high, low = m.fast_two_sum(2.0 * s.high, rest.high)
-    low = low + m.fma(2.0, s.low, rest.low)
+    x = 2**k mantissa, and the mantissa times one of sixteen numbers c of few bits is 1 + r, exactly
+    (after Tang 1990): the logarithm is k log(2) - log(c) + r - r**2/2 + r**3 P(r), where only the
+    last is evaluated in single precision and -log(c) is tabulated as a pair. The first part of
+    k log(2) - log(c) has so few bits that it is exact, and is 0 next to 1."""
+    parts = split(m, x, SIXTEENTHS_LEAST)
+    k = parts.k + offset
+    place = parts.above >> (m.format.fraction - 4)
+    r = m.fma(parts.mantissa, m.lookup(place, SIXTEENTHS), -1.0)
+    square = r * r
+    square_rest = m.fma(r, r, -square)
+    cube = m.polynomial(r, LOG_NEAR_1) * (r * square)
     ln2_high, ln2_low = LN2_SHORT[m.dtype]
-    high, error = m.fast_two_sum(k * ln2_high, high)
-    return m.fast_two_sum(high, m.fma(k, ln2_low, error + low))
-
-
-def _power_of_size(m: Math, size: Value, power: Value) -> Value:
-    """size**power for size >= 0, in f64 to the last place."""
-    logarithm = _precise_log(m, size)
-    at_zero = m.select(m.equal(size, 0.0), -INFINITY, logarithm.high)
-    log_high = m.select(size < INFINITY, at_zero, size)  # inf and nan are their own logarithms
-    exponent = power * log_high
-    low = m.fma(power, logarithm.low, m.fma(power, log_high, -exponent))
-    low = m.select(abs(exponent) < -_EXPONENT_RANGE[0], low, 0.0)
-    whole, r, rest = exp_rest(m, Pair(m.clamp(exponent, *_EXPONENT_RANGE), low))
-    return m.scale(1.0 + (r + rest), whole)
+    log_high, log_low = SIXTEENTHS_LOG
+    whole = m.fma(k, ln2_high, m.lookup(place, log_high))
+    whole_rest = m.fma(k, ln2_low, m.lookup(place, log_low))
+    high, error = m.fast_two_sum(whole, r)
+    high, second = m.fast_two_sum(high, -0.5 * square)
+    rest = m.fma(-0.5, square_rest, whole_rest) + (error + second)
+    return m.fast_two_sum(high, rest + cube)
 
 
 def _short_power(m: Math, size: Value, power: Value) -> Value:
     """size**power in f64 with the polynomials of f32, for arguments and a result that are f32."""
-    k, _, mantissa = split(m, size)
+    k, _, mantissa, _ = split(m, size)
     f = mantissa - 1.0
     s = f / (f + 2.0)
     square = s * s
@@ -74,18 +73,8 @@ def _short_power(m: Math, size: Value, power: Value) -> Value:
     return e * m.power_of_two(whole)
 
 
-def pow(m: Math, x: Value, y: Value) -> Value:
-    """x**y with all the special cases of the C standard (7.12.7.4 and annex F).
-
-    In f32 the logarithm and the power are f64 ones of f32's degree."""
-    size = abs(x)
-    power = m.clamp(y, -_LARGEST_POWER[m.dtype], _LARGEST_POWER[m.dtype])
-    if m.dtype == "f32":
-        wide = m.in_double()
-        result = m.cast(_short_power(wide, wide.cast(size, "f64"), wide.cast(power, "f64")), "f32")
-    else:
-        result = _power_of_size(m, size, power)
-
+def _with_specials(m: Math, x: Value, y: Value, result: Value) -> Value:
+    """x**y in all the special cases of the C standard (7.12.7.4 and annex F), from abs(x)**y."""
     half = 0.5 * y
     whole_power = m.equal(m.floor(y), y)
     odd_power = whole_power & m.let("ne", m.floor(half), half)
@@ -95,3 +84,39 @@ def pow(m: Math, x: Value, y: Value) -> Value:
     invalid = (x < 0.0) & (x > -INFINITY) & ~whole_power
     result = m.select(invalid, _NAN, result)
     return m.select(m.equal(x, 1.0) | m.equal(y, 0.0), 1.0, result)
+
+
+def pow(m: Math, x: Value, y: Value) -> Value:
+    """x**y. In f32 the logarithm and the power are f64 ones of f32's degree.
+
+    In f64 the code for bases that are not positive and normal, and for results that overflow or are
+    not normal, runs only where there is one."""
+    size = abs(x)
+    power = m.clamp(y, -_LARGEST_POWER[m.dtype], _LARGEST_POWER[m.dtype])
+    if m.dtype == "f32":
+        wide = m.in_double()
+        short = _short_power(wide, wide.cast(size, "f64"), wide.cast(power, "f64"))
+        return _with_specials(m, x, y, m.cast(short, "f32"))
+
+    unusual = not_normal(m, x)
+    base, offset = m.where_rare(unusual, (size, m.zero), lambda: normal(m, size))
+    logarithm = _precise_log(m, base, offset)
+    exponent = y * logarithm.high
+    low = m.fma(y, logarithm.low, m.fma(y, logarithm.high, -exponent))
+    n, whole = m.nearest(exponent, LOG2_E)
+    ln2_high, ln2_low = LN2[m.dtype]
+    r = m.fma(n, -ln2_high, exponent) + m.fma(n, -ln2_low, low)
+    result = 1.0 + m.fma(r * r, m.polynomial(r, EXP[m.dtype]), r)
+
+    def special() -> tuple[Value]:
+        at_zero = m.select(m.equal(size, 0.0), -INFINITY, logarithm.high)
+        end = power * m.select(size < INFINITY, at_zero, size)  # inf and nan are their own logs
+        least, most = _EXPONENT_RANGE
+        scaled = m.select(end > least, m.scale(result, whole), 0.0)
+        scaled = m.select(end < most, scaled, INFINITY)
+        scaled = m.select(m.equal(end, 0.0), 1.0, scaled)  # (-1)**inf
+        return (_with_specials(m, x, y, m.select(m.equal(end, end), scaled, end)),)
+
+    unusual = unusual | ~(abs(exponent) < _NORMAL_EXPONENT)
+    usual = m.from_bits(m.bits(result) + (whole << m.format.fraction))
+    return m.where_rare(unusual, (usual,), special)[0]

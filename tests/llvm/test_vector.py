@@ -7,8 +7,9 @@ from symflux.codegen.builder import Builder
 from symflux.codegen.ir import Loop
 from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.jit import compile_program
-from symflux.codegen.llvm.machine import host
+from symflux.codegen.llvm.machine import Machine, host
 from symflux.codegen.llvm.vector_plan import plan_loop
+from symflux.codegen.mathlib_report import evaluate
 from symflux.codegen.scalars import numpy_dtype
 
 from .test_programs import arguments
@@ -260,6 +261,47 @@ def test_mathematical_functions_in_lanes(name, dtype, n):
     compile_program(b.program()).run(arrays)
     digits = {"f16": 2e-3, "f32": 5e-7, "f64": 1e-15}[dtype]
     np.testing.assert_allclose(arrays["y"], getattr(np, name)(values), rtol=digits, atol=digits)
+
+
+@pytest.mark.parametrize("size", [1, 8, 16, 17, 32, 40])
+@pytest.mark.parametrize("n", [3, 8, 37])
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i64"])
+def test_constant_tables_are_looked_up_in_registers_where_they_fit(dtype, n, size):
+    rng = np.random.default_rng(size)
+    numbers = (100 * rng.standard_normal(size)).astype(numpy_dtype(dtype))
+    b = Builder("lookup")
+    table = b.const("table", dtype, numbers.tobytes())
+    x, y = b.input("x", "i64", n), b.output("y", dtype, n)
+    wide = b.output("wide", "f64", n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        found = b.load(table, b.load(x, i))
+        b.store(y, i, found)
+        b.store(wide, i, b.cast(found, "f64"))
+    places = rng.integers(0, size, n)
+    arrays = {"x": places, "y": np.zeros(n, numbers.dtype), "wide": np.zeros(n)}
+    program = b.program()
+    text = Emitter(program).modules()[0].text
+    fits = dtype[0] == "f" and size * numbers.itemsize <= 128 and host().has_permutes
+    assert ("vpermi2var" in text or "permvar" in text) == fits
+    compile_program(program).run(arrays)
+    np.testing.assert_array_equal(arrays["y"], numbers[places])
+    np.testing.assert_array_equal(arrays["wide"], numbers[places].astype(float))
+
+
+def test_tables_are_gathered_where_registers_cannot_be_looked_up(monkeypatch):
+    """The bits are those of the machine that looks up."""
+    x = np.concatenate([np.linspace(-12, 12, 101), [np.nan, np.inf, 0.0]])
+    arguments = {name: (abs(x), x) if name == "pow" else (x,) for name in ("pow", "tanh")}
+
+    def run(name, dtype):
+        typed = [a.astype(numpy_dtype(dtype)) for a in arguments[name]]
+        return evaluate(name, dtype, *typed)
+
+    cases = [(name, dtype) for name in arguments for dtype in ("f32", "f64")]
+    looked_up = [run(*case) for case in cases]
+    monkeypatch.setattr(Machine, "has_permutes", False)
+    for case, wanted in zip(cases, looked_up, strict=True):
+        np.testing.assert_array_equal(run(*case), wanted)
 
 
 def test_lanes_are_as_many_as_fit():

@@ -1,10 +1,12 @@
 """The polynomials approximate what their comments say, as well as floats of the dtype allow."""
 
 import mpmath as mp
+import numpy as np
 import pytest
 from symflux.codegen.mathlib import coefficients as table
 
 HALF_LN2 = 0.3466
+LN2_64 = 0.01084
 ROOT = 0.1716  # (sqrt(2) - 1) / (sqrt(2) + 1)
 HALF_PI_HALF = 0.7854
 
@@ -42,10 +44,14 @@ STATEMENTS = {
     "ERF_TAIL": (lambda t: -mp.log(mp.erfc(1 + t)), (0, 5), lambda t: mp.erfc(1 + t)),
 }  # fmt: skip
 STATEMENTS_F64 = {
-    "LOG_PRECISE": (
-        lambda u: (2 * mp.atanh(mp.sqrt(u)) / mp.sqrt(u) - 2 - 2 * u / 3) / u**2,
-        (0, ROOT**2), lambda u: u * u / 2, 70,
+    "LOG_NEAR_1": (
+        lambda r: (mp.log1p(r) - r + r * r / 2) / r**3, (-0.0336, 0.0336), lambda r: r * r, 66,
     ),
+    "EXPM1_TWICE": (
+        lambda r: (mp.expm1(2 * r) - 2 * r) / r**2,
+        (-LN2_64, LN2_64), lambda r: r * r / mp.exp(2 * table.TANH_LEAST), 56,
+    ),
+    "TANH_NEAR_0": (odd_rest(mp.tanh), (0, table.TANH_LEAST**2), lambda u: u, 56),
     "ERFC": (
         lambda t: (erfc_factor(t) - sum(map(mp.mpf, table.ERFC_CENTRE))) / t,
         (-0.65, 0.745), lambda t: t, 56,
@@ -90,6 +96,47 @@ def test_polynomials(name, dtype):
 def test_polynomials_of_f64_only(name):
     function, interval, share, bits = STATEMENTS_F64[name]
     assert largest_error(function, interval, share, getattr(table, name)) < mp.mpf(2) ** -bits
+
+
+def test_sixteen_numbers_and_their_logarithms():
+    """c x - 1 is exact and small for every x in the interval of c; the sums with k log(2) too."""
+    least = np.array(table.SIXTEENTHS_LEAST, np.uint64).view(np.float64)
+    rng = np.random.default_rng(3)
+    start = int(table.SIXTEENTHS_LEAST)
+    for place, c in enumerate(table.SIXTEENTHS):
+        low = start + (place << 48)
+        inside = low + rng.integers(0, 1 << 48, 50)
+        bits = np.array([low, low + (1 << 48) - 1, *inside], np.uint64)
+        for x in bits.view(np.float64).tolist():
+            r = mp.mpf(c) * x - 1
+            assert abs(r) <= 0.0336 and float(r) == r
+    assert 2 * least == np.array(start + (16 << 48), np.uint64).view(np.float64)
+    for c, high, low in zip(table.SIXTEENTHS, *table.SIXTEENTHS_LOG, strict=True):
+        assert abs(mp.mpf(high) + mp.mpf(low) + mp.log(c)) < mp.mpf(2) ** -90
+        whole = -1074 * mp.mpf(table.LN2_SHORT["f64"][0]) + high
+        assert float(whole) == whole
+    assert table.SIXTEENTHS_LOG[0][table.SIXTEENTHS.index(1.0)] == 0.0
+
+
+def test_sixteen_roots_of_two():
+    for j, (packed, rest) in enumerate(zip(table.ROOTS, table.ROOTS_REST, strict=True)):
+        bits = np.array(packed).view(np.uint64) + np.uint64(j << 48)
+        root = mp.mpf(float(bits.view(np.float64)))
+        assert abs(root / mp.mpf(2) ** (mp.mpf(j) / 16) - 1) < mp.mpf(2) ** -53
+        assert abs((mp.log(root) - j * mp.log(2) / 16) / 2 - rest) < mp.mpf(2) ** -100
+
+
+def test_the_polynomials_of_tanh():
+    step = mp.mpf(table.TANH_STEP)
+    for j, coefficients in enumerate(zip(*table.TANH, strict=True)):
+        for n in range(-20, 21):
+            t = n * step / 40
+            x = j * step + t
+            if x > 0:
+                error = mp.polyval(coefficients[::-1], t) / mp.tanh(x) - 1
+                assert abs(error) < mp.mpf(2) ** -24.9
+    assert table.TANH[0][0] == 0 and table.TANH[1][0] == 1  # tiny arguments are their own result
+    assert 1 - mp.tanh(31.5 * step) < mp.mpf(2) ** -25
 
 
 def test_the_fraction_of_lgamma():
