@@ -9,6 +9,7 @@ loop, and a row-wise softmax becomes one loop over rows with three short loops i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 Style = Literal["map", "fold", "memory fold", "piece"]
+
+#: terms of a sum up to which it is carried in registers, wherever its terms lie
+FEW_TERMS = 8
 
 
 @dataclass(eq=False)
@@ -200,7 +204,10 @@ class Schedule:
         inner = [a for i, a in enumerate(all_axes) if i > first and i not in reduced]
         fold = node.op.lower
         assert isinstance(fold, Fold)
-        in_memory = bool(inner) and (len(all_axes) - 1) not in reduced and fold.combine is not None
+        # a few terms are added in registers, each from a line of its own
+        few = math.prod(a.extent for a in folded) <= FEW_TERMS
+        last = len(all_axes) - 1
+        in_memory = bool(inner) and last not in reduced and fold.combine is not None and not few
         style: Style = "memory fold" if in_memory else "fold"
         outer = [a for a in kept if a not in inner] if in_memory else kept
         order = [*outer, *folded, *inner] if in_memory else [*kept, *folded]

@@ -89,7 +89,7 @@ def sums_in_registers(loop: LoopItem) -> list[Nest]:
         nest = leaf.nest
         if nest.style != "memory fold" or nest.fold_axes[-1] is not loop.axis:
             continue
-        if math.prod(axis.extent for axis in inner_axes(nest)) <= UNROLL:
+        if math.prod(axis.extent for axis in inner_axes(nest)) <= WRITTEN_OUT:
             found.append(nest)
     return found
 

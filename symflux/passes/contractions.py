@@ -7,7 +7,7 @@ from ..ir.op import Kind, lookup
 from ..ops.shape import reshape, transpose
 from .rewrite import Law, Scope, rule
 
-__all__ = ["CONTRACTIONS"]
+__all__ = ["CONTRACTIONS", "spread_factor"]
 
 
 @rule(
@@ -69,12 +69,12 @@ def contract_as_product(node: Node, scope: Scope) -> Node | None:
     if set(words) - set(result) != {","}:
         return None
     factors = [
-        _spread(x, word, result) for x, word in zip(node.inputs, words.split(","), strict=True)
+        spread_factor(x, word, result) for x, word in zip(node.inputs, words.split(","), strict=True)
     ]
     return lookup("mul")(*factors)
 
 
-def _spread(x: Node, word: str, result: str) -> Node:
+def spread_factor(x: Node, word: str, result: str) -> Node:
     """x, its axes named by ``word``, with extents of 1 for the other letters of ``result``."""
     order = sorted(range(len(word)), key=lambda i: result.index(word[i]))
     moved = x if order == list(range(len(word))) else transpose(x, axes=tuple(order))

@@ -23,6 +23,7 @@ from .fold import FOLD
 from .gather import GATHER
 from .index_maps import INDEX_MAPS
 from .rewrite import Law, Laws, NodeClass, rewrite
+from .short_sums import SHORT_SUMS
 from .stable import STABLE
 
 __all__ = ["PASSES", "Observer", "Options", "Pass", "VerifyLevel", "checked", "laws", "optimize"]
@@ -118,6 +119,7 @@ PASSES: tuple[Pass, ...] = checked(
         laws("algebra", ALGEBRA, FOLD, after=("fold",)),
         laws("index maps", MAPS, (*FOLD, *ALGEBRA), after=("algebra",)),
         laws("stable forms", STABLE, (*FOLD, *ALGEBRA, *MAPS), after=("index maps",)),
+        laws("short sums", SHORT_SUMS, (*FOLD, *ALGEBRA, *MAPS), after=("stable forms",)),
         Pass("dead", lambda graph, _: remove_dead(graph), repeats=True),
         Pass("bodies", lambda graph, options: map_regions(graph, options.optimize),
              after=("dead",), repeats=True),

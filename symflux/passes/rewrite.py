@@ -287,12 +287,24 @@ class Scope:
     outputs: Sequence[Node]
     order: Sequence[Node]
     _uses: dict[int, int] | None = field(default=None)
+    _summed: set[int] | None = field(default=None)
 
     def single(self, node: Node) -> bool:
         """Whether the node has at most one use (nodes made by laws count as such)."""
         if self._uses is None:
             self._uses = use_counts(self.order, self.outputs)
         return self._uses.get(node.id, 1) <= 1
+
+    def is_summed(self, node: Node) -> bool:
+        """Whether a reduction takes in the node, as it is or computed on element by element (not
+        known of nodes made by laws)."""
+        if self._summed is None:
+            self._summed = set()
+            for user in reversed(self.order):
+                kind = user.op.kind
+                if kind is Kind.REDUCTION or (kind is Kind.POINTWISE and user.id in self._summed):
+                    self._summed.update([x.id for x in user.inputs])
+        return node.id in self._summed
 
 
 def rewrite(
