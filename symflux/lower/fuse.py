@@ -9,6 +9,7 @@ loop, and a row-wise softmax becomes one loop over rows with three short loops i
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ Style = Literal["map", "fold", "memory fold", "piece"]
 
 #: terms of a sum up to which it is carried in registers, wherever its terms lie
 FEW_TERMS = 8
+#: terms of a contraction, and extents of its axes, that are long
+_LONG = 64
 
 
 @dataclass(eq=False)
@@ -385,6 +388,8 @@ class Schedule:
                 not i.is_axis(a) for i, a in zip(x.index, nest.result_axes, strict=True)
             ):
                 return False
+        if _parts_axes(item, nest, mapping):
+            return False
         nest.rename(mapping)
         nest.contract = item
         item.epilogue.append(Leaf(nest))
@@ -410,6 +415,30 @@ class Schedule:
             if nest.style == "fold":
                 for loop in path[nest.settled :]:
                     loop.carries.append(nest)
+
+
+def _parts_axes(item: ContractItem, nest: Nest, mapping: Mapping[Axis, Axis]) -> bool:
+    """Whether two axes of a long contraction that are one axis in memory, in the operand that has
+    them and in the result, would not be one to what the nest reads.
+
+    Long sums over many short rows take more time than to write the result and to read it again."""
+    if math.prod(a.extent for a in item.letters.values() if a not in item.axes) < _LONG:
+        return False
+    own = [x for x in nest.accesses if x.index is not None and x.node not in item.holds]
+    numbers = []
+    for x in own:
+        assert x.index is not None
+        flat = dict(flat_index(x.index, x.node.shape).terms)
+        numbers.append({mapping[a]: c for a, c in flat.items() if a in mapping})
+    operands = [dict(number.terms) for _, number in item.operands]
+    for slow, fast in itertools.pairwise(item.axes):
+        if fast.extent >= _LONG:
+            continue
+        here = [o for o in operands if slow in o or fast in o]
+        is_one = [o.get(slow, 0) == fast.extent * o.get(fast, 0) for o in (*here, *numbers)]
+        if len(here) == 1 and is_one[0] and not all(is_one):
+            return True
+    return False
 
 
 def strided(node: Node, index: Index, is_stored: Callable[[Node], bool]) -> tuple[Node, Affine]:

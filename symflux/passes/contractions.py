@@ -69,7 +69,8 @@ def contract_as_product(node: Node, scope: Scope) -> Node | None:
     if set(words) - set(result) != {","}:
         return None
     factors = [
-        spread_factor(x, word, result) for x, word in zip(node.inputs, words.split(","), strict=True)
+        spread_factor(x, word, result)
+        for x, word in zip(node.inputs, words.split(","), strict=True)
     ]
     return lookup("mul")(*factors)
 

@@ -1,9 +1,10 @@
-"""Contractions with few terms that a sum follows become sums of products.
+"""Contractions of few terms as sums of products, where they do not gain by being contractions.
 
-A contraction writes its result, and its kernels gain by using each element often. One with two or
-three terms has little to use, and if all that is made of its result, element by element, is summed
-in the end (distances, log-likelihoods, weighted positions), it fuses with that sum: nothing is
-written. Where its result has to be written in any case it stays a contraction.
+A contraction writes its result, and its kernels gain by using each element often. Two or three
+terms have little to use. If what is made of the result, element by element, is summed in the end
+(distances, log-likelihoods, weighted positions), the products fuse with that sum and nothing is
+written. If one operand has two axes of its own (tangents of many small matrices), there may be no
+long axis for the kernels at all. Plain products of two matrices stay contractions.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .rewrite import Law, Scope, rule
 
 __all__ = ["SHORT_SUMS"]
 
-#: products in a sum up to which, and results from which on, a contraction can do without its kernels
+#: products in a sum up to which, and results from which on, contractions can do without kernels
 _FEW = 3
 _MANY = 64
 
@@ -30,9 +31,9 @@ _MANY = 64
     dtypes="f",
     domain="everywhere: the same sums, perhaps in another order",
     examples=(
-        'x: f64[40,2], y: f64[2,5] ; contract x, y "ij,jk->ik" ; sum %0 axes=(0,)',
-        'x: f32[50,3], y: f32[50,2,3] ; contract x, y "bj,bij->bi" ; exp %0 ; sum %1 axes=(0, 1)',
-        'x: f64[3,64], y: f64[64,3] ; contract x, y "ji,ij->i" ; max %0 axes=(0,)',
+        'x: f64[9,2], y: f64[5,2,2] ; contract x, y "nj,kij->nki" ; exp %0 ; sum %1 axes=(2,)',
+        'x: f32[8,3,3], y: f32[8,3,5] ; contract x, y "bij,bjv->biv" ; max %0 axes=(0,)',
+        'x: f64[3,3], y: f64[9,3,3] ; contract x, y "ik,tkj->tij"',
     ),
 )
 def contract_as_sum(node: Node, scope: Scope) -> Node | None:
@@ -40,13 +41,13 @@ def contract_as_sum(node: Node, scope: Scope) -> Node | None:
     spec, result = node["spec"].split("->")
     operands = list(zip(spec.split(","), node.inputs, strict=True))
     extents = {
-        letter: extent
-        for word, x in operands
-        for letter, extent in zip(word, x.shape, strict=True)
+        letter: extent for word, x in operands for letter, extent in zip(word, x.shape, strict=True)
     }
     summed = [letter for letter in extents if letter not in result]
     terms = math.prod(extents[letter] for letter in summed)
     if not 1 < terms <= _FEW or node.type.size < _MANY or len(result) < 3:
+        return None
+    if node.dtype == "f16":  # contractions add in f32
         return None
     kept = [len([c for c in word if c in result and spec.count(c) == 1]) for word, _ in operands]
     if max(kept) < 2 and not scope.is_summed(node):

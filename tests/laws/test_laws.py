@@ -12,12 +12,13 @@ from symflux.passes.fold import FOLD
 from symflux.passes.gather import GATHER
 from symflux.passes.index_maps import INDEX_MAPS
 from symflux.passes.prepare import PREPARE
+from symflux.passes.short_sums import SHORT_SUMS
 from symflux.passes.stable import STABLE
 from symflux.transform.evaluate import evaluate
 
 from . import cases, precise
 
-LAWS = (*FOLD, *ALGEBRA, *INDEX_MAPS, *CONTRACTIONS, *GATHER, *STABLE, *PREPARE)
+LAWS = (*FOLD, *ALGEBRA, *INDEX_MAPS, *CONTRACTIONS, *GATHER, *STABLE, *SHORT_SUMS, *PREPARE)
 SEEDS = range(20)
 
 

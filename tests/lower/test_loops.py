@@ -76,3 +76,52 @@ def test_short_last_axes(shape, reduce):
     lines(lambda x: reduce(x, axis=-1), x)
     lines(lambda x: reduce(x, axis=0), x)
     lines(lambda x: np.exp(x - np.sum(x, axis=-1, keepdims=True)), x)
+
+
+def test_a_few_terms_are_added_in_registers_wherever_they_lie():
+    x = RANDOM.normal(size=(5, 40))
+    loops = lines(lambda x: np.sum(x * x, axis=0), x)
+    assert loops == ["loop i < 40 vector {"]
+    assert len(lines(lambda x: np.sum(x * x, axis=0), RANDOM.normal(size=(9, 40)))) == 3
+    lines(lambda x: np.max(x, axis=1) + np.sum(x, axis=1), RANDOM.normal(size=(6, 4, 20)))
+
+
+def mixture(means, scales, x):
+    """The log-likelihood of points in the plane under Gaussians that are turned and stretched."""
+    y = np.einsum("nj,kij->nki", x, scales) - means
+    terms = -0.5 * np.sum(y * y, axis=2)
+    top = np.max(terms, axis=1, keepdims=True)
+    return np.sum(np.log(np.sum(np.exp(terms - top), axis=1)) + top[:, 0])
+
+
+def test_short_products_fuse_with_what_is_summed_of_them():
+    """Points run in vectors; all five Gaussians and the sums of their gradients are written out."""
+    means, scales, x = (RANDOM.normal(size=shape) for shape in ((5, 2), (5, 2, 2), (50, 2)))
+    (loop, *_) = [x for x in lines(mixture, means, scales, x) if "vector" in x]
+    assert "i < 50 vector carry" in loop
+    gradient = sf.compile(sf.grad(mixture, 0))
+    gradient(means, scales, x)
+    text = str(gradient.kernels)
+    (wide,) = [x for x in text.splitlines() if "vector carry" in x and "< 50" in x]
+    assert wide.count("f64 =") == 10 and "contract " not in text.replace("(contract ", "(")
+    check_gradients(mixture, (means, scales, x[:7]), order=2)
+
+
+def test_what_would_part_the_axes_of_a_long_contraction_follows_it():
+    """The factors of ``shift`` differ along one of the two axes that are one to the contraction."""
+    points, x = RANDOM.normal(size=(90, 4, 6)), RANDOM.normal(size=(90, 5))
+    shift = RANDOM.normal(size=(4, 1, 5))
+
+    def moments(points, x, shift):
+        return np.einsum("nki,nj->kij", points, x) - shift
+
+    compiled = sf.compile(moments)
+    np.testing.assert_allclose(compiled(points, x, shift), moments(points, x, shift), rtol=1e-12)
+    text = str(compiled.kernels)
+    contraction = text[text.index("contract ") :].split("}")[0]
+    assert "load shift" not in contraction and "load shift" in text
+
+    bias = sf.compile(lambda points, x, b: np.einsum("nki,nj->kij", points, x) - b)
+    bias(points, x, shift[0])
+    text = str(bias.kernels)
+    assert "load b" in text[text.index("contract ") :].split("}")[0]
