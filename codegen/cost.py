@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from ..records import record
 from .ir import (
     BYTES,
     Block,
@@ -27,7 +27,7 @@ from .scalars import FLOATS, SCALARS
 __all__ = ["KernelCost", "ProgramCost", "kernel_cost", "necessary_bytes", "program_cost"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KernelCost:
     """One kernel: floating-point operations, and bytes of the buffers it reads and writes.
 
@@ -45,7 +45,7 @@ class KernelCost:
         return self.bytes_read + self.bytes_written
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ProgramCost:
     """A whole program.
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from ..records import record
 from .ir import (
     Block,
     Buffer,
@@ -37,7 +37,7 @@ __all__ = ["COMBINING", "Conflict", "misused_carry", "order_matters", "shared_el
 COMBINING = frozenset({"add", "mul", "minimum", "maximum", "and", "or"})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Conflict:
     """A broken promise: the statement that breaks it and how."""
 
@@ -185,7 +185,7 @@ def misused_carry(loop: Loop) -> Conflict | None:
 # -- elements -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Access:
     statement: Load | Store
     buffer: Buffer

@@ -34,9 +34,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, TypeAlias
+
+from ..records import field, record
 
 __all__ = [
     "BYTES",
@@ -71,7 +72,7 @@ DTYPES: tuple[str, ...] = tuple(BYTES)
 _ids = itertools.count()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Var:
     """A scalar value, assigned once. Compared by identity; ``id`` is unique within the process.
 
@@ -82,7 +83,7 @@ class Var:
     id: int = field(default_factory=lambda: next(_ids))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Const:
     """A literal scalar. ``value`` is a Python bool, int or float (inf and nan included)."""
 
@@ -108,7 +109,7 @@ class Role(StrEnum):
     CONST = "const"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class Buffer:
     """A flat run of ``size`` elements. Compared by identity, named uniquely within its program."""
 
@@ -120,7 +121,7 @@ class Buffer:
     data: bytes | None = None  # CONST only: the elements, native byte order
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Index:
     """``offset + sum(coefficient * var)``, an i64 element number; ``terms``: (var, coefficient)."""
 
@@ -128,7 +129,7 @@ class Index:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Block:
     """Statements in order; ``yields`` are the values handed to the owner of the block."""
 
@@ -136,7 +137,7 @@ class Block:
     yields: tuple[Operand, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Let:
     """``result = op(args)``; ``op`` names a row of ``scalars.SCALARS``."""
 
@@ -146,14 +147,14 @@ class Let:
     reassociate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Load:
     result: Var
     buffer: Buffer
     index: Index
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Store:
     buffer: Buffer
     index: Index
@@ -163,7 +164,7 @@ class Store:
 Mode: TypeAlias = Literal["serial", "vector", "parallel", "unroll"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Loop:
     """``results = loop var < extent carry (params = inits) { body; yield ... }``."""
 
@@ -176,7 +177,7 @@ class Loop:
     mode: Mode = "serial"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class If:
     """``results = if condition { then } else { otherwise }``: only one side runs."""
 
@@ -186,7 +187,7 @@ class If:
     results: tuple[Var, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class While:
     """Run ``condition`` (yields one bool); while it holds, ``body`` yields the next params.
 
@@ -199,7 +200,7 @@ class While:
     results: tuple[Var, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dim:
     """One loop dimension of a contraction: its extent and the element stride in each operand.
 
@@ -214,7 +215,7 @@ class Dim:
     var: Var
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Contract:
     """``acc[batch, m, n] = sum over k of a[...] * b[...]``, then ``epilogue`` for each element.
 
@@ -237,7 +238,7 @@ class Contract:
 Statement: TypeAlias = Let | Load | Store | Loop | If | While | Contract
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Kernel:
     """A named piece of the program; reads as one loop nest (or a few that share data).
 
@@ -248,7 +249,7 @@ class Kernel:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Program:
     """What is compiled: kernels run in order over buffers.
 

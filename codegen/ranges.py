@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
+from ..records import record
 from .ir import BYTES, Block, Const, Index, Let, Operand, Var, walk
 from .scalars import INTS, UNSIGNED
 
@@ -31,7 +31,7 @@ Kind = Literal["loop", "derived", "data", "clamped"]
 Bound = int | float  # a float only for -inf and inf: unknown
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Range:
     """``low <= value <= high``; ``kind`` says whether both ends are meant to be reached."""
 

@@ -9,10 +9,11 @@ function written in scalar IR (``"mathlib"``: see ``mathlib.py``).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+
+from ..records import record
 
 __all__ = [
     "FLOATS", "INTS", "SCALARS", "SIGNED", "UNSIGNED", "Scalar", "numpy_dtype", "result_dtype",
@@ -40,7 +41,7 @@ Native = Literal["instruction", "intrinsic", "mathlib"]
 Result = Literal["same", "bool", "cast", "select"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Scalar:
     """One scalar function.
 

@@ -34,9 +34,9 @@ Contractions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NoReturn
 
+from ..records import field, record
 from .independence import COMBINING, Conflict, misused_carry, shared_element
 from .ir import (
     BYTES,
@@ -183,7 +183,7 @@ def _hint(var: Var) -> str:
 # -- statements -----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Checker:
     """Walks the kernels in order, knowing what is defined, stored and in use."""
 

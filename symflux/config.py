@@ -9,13 +9,14 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
+
+from .records import record
 
 __all__ = ["SETTINGS", "Setting", "get", "names", "override", "put", "reset"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Setting:
     """One setting; ``parse`` reads the environment variable's text."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 from .errors import StructureError
+from .records import record
 
 __all__ = [
     "Container", "TreeDef", "flatten", "is_array", "leaves", "map", "paths",
@@ -100,7 +101,7 @@ def _same(a: Any, b: Any) -> bool:
         return False
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Kind:
     """One sort of container.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from ...records import record
 from ..ir import BYTES, Var
 from ..scalars import numpy_dtype
 
@@ -23,7 +23,7 @@ OUT = sys.intern("out")
 LeafKind: TypeAlias = Literal["float", "int", "bool", "array", "numpy_scalar", "argument"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Leaf:
     """One value of an argument or a result, and the buffer that holds it.
 
@@ -46,7 +46,7 @@ class Leaf:
     donated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Node:
     """A tuple, list or dict (exactly that type); ``keys`` are a dict's, in the order of
     children."""
@@ -56,7 +56,7 @@ class Node:
     keys: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Static:
     """An argument that must be this very object, or a result that is."""
 
@@ -67,7 +67,7 @@ Param: TypeAlias = Leaf | Node | Static
 Result: TypeAlias = Leaf | Node | Static
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallSpec:
     """How a Python call maps to a program's buffers.
 

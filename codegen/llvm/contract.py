@@ -9,9 +9,9 @@ stored when the epilogue is just that store; a short epilogue runs on them in re
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...records import replace
 from ..ir import Buffer, Contract, Program, Role, nests
 from .contract_dots import DotRows
 from .contract_panels import STACK_SCRATCH

@@ -11,9 +11,9 @@ loads the vectors of b and adds to every row its element of a times them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...records import record
 from ..ir import BYTES
 from ..scalars import FLOATS
 from .contract_epilogue import Epilogue
@@ -41,7 +41,7 @@ __all__ = ["DotKernel", "TileKernel", "dot_kernel", "tile_kernel"]
 _GROUP = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TileKernel:
     """``c[rows, columns] (+)= a[rows, k] @ b[k, columns]`` for up to ``vectors * lanes`` columns.
 
@@ -78,7 +78,7 @@ class TileKernel:
         return self.vectors * self.lanes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DotKernel:
     """``c[rows, columns] (+)= a[rows, k] @ b[columns, k]^T``, k side by side in both operands.
 

@@ -6,9 +6,9 @@ answers its name. Strides are in bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...records import record
 from ..ir import BYTES
 from .contract_values import convert, masked_load, masked_store, masks, offset, vector_type
 from .instructions import constant_text, memory_type
@@ -24,7 +24,7 @@ SQUARE = 8
 _CHUNK = 64
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PackKernel:
     """``to[k, n] = from[k, n]`` for n < columns, with rows of ``width`` elements in ``to``.
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from typing import Literal
 
+from ...records import record
 from ..ir import BYTES, Buffer, Dim, Load, Store, Var, walk
 from .contract_epilogue import fits_registers
 from .contract_shape import Product
@@ -58,7 +58,7 @@ _UNROLLED = 96
 Pack = Literal["", "elements", "rows", "transpose"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tiling:
     """Register tiles of ``rows`` by ``vectors * lanes``; see ``contract_kernels.TileKernel``.
 
@@ -123,7 +123,7 @@ class Tiling:
         return _aligned(a), _aligned(b), _aligned(height * width * self.size)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Dots:
     """Dot products of ``rows`` by ``columns`` at a time; see ``contract_kernels.DotKernel``. Blocks
     have ``m_block`` rows and ``k_block`` terms of the fastest summed dimension."""

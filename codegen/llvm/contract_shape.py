@@ -8,9 +8,9 @@ which results lie side by side.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Literal
 
+from ...records import record, replace
 from ..ir import (
     BYTES,
     Block,
@@ -32,7 +32,7 @@ from ..ir import (
 __all__ = ["Product", "normalise"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Product:
     """``acc[outer, m, n] = sum over sums of a * b``, then the epilogue.
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...records import record, replace
 from ..ir import Dim
 from .contract_epilogue import Epilogue
 from .contract_kernels import TileKernel, tile_kernel
@@ -36,7 +36,7 @@ FETCHED = 512 * 1024
 WRITTEN_OUT = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Terms:
     """A block of terms: where a and b start in it; how many; whether sums of earlier blocks are
     there (``more``) and whether it is the ``last``: both i1."""
@@ -48,7 +48,7 @@ class _Terms:
     last: str = "true"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Level:
     """A summed dimension inside a tile kernel; steps in bytes."""
 

@@ -9,9 +9,9 @@ entry use the same few methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...records import replace
 from ..ir import (
     BYTES,
     Block,

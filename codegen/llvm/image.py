@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import dataclass
 from typing import Any
 
+from ...records import record
 from . import capi
 from .callspec import CallSpec, Node, Param, referred
 from .code import Code
@@ -15,7 +15,7 @@ from .machine import host
 __all__ = ["Image", "is_native", "load_entry", "service"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Image:
     """The object files of an entry, the names that they define for others, and which services of
     a process they need (``threads``, ``memory``): object files too, the last of ``objects``."""

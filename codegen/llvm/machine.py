@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as binding
+
+from ...records import record
 
 __all__ = ["Machine", "host"]
 
@@ -15,7 +16,7 @@ __all__ = ["Machine", "host"]
 _NARROW = frozenset({"skylake-avx512", "cascadelake", "cooperlake"})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Machine:
     """A processor in LLVM's words. ``vector_bytes`` is the size of its widest useful register."""
 

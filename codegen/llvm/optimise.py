@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as binding
 from llvmlite.binding import ffi
 
+from ...records import record
 from .machine import Machine
 
 __all__ = ["ModuleText", "Options", "optimise", "parse"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Options:
     """How much effort to spend.
 
@@ -34,7 +34,7 @@ class Options:
     code_level: int = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ModuleText:
     """A module as it was written, and how hard LLVM should work on it."""
 

@@ -13,9 +13,9 @@ threads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...records import record, replace
 from ..ir import Block, Const, Contract, Let, Loop, Var, walk
 from . import pool
 from .cost import UNKNOWN, operations
@@ -67,7 +67,7 @@ def write_loop(e: Emitter, loop: Loop) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Cut:
     """How the iterations are cut: ``count`` chunks of ``unit``, of ``extent`` iterations."""
 

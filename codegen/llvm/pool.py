@@ -23,9 +23,9 @@ import ctypes
 import functools
 import os
 import sys
-from dataclasses import dataclass
 from typing import Any
 
+from ...records import record
 from .. import threads
 from .code import Code, offer
 from .machine import host
@@ -303,7 +303,7 @@ _PAUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Pool:
     addresses: dict[str, int]
     reset: Any

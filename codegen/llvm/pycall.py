@@ -9,8 +9,8 @@ arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
+from ...records import replace
 from ..ir import Buffer, Program, Role
 from . import capi
 from .arguments import Arguments

@@ -8,9 +8,9 @@ chain of cleanup blocks, one per object, entered at the object allocated last.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...records import field, record
 from ..ir import BYTES, Buffer, Var
 from ..scalars import numpy_dtype
 from . import capi, memory
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Results"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Made:
     """A part of the result: its object, and for a container what goes into it."""
 

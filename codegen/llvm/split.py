@@ -14,9 +14,9 @@ code, the thorough one takes seven times as long for two or three per cent of sp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ...records import field, record, replace
 from ..ir import (
     BYTES,
     Block,
@@ -128,13 +128,13 @@ def _by_id(var: Var) -> int:
 # --- the plan -------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Piece:
     statements: list[Statement]
     straight: bool
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Plan:
     """``slots`` are the places of values that several pieces need, in eight-byte units;
     ``outside`` are those of them that come from outside of the block."""

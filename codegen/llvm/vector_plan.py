@@ -10,8 +10,8 @@ branch, a contraction, a data-dependent extent) has no plan and is left to LLVM'
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
+from ...records import record
 from ..ir import (
     BYTES,
     Block,
@@ -56,7 +56,7 @@ def _bounds(dtype: str) -> tuple[float, float]:
     return (0, 2**bits - 1) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Lanes:
     """What differs from lane to lane in a body: ``affine`` vars by ``affine[var]`` per lane,
     other ``varying`` vars arbitrarily, all others not at all."""
@@ -76,7 +76,7 @@ class Lanes:
         return not any(v in self.varying for v, _ in index.terms)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class VectorPlan:
     """``width`` lanes; ``copies`` of the body in one iteration; the Let that combines each
     param."""

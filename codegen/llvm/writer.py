@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+from ...records import field, record
 from ..ir import BYTES, Buffer, Index, Let, Var
 from ..scalars import FLOATS
 from .types import VALUE_TYPES, constant_text, memory_type
@@ -18,7 +18,7 @@ from .types import VALUE_TYPES, constant_text, memory_type
 __all__ = ["FunctionText", "Part", "Writer"]
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Part:
     """A module being written beside the main one: functions, and what they call elsewhere."""
 
@@ -27,7 +27,7 @@ class Part:
     weight: int = 0  # statements in it
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class FunctionText:
     """What is being written: one LLVM function's lines and names."""
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from ...records import record
 from ..builder import WhileScope
 from ..expression import OperandLike, ScalarBuilder, Value
 from ..ir import Block, Buffer, Const, Index, Load, Operand, Role
@@ -37,7 +37,7 @@ Writer: TypeAlias = Callable[..., Value]
 INFINITY = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Format:
     """A float format: total and fraction bits, exponent bias, the integer dtypes of its width.
 

@@ -19,8 +19,7 @@ that they write: then the order does not show.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from ...records import replace
 from ..ir import BYTES, Block, Let, Load, Loop, Program, Statement, Store, Var
 from .moved import Moved
 

@@ -20,8 +20,8 @@ far, of the deepest block that it depends on. Time is linear in statements times
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
+from ...records import field, record, replace
 from ..ir import (
     Block,
     Buffer,
@@ -66,7 +66,7 @@ def hoist_kernel(kernel: Kernel) -> Kernel:
     return replace(kernel, body=body) if hoister.moved else kernel
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class _Level:
     """An open block: what it has so far, and what leaving it upwards would cross."""
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from ...records import record
 from ..interp import evaluate, scalar
 from ..ir import BYTES, Const, Let, Operand, Var
 from ..ranges import LIMITS
@@ -35,7 +35,7 @@ Definitions = Mapping[Var, Let]
 Rewritten = Operand | tuple[str, Args]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Law:
     """``rewrite`` holds for the operations ``ops``; ``name`` says what it states."""
 

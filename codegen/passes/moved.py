@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from ...records import record, replace
 from ..ir import Block, Const, If, Index, Let, Load, Operand, Statement, Store, Var, walk
 
 __all__ = ["Moved"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Moved:
     """Copies blocks with ``local + start + sum(unit * number)`` in place of ``var``.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
+from ...records import record
 from ..ir import Program
 from .block import block
 from .hoist import hoist
@@ -18,7 +18,7 @@ from .temps import drop_temps
 __all__ = ["PASSES", "Observer", "Pass", "Pipeline", "Step", "print_changes", "run_passes"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Pass:
     """A function from Program to Program that keeps its meaning.
 
@@ -32,7 +32,7 @@ class Pass:
     follows: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Step:
     """One pass that ran: the programs around it and the seconds it took (verifying not counted)."""
 

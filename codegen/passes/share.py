@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from ...records import record, replace
 from ..ir import (
     Block,
     Const,
@@ -91,7 +91,7 @@ def _statement(statement: Statement) -> Statement:
 # --- where to cut ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Cut:
     """Dimension number ``place`` in ``count`` pieces of ``unit``, the last perhaps shorter."""
 

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ...records import replace
 from ..ir import (
     BYTES,
     Block,

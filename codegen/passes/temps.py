@@ -6,8 +6,7 @@ kernels left empty go too, and the arena ends where its last temp does.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from ...records import replace
 from ..ir import (
     BYTES,
     Block,

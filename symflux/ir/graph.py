@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..records import field, record
 from .node import Node
 from .walk import substitute, topological
 
 __all__ = ["Graph"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Graph:
     """``outputs`` as a function of ``inputs`` (nodes of op ``input``).
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..records import record
 from .types import Type
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Kind(Enum):
     OPAQUE = "opaque"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Partials:
     """Derivative of a pointwise op: ``rule(out, *inputs, **attrs)`` gives d out / d input_i for
     each i.
@@ -45,7 +45,7 @@ class Partials:
     rule: Callable[..., tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Linear:
     """Derivative of an op that is linear in its inputs.
 
@@ -60,7 +60,7 @@ class Linear:
     joint: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Selection:
     """Derivative of a pointwise op that picks one of its inputs: ``masks(out, *inputs)`` gives,
     for each input, a bool node that is true where that input is picked, or None for an input
@@ -73,7 +73,7 @@ class Selection:
     masks: Callable[..., tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Jvp:
     """Derivative stated once, as the pushforward, for ops that are neither pointwise nor linear.
 
@@ -84,7 +84,7 @@ class Jvp:
     rule: Callable[..., Any]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Rules:
     """Two rules, for ops with regions only.
 
@@ -98,12 +98,12 @@ class Rules:
     vjp: Callable[..., Any]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LocallyConstant:
     """The derivative is zero wherever it exists (comparisons, floor, argmax, integer results)."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NotDifferentiable:
     """A deliberate gap; ``why`` completes the sentence "cannot be differentiated: ..."."""
 
@@ -116,7 +116,7 @@ Derivative: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Op:
     """One operation: everything the compiler knows of it.
 

@@ -10,10 +10,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 
 import numpy
+
+from ..records import record
 
 __all__ = ["Origin", "current", "derived", "exchange", "user_frame"]
 
@@ -23,7 +24,7 @@ _NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
 _LIBRARIES = (_PACKAGE, _CODEGEN, _NUMPY, "<frozen", functools.__file__, contextlib.__file__)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Origin:
     """``file:line`` of the user's code; ``rule`` names what derived the node, e.g. ``vjp of
     exp``."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from ..records import record
 
 __all__ = [
     "DTYPES", "ArrayType", "TupleType", "Type", "broadcast_shapes", "dtype_of", "is_floating",
@@ -90,7 +91,7 @@ def _broadcast_pair(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(out)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ArrayType:
     """A dense array: ``shape`` (empty for a scalar) and short ``dtype``."""
 
@@ -113,7 +114,7 @@ class ArrayType:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]" if self.shape else self.dtype
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TupleType:
     """The results of an op with several outputs (regions); ``item`` nodes pick one."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..codegen.builder import Builder
@@ -14,6 +13,7 @@ from ..codegen.ir import Index as LoopIndex
 from ..ir.node import CONSTANT, Node
 from ..ir.op import Kind
 from ..ops.table import Fold
+from ..records import replace
 from .affine import Affine, Axis, Dynamic
 from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
 from .loops import (

@@ -12,12 +12,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..ir.node import Node
 from ..ir.op import Kind
 from ..ops.table import Fold
+from ..records import field, record
 from .affine import Affine, Axis
 from .reading import Index, NeedsRoot, Read, Reader, ReadFlat, flat_index
 from .roots import FEW_PIECES, Access, DryReader, is_leaf, known_inside
@@ -42,7 +42,7 @@ FEW_TERMS = 8
 _LONG = 64
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Nest:
     """The loops of one root.
 
@@ -89,14 +89,14 @@ class Nest:
         self.breaks = {swap(a, a): places for a, places in self.breaks.items()}
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Leaf:
     """The place where one element of a nest is computed (and folded in or stored)."""
 
     nest: Nest
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class LoopItem:
     """A loop over ``axis``; ``children`` run in order in each iteration.
 
@@ -111,7 +111,7 @@ class LoopItem:
     reads: set[Any] = field(default_factory=set)
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class ContractItem:
     """A contraction with the nests that run in its epilogue."""
 
@@ -125,7 +125,7 @@ class ContractItem:
     key: Any = None
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class RegionItem:
     """An op that emits its own loops."""
 
@@ -425,12 +425,12 @@ def _parts_axes(item: ContractItem, nest: Nest, mapping: Mapping[Axis, Axis]) ->
     if math.prod(a.extent for a in item.letters.values() if a not in item.axes) < _LONG:
         return False
     own = [x for x in nest.accesses if x.index is not None and x.node not in item.holds]
-    numbers = []
+    numbers: list[dict[Any, int]] = []
     for x in own:
         assert x.index is not None
-        flat = dict(flat_index(x.index, x.node.shape).terms)
-        numbers.append({mapping[a]: c for a, c in flat.items() if a in mapping})
-    operands = [dict(number.terms) for _, number in item.operands]
+        flat = flat_index(x.index, x.node.shape).terms
+        numbers.append({mapping[a]: c for a, c in flat if isinstance(a, Axis) and a in mapping})
+    operands: list[dict[Any, int]] = [dict(number.terms) for _, number in item.operands]
     for slow, fast in itertools.pairwise(item.axes):
         if fast.extent >= _LONG:
             continue

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, item
 from ..ir.op import Kind
 from ..ir.types import TupleType
+from ..records import field, record
 from .affine import Axis
 from .fuse import (
     ContractItem,
@@ -35,7 +35,7 @@ _MOST_PLANS = 4
 SMALL_WORK = 512
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Storage:
     """Memory for a root's elements.
 
@@ -71,7 +71,7 @@ class Storage:
         return tuple(strides)
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Plan:
     """Everything decided before any statement is written.
 

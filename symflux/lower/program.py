@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..codegen.builder import Builder
 from ..codegen.ir import Program
 from ..ir.graph import Graph
 from ..ir.node import Node
+from ..records import record
 from .emit import BlockEmitter, View, row_major
 from .fuse import ContractItem, Item, RegionItem, leaves_of
 from .memory import assign_offsets
@@ -18,7 +18,7 @@ from .plan import Plan
 __all__ = ["LoweredProgram", "lower"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoweredProgram:
     """``program`` with the buffer name of each graph input and output.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..ir.node import Node
+from ..records import record
 from .affine import Affine, Axis, as_affine, divide
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
 Index: TypeAlias = tuple[Affine, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Guard:
     """A condition that is only known at run time: ``low <= value < high`` and
     ``(value - low) % step == 0``."""
@@ -37,7 +37,7 @@ class Guard:
     step: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Read:
     """Element ``index`` of ``node``, where all guards hold; zero elsewhere."""
 
@@ -46,7 +46,7 @@ class Read:
     guards: tuple[Guard, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ReadFlat:
     """Element number ``offset`` (row-major) of a stored node."""
 
@@ -55,7 +55,7 @@ class ReadFlat:
     guards: tuple[Guard, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fill:
     """The literal ``value``."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..ir.node import CONSTANT, ITEM, Node
@@ -18,6 +17,7 @@ from ..ir.op import Kind
 from ..ir.types import TupleType
 from ..ir.walk import topological, use_counts
 from ..ops.index import take
+from ..records import record
 from .affine import Affine, Axis
 from .reading import (
     Fill,
@@ -41,7 +41,7 @@ COSTLY_SCALAR = 64
 FEW_PIECES = 4
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Access:
     """Element ``index`` of ``node`` (None: some element; its flat number or run-time index)."""
 
@@ -49,7 +49,7 @@ class Access:
     index: Index | None
 
 
-@dataclass
+@record
 class Analysis:
     """The nodes of a graph, in order, and the ids of those that are roots."""
 

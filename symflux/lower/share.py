@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..codegen.ir import BYTES
+from ..records import field, record
 from .fuse import Leaf, LoopItem, Nest, leaves_of
 from .recompute import NEAR, RATE, flops
 
@@ -37,7 +37,7 @@ FEW_ROWS = 8
 PARTIAL = 8 << 20
 
 
-@dataclass(eq=False)
+@record(eq=False)
 class Share:
     """A loop that is shared out in at most ``pieces`` pieces.
 

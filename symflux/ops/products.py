@@ -6,11 +6,11 @@ import itertools
 import math
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..ir.node import Node
+from ..records import record
 from .arrange import axis_of, diagonal
 from .contract import contract
 from .elementwise import cast, ne
@@ -23,7 +23,7 @@ __all__ = ["dot", "einsum", "inner", "kron", "matmul", "outer", "tensordot", "tr
 FEW_OPERANDS = 5
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Term:
     """An operand whose axes are named by distinct letters."""
 

@@ -22,7 +22,6 @@ What ``Op.lower`` holds, by kind:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ import numpy as np
 from ..ir.node import Node
 from ..ir.op import Derivative, Kind, Linear, Op, Partials
 from ..ir.types import ArrayType, broadcast_shapes
+from ..records import record
 
 __all__ = ["Fold", "index_map", "pointwise", "reduction", "same_dtype"]
 
@@ -130,7 +130,7 @@ def pointwise(
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Fold:
     """A reduction as a loop: values carried over the reduced elements.
 

@@ -13,7 +13,6 @@ that dropping what is dead takes a look inside:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from ..ir.graph import Graph
 from ..ir.node import CONSTANT, ITEM, Node, constant, constant_value, item
@@ -22,6 +21,7 @@ from ..ir.origin import exchange
 from ..ir.walk import substitute, topological
 from ..ops.control import cond, scan, while_
 from ..ops.shape import broadcast_to, reshape
+from ..records import record
 
 __all__ = ["remove_dead"]
 
@@ -79,7 +79,7 @@ def _is_literal(node: Node) -> bool:
     return node.op is CONSTANT and not node.shape
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Slots:
     """The inputs of a body that stay the same in every iteration.
 

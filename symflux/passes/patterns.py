@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -20,6 +19,7 @@ import numpy as np
 from ..ir.node import CONSTANT, Node, constant, constant_value
 from ..ir.op import Op, lookup
 from ..ir.types import numpy_dtype
+from ..records import record
 
 __all__ = [
     "NUMBERS", "Applied", "Environment", "Number", "Pattern", "Variable", "builder", "constant_key",
@@ -38,7 +38,7 @@ _OPERATORS: dict[type, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Variable:
     """Any node; a scalar constant if ``literal``."""
 
@@ -46,7 +46,7 @@ class Variable:
     literal: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Number:
     """The scalar constant of this value; ``key`` is its text."""
 
@@ -57,7 +57,7 @@ class Number:
         return repr(self.value) if isinstance(self.value, bool) else repr(float(self.value))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Applied:
     """An op on patterns; ``attrs`` are names to bind or values to be equal."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ..ir.graph import Graph
@@ -16,6 +15,7 @@ from ..ir.node import Node, apply
 from ..ir.origin import exchange
 from ..ir.verify import verify
 from ..ir.walk import rewrite as rebuild_all
+from ..records import field, record
 from .algebra import ALGEBRA
 from .contractions import CONTRACTIONS
 from .dead import remove_dead
@@ -34,7 +34,7 @@ VerifyLevel: TypeAlias = Literal["none", "end", "each"]
 Observer: TypeAlias = Callable[["Pass", Graph, Graph, float], None]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Options:
     """What a pass may ask of the runner.
 
@@ -49,7 +49,7 @@ class Options:
     classes: dict[int, NodeClass] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pass:
     """A step of the compiler.
 

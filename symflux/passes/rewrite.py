@@ -18,7 +18,6 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ..ir import origin as _origin
@@ -26,6 +25,7 @@ from ..ir.node import CONSTANT, Node, _intern
 from ..ir.op import Kind, Op, registered
 from ..ir.types import ArrayType
 from ..ir.walk import topological, use_counts
+from ..records import field, record
 from .patterns import (
     NUMBERS,
     Applied,
@@ -52,7 +52,7 @@ ANY = None
 Filter: TypeAlias = str | Kind | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Variant:
     """One way to match: the filters are checked through the table, then ``apply`` decides.
 
@@ -63,7 +63,7 @@ class Variant:
     apply: Callable[[Node, Scope], Node | None]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Law:
     """A named equality.
 
@@ -280,7 +280,7 @@ def _inputs_admit(variant: Variant, kind: NodeClass) -> bool:
 # --- the driver -----------------------------------------------------------------------------------
 
 
-@dataclass
+@record
 class Scope:
     """What a law may ask about the graph around its node."""
 

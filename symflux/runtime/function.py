@@ -7,7 +7,6 @@ import inspect
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..errors import ArgumentError, StructureError
 from ..ir.graph import Graph
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType, numpy_dtype
+from ..records import record
 from ..trace.param import Param
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "CompiledFunction", "Options", "Specialization"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Options:
     """How a function is compiled.
 

@@ -10,7 +10,6 @@ import ctypes
 import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ..codegen.builder import Builder
 from ..codegen.ir import Program
 from ..codegen.llvm.jit import Native, compile_program
 from ..codegen.scalars import numpy_dtype
+from ..records import record
 
 __all__ = ["Limits", "measure"]
 
@@ -30,7 +30,7 @@ ORDERS = (384, 768)
 PATIENCE = 0.15
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Limits:
     """The measured limits of the machine.
 

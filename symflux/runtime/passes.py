@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from .. import config
 from ..codegen.ir import Program
@@ -13,11 +12,12 @@ from ..codegen.passes import pipeline as loop_pipeline
 from ..ir.graph import Graph
 from ..lower.program import LoweredProgram, lower
 from ..passes import pipeline as graph_pipeline
+from ..records import record
 
 __all__ = ["PASS_NAMES", "Compiled", "compile_graph"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Compiled:
     """A graph after the graph passes, the loops it was lowered to, and those after the loop
     passes."""

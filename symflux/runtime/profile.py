@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..codegen.llvm.clock import Timed, available
 from ..codegen.scalars import numpy_dtype
 from ..codegen.threads import threads
 from ..errors import UnsupportedOperation
+from ..records import record
 from .execute import plain
 from .limits import Limits, measure
 
@@ -27,7 +27,7 @@ __all__ = ["KernelTime", "Profile", "profile"]
 PATIENCE, FEWEST, MOST = 0.25, 3, 1000
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class KernelTime:
     """One kernel.
 
@@ -57,7 +57,7 @@ class KernelTime:
         return self.bytes / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Profile:
     """What ``f.profile(*args)`` returns. It prints as a table, the slowest kernels first.
 

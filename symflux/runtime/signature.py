@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import tree
 from ..codegen.llvm.callspec import CallSpec, Leaf, Node, Static, leaves
+from ..records import replace
 from ..trace.trace import Traced
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..ir.node import Node, constant, constant_value
 from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import broadcast_shapes, is_integer
+from ..records import record
 from .promote import build, cast, literal
 from .views import View, fill_place, read_slice, reshape, transpose, write_slice
 
@@ -37,7 +37,7 @@ class Captured(NamedTuple):
     array: np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Selection:
     """A parsed index: a strided block of the array, then arrays that pick along some of its axes.
 
@@ -254,7 +254,7 @@ def as_indices(pick: Any) -> Node:
     return pick if isinstance(pick, Node) else constant(pick, "i64")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Merged:
     """A block with the axes that are picked along side by side, as one axis.
 

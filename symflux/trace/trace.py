@@ -7,7 +7,6 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..ir.node import CONSTANT, INPUT, Node, symbol
 from ..ir.origin import Origin, user_frame
 from ..ir.types import ArrayType
 from ..ir.walk import dependents, substitute, topological
+from ..records import record
 from .array import Array, operand
 from .concrete import refusals
 from .param import Param, _rebind, updated
@@ -32,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Arguments:
     """What a function was traced for.
 
@@ -49,7 +49,7 @@ class Arguments:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Traced:
     """A recorded function.
 
@@ -505,7 +505,7 @@ def close(
     return Graph(name, (*inputs, *symbols), tuple(closed)), outer
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Body:
     """A traced body of a region.
 

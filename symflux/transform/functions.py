@@ -9,7 +9,6 @@ other nodes, so the transforms nest in any order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..ir.types import is_floating
 from ..ir.walk import substitute, topological
 from ..ops.elementwise import exp
 from ..ops.shape import broadcast_to, reshape, transpose
+from ..records import record
 from ..trace.array import Array, as_node
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Inner:
     """A call of the user's function with symbols in place of some argument leaves.
 

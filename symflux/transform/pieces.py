@@ -7,17 +7,17 @@ cost a pass over the whole array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..ir.node import Node, constant
 from ..ops.shape import broadcast_to, concatenate, pad
+from ..records import record
 
 __all__ = ["add_up"]
 
 Interval = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Block:
     """``node`` lies at ``place`` (low, high along each axis); zeros around it."""
 

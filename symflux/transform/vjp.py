@@ -10,7 +10,6 @@ late as possible: before sums over several places, where contributions meet, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, constant, symbol
@@ -29,13 +28,14 @@ from ..ir.origin import Origin, exchange
 from ..ir.types import TupleType, is_floating
 from ..ir.walk import dependents, substitute, topological
 from ..ops.shape import reshape, sum_to, transpose
+from ..records import field, record, replace
 from .jvp import Engine, match_shape, not_differentiable, scale, zeros_like
 from .pieces import add_up
 
 __all__ = ["pullback", "pullback_with_primals", "vjp_graph"]
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Adjoint:
     """A cotangent: ``value``; ``mask`` (broadcastable to it) is true where it counts; ``clean``
     says that the value is already exactly zero wherever the mask is false."""
@@ -148,7 +148,7 @@ def pullback_with_primals(
     return swapped[: len(outputs)], [None if r is None else next(again) for r in results]
 
 
-@dataclass
+@record
 class _Pullback:
     """The state of one reverse sweep."""
 

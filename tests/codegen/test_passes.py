@@ -6,7 +6,6 @@ What each pass does to a program is in tests/filetests/loops, what it must keep 
 import io
 import itertools
 import math
-from dataclasses import replace
 
 import pytest
 from symflux.codegen.builder import Builder
@@ -35,6 +34,7 @@ from symflux.codegen.passes.temps import drop_temps
 from symflux.codegen.text import parse_program, print_program
 from symflux.codegen.verify import VerifyError, verify
 
+from symflux.records import replace
 from tests.fuzz.running import differences, interpreted
 
 TEXT = """

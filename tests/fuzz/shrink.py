@@ -6,7 +6,6 @@ invalid are passed over.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from symflux.codegen.ir import (
     Block,
@@ -27,6 +26,8 @@ from symflux.codegen.ir import (
 from symflux.codegen.passes.dead import remove_dead
 from symflux.codegen.passes.temps import drop_temps
 from symflux.codegen.verify import VerifyError, verify
+
+from symflux.records import replace
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], steps: int = 3000) -> Program:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import itertools
 import platform
 import re
@@ -22,6 +21,8 @@ from symflux.codegen.llvm.jit import Code, compile_program
 from symflux.codegen.llvm.machine import Machine, host
 from symflux.codegen.llvm.objects import objects_of
 from symflux.codegen.scalars import numpy_dtype
+
+from symflux.records import replace
 
 Array = np.ndarray[Any, Any]
 Epilogue = Callable[[Builder, ContractScope, Any], Any]
@@ -336,7 +337,7 @@ class OlderNative:
 )
 @pytest.mark.parametrize("spec", ["ik,kj->ij", "ik,jk->ij", "ki,kj->ij", "ik,k->i"])
 def test_narrower_vectors_without_masks(cpu: str, vector_bytes: int, dtype: str, spec: str) -> None:
-    machine = dataclasses.replace(host(), cpu=cpu, features="", vector_bytes=vector_bytes)
+    machine = replace(host(), cpu=cpu, features="", vector_bytes=vector_bytes)
     for m, n, k in ((3, 3, 3), (7, 5, 9), (40, 33, 50), (90, 64, 1001), (300, 130, 64)):
         sizes = {c: s for c, s in zip("ijk", (m, n, k), strict=True) if c in spec}
         case = Case(spec, sizes, dtype)
