@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .contract_kernels import DotKernel, dot_kernel
 from .contract_panels import Panels, least, times
-from .contract_plan import Dots, has_masks
+from .contract_plan import Dots
 from .contract_shape import Product
 from .contract_values import offset
 from .instructions import memory_type
@@ -87,7 +87,7 @@ class DotRows(Panels):
             kernel = DotKernel(
                 product.a.dtype, product.b.dtype, self.acc, tile, columns, way.depth, way.lanes,
                 self.adds,
-                has_masks(e.machine, product.a.dtype) and has_masks(e.machine, product.b.dtype),
+                e.machine.has_masks(product.a.dtype) and e.machine.has_masks(product.b.dtype),
             )  # fmt: skip
             name = dot_kernel(e, kernel)
             here = offset(e, a, times(e, row, a_row))

@@ -23,7 +23,6 @@ __all__ = [
     "Tiling",
     "coefficient",
     "direct_store",
-    "has_masks",
     "partial_store",
     "plan",
     "turns_in_registers",
@@ -191,14 +190,7 @@ def turns_in_registers(product: Product, machine: Machine) -> bool:
     if b != acc or BYTES[acc] < 4 or product.n.extent < 2 or product.n.stride_b == 1:
         return False
     few = product.terms <= most and product.n.extent <= most
-    return product.k.stride_b == 1 and few and has_masks(machine, acc)
-
-
-def has_masks(machine: Machine, dtype: str) -> bool:
-    """Whether the machine loads and stores some lanes of a vector in one instruction."""
-    if machine.vector_bytes == 64:
-        return True
-    return machine.vector_bytes == 32 and BYTES[dtype] >= 4
+    return product.k.stride_b == 1 and few and machine.has_masks(acc)
 
 
 def plan(product: Product, machine: Machine, known: Set[Tile] = frozenset()) -> Plan:
@@ -262,10 +254,10 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     shapes = [t[2:] for t in known if t[:2] == (acc, lanes)]
     rows, vectors = _tile(m, n, min(product.terms, 512), lanes, registers, shapes)
     columns = vectors * lanes
-    masks = has_masks(machine, acc) or n % columns == 0
+    masks = machine.has_masks(acc) or n % columns == 0
     inside = tuple(d for d in product.outer if d.stride_b == 0 and d.role == product.m.role)
     packs_b = _packs_b(product, acc, m * math.prod(d.extent for d in inside))
-    packs_a = _packs_a(product, acc) if has_masks(machine, acc) else ""
+    packs_a = _packs_a(product, acc) if machine.has_masks(acc) else ""
     levels, k_block = _terms(product, _PANEL // (columns * size))
     finish: Literal["stored", "registers", "loops"] = "loops"
     if masks and direct_store(product):
@@ -283,7 +275,7 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     if not packs_b or (target == "full" and all_rows * n * size > _COLUMNS):
         inside, all_rows = (), m
     run = k_block if levels == 1 else product.k.extent
-    if packs_b == "transpose" and (columns % 8 or (run % 8 and not has_masks(machine, acc))):
+    if packs_b == "transpose" and (columns % 8 or (run % 8 and not machine.has_masks(acc))):
         packs_b = "elements"
     if packs_b == "rows" and not masks:
         packs_b = "elements"

@@ -9,6 +9,7 @@ import llvmlite
 import llvmlite.binding as binding
 
 from ...records import record
+from ..ir import BYTES
 
 __all__ = ["Machine", "host"]
 
@@ -30,6 +31,10 @@ class Machine:
     def has_permutes(self) -> bool:
         """Whether vectors of 64 bytes can be looked up in registers (AVX-512)."""
         return self.vector_bytes == 64 and self.triple.startswith(("x86_64", "i686"))
+
+    def has_masks(self, dtype: str) -> bool:
+        """Whether some lanes of a vector are loaded and stored in one instruction."""
+        return self.vector_bytes == 64 or (self.vector_bytes == 32 and BYTES[dtype] >= 4)
 
     @property
     def maker(self) -> str:

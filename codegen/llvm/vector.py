@@ -28,6 +28,7 @@ from ..ir import (
     Var,
     While,
 )
+from . import strided
 from .tables import is_short, write_lookup
 from .types import memory_type, value_type
 from .vector_plan import IDENTITIES, Lanes, VectorPlan, analyse, plan_loop
@@ -72,6 +73,7 @@ class LaneCode:
         self.e = e
         self.lanes = lanes
         self.mask = mask
+        self._waiting = strided.Waiting(e)
         self._wide: dict[tuple[str, str, int], str] = {}  # splats and ramps already written
 
     # -- values ------------------------------------------------------------------------------------
@@ -101,15 +103,46 @@ class LaneCode:
 
     def block(self, block: Block) -> list[str]:
         """Write a block; what it yields, as vectors."""
-        for statement in block.statements:
-            self.statement(statement)
+        outer, self._waiting = self._waiting, strided.Waiting(self.e)
+        loaded: set[int] = set()  # places of loads that were written with an earlier one
+        for place, statement in enumerate(block.statements):
+            if place in loaded:
+                continue
+            if isinstance(statement, Load) and self._near(statement.buffer, statement.index):
+                loaded |= self._load_near(statement, place, block.statements)
+            else:
+                self.statement(statement)
+        self._waiting.write()
+        self._waiting = outer
         return [self.operand(y) for y in block.yields]
 
+    def _load_near(self, load: Load, place: int, statements: Sequence[Statement]) -> set[int]:
+        """Write a load whose lanes lie near to each other, and those after it that read what lies
+        in between; the places of these."""
+        e, stride = self.e, self.lanes.stride(load.index)
+        dtype = load.buffer.dtype
+        family = strided.with_family(load, statements[place + 1 :], stride)
+        for each in family or [load]:
+            self._waiting.before(each.buffer, each.index)
+        if not family:
+            value = strided.load(e, e.address(load.buffer, load.index), dtype, stride)
+            e.bind(load.result, e.loaded_value(value, dtype))
+            return set()
+        address = e.address(load.buffer, family[0].index)
+        values = strided.load_family(e, address, dtype, stride)
+        for each, value in zip(family, values, strict=True):
+            e.bind(each.result, e.loaded_value(value, dtype))
+        members = {id(each) for each in family}
+        return {n for n in range(place, len(statements)) if id(statements[n]) in members}
+
     def statement(self, statement: Statement) -> None:
+        if not isinstance(statement, (Let, Load, Store)):
+            self._waiting.write()
         match statement:
             case Let():
                 self._let(statement)
             case Load():
+                self._waiting.before(statement.buffer, statement.index)
                 self._load(statement)
             case Store():
                 self._store(statement)
@@ -166,6 +199,10 @@ class LaneCode:
             return
         align, kind = BYTES[buffer.dtype], e.memory_kind(buffer.dtype)
         value = e.memory_value(self.operand(store.value), buffer.dtype)
+        if self._near(buffer, index):
+            self._waiting.add(buffer, index, self.lanes.stride(index), value)
+            return
+        self._waiting.before(buffer, index)
         if not self._side_by_side(index):
             callee = self._masked("scatter", buffer)
             e.line(
@@ -186,6 +223,12 @@ class LaneCode:
 
     def _side_by_side(self, index: Index) -> bool:
         return self.lanes.stride(index) == 1 and not self.lanes.arbitrary(index)
+
+    def _near(self, buffer: Buffer, index: Index) -> bool:
+        """Whether elements lie so near to each other that whole vectors are accessed."""
+        if self.e.lanes == 1 or self.mask or self.lanes.arbitrary(index):
+            return False
+        return strided.is_near(self.lanes.stride(index), buffer.dtype, self.e.machine)
 
     @property
     def _bits(self) -> str:

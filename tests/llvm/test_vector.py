@@ -51,6 +51,55 @@ def test_shifted_reads_and_writes(n, dtype):
     agree(b.program())
 
 
+@pytest.mark.parametrize("n", [5, 8, 16, 35])
+@pytest.mark.parametrize("stride", [-4, -3, -2, -1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["f64", "f32", "i32", "u8"])
+def test_near_elements_one_by_one_and_in_families(dtype, stride, n):
+    """All places between, or only some, are read and written; the others keep what they held."""
+    span = abs(stride) * n
+    first = 0 if stride > 0 else span + stride
+    for places in (range(abs(stride)), [0], range(max(1, abs(stride) - 1))):
+        b = Builder("near")
+        x, y = b.input("x", dtype, span), b.output("y", dtype, span)
+        total = b.output("total", dtype, n)
+        with b.kernel("k"), b.loop(n, mode="vector") as i:
+            values = [b.load(x, i * stride + (first + place)) for place in places]
+            for place, value in zip(places, values, strict=True):
+                b.store(y, i * stride + (first + place), value + values[0])
+            b.store(total, i, values[-1])
+        agree(b.program())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_near_elements_are_read_and_written_in_order(seed):
+    """Sums at places of one array that grow alike, meet each other, or both: all in one loop."""
+    rng = np.random.default_rng(seed)
+    stride, n = int(rng.integers(2, 5)), int(rng.integers(8, 40))
+    dtype = ["f64", "f32", "i64"][seed % 3]
+    b = Builder("order")
+    x, y = b.input("x", dtype, 8 * n), b.inout("y", dtype, 8 * n)
+    with b.kernel("k"), b.loop(n, mode="vector") as i:
+        value = b.load(x, i)
+        for _ in range(int(rng.integers(3, 9))):
+            place = i * stride + int(rng.integers(0, stride))
+            if rng.integers(2):
+                value = value + b.load(y, place)
+            else:
+                b.store(y, place, value + b.load(x, i * stride + int(rng.integers(0, stride))))
+    agree(b.program())
+
+
+def test_families_need_no_masks():
+    b = Builder("points")
+    x, y = b.input("x", "f64", 3 * 64), b.inout("y", "f64", 3 * 64)
+    with b.kernel("k"), b.loop(64, mode="vector") as i:
+        for c in range(3):
+            b.store(y, i * 3 + c, b.load(y, i * 3 + c) + b.load(x, i * 3 + c))
+    text = Emitter(b.program()).modules()[0].text
+    assert "masked" not in text and "shufflevector" in text
+    agree(b.program())
+
+
 @pytest.mark.parametrize("n", EXTENTS)
 def test_strides_and_reversed_order(n):
     b = Builder("strides")
@@ -106,7 +155,8 @@ def test_an_index_computed_by_statements(n):
     program = b.program()
     agree(program)
     text = Emitter(program).modules()[0].text
-    assert ("masked.gather" in text) == (n > 1)  # only for the stride of two
+    strided = "masked.gather" in text or "masked.load" in text
+    assert strided == (n > 1)  # only for the stride of two
 
 
 @pytest.mark.parametrize("n", [1, *EXTENTS, 200])
