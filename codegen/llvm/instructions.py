@@ -113,7 +113,8 @@ def _extremum(name: str) -> Instruction:
         if dtype == "bool":
             return _binary(e, "and" if name == "minimum" else "or", dtype, *args)
         if dtype in FLOATS:
-            return _call(e, name, dtype, args, "nsz ")
+            # x86 tests the first argument: in a reduction better the new value than the sum so far
+            return _call(e, name, dtype, args[::-1], "nsz ")
         return _call(e, ("s" if dtype in SIGNED else "u") + name[:3], dtype, args)
 
     return emit
