@@ -48,6 +48,9 @@ _PACK_A_COLUMNS = 64
 _FAR = 512
 #: bytes of a below which reading it in place is faster: its terms side by side, or its rows
 _SMALL_A = {"transpose": 1024 * 1024, "rows": 400 * 1024}
+#: bytes of b from which on a single row reads it in wider stretches: it comes from far
+_STREAMED = 1024 * 1024
+_WIDE_ROW = 8
 #: rows or columns up to which long sums side by side are dot products
 _FEW = 24
 #: fused multiply-adds written out instead of a loop
@@ -253,6 +256,8 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     registers = 32 if machine.vector_bytes == 64 else 16
     shapes = [t[2:] for t in known if t[:2] == (acc, lanes)]
     rows, vectors = _tile(m, n, min(product.terms, 512), lanes, registers, shapes)
+    if m == 1 and n * product.terms * size > _STREAMED:
+        vectors = max(vectors, min(_WIDE_ROW, -(-n // lanes)))
     columns = vectors * lanes
     masks = machine.has_masks(acc) or n % columns == 0
     inside = tuple(d for d in product.outer if d.stride_b == 0 and d.role == product.m.role)
