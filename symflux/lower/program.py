@@ -9,7 +9,8 @@ from ..codegen.ir import Program
 from ..ir.graph import Graph
 from ..ir.node import Node
 from ..records import record
-from .emit import BlockEmitter, View, row_major
+from .elements import View, row_major
+from .emit import BlockEmitter
 from .fuse import ContractItem, Item, RegionItem, leaves_of
 from .memory import assign_offsets
 from .names import buffer_names, unique

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..codegen.builder import Builder
 from ..codegen.ir import Const
 from ..codegen.ir import Index as LoopIndex
 from ..ir.graph import Graph
 from ..ir.node import Node, item
-
-if TYPE_CHECKING:
-    from .emit import View
-    from .plan import Plan
+from .elements import ElementEmitter, View, row_major
+from .plan import Plan
 
 __all__ = ["RegionEmitter"]
 
 
-class RegionEmitter:
+class RegionEmitter(ElementEmitter):
     """The part of the emitter that region ops call: ``op.lower(emitter, node)``."""
-
-    b: Builder
-    plan: Plan
-    bound: dict[Node, Any]
-    constants: dict[Node, View]
-    memo: list[dict[Any, Any]]
 
     # --- operands and results ---
 
     def _operand(self, node: Node) -> Any:
         """A region's input: a value when scalar, else where it lies."""
         if node.shape == ():
-            return self.value(node, ())  # type: ignore[attr-defined]
-        return self.view(node)  # type: ignore[attr-defined]
+            return self.value(node, ())
+        return self.view(node)
 
     def _result_view(self, node: Node, index: int) -> View:
         """Where result ``index`` of a region lies."""
@@ -47,13 +38,10 @@ class RegionEmitter:
         self.memo[-1][key.id, ()] = value
         storage = self.plan.storage.get(key)
         if storage is not None:
-            buffer, index = self.place(storage.view, ())  # type: ignore[attr-defined]
-            self.b.store(buffer, index, value)
+            self.b.store(*self.place(storage.view, ()), value)
 
     def _copy(self, target: View, source: Any, shape: tuple[int, ...]) -> None:
         """Copy an array between two places of the same contiguous shape."""
-        from .emit import row_major
-
         size = 1
         for n in shape:
             size *= n
@@ -165,8 +153,6 @@ class RegionEmitter:
 
     def _slot(self, view: View, shape: tuple[int, ...], step: LoopIndex) -> View:
         """Element ``step`` along the first axis of a stored array, as a place."""
-        from .emit import View, row_major
-
         stride = 1
         for n in shape[1:]:
             stride *= n
@@ -225,13 +211,13 @@ class RegionEmitter:
             row = at
             if indices.shape:
                 own = (*places[:batch], *places[axis:end])
-                row = b.load(*self.place(at, own))  # type: ignore[attr-defined]
-            near = self.clamped(row, size)  # type: ignore[attr-defined]
+                row = b.load(*self.place(at, own))
+            near = self.clamped(row, size)
             to = (*places[:axis], Affine.of(Dynamic(near, 0, size - 1)), *places[end:])
-            where = self.loop_index(flat_index(to, node.shape), target.base)  # type: ignore[attr-defined]
+            where = self.loop_index(flat_index(to, node.shape), target.base)
             value = source
             if updates.shape:
-                value = b.load(*self.place(source, places))  # type: ignore[attr-defined]
+                value = b.load(*self.place(source, places))
             b.store(target.buffer, where, b.let("add", b.load(target.buffer, where), value))
 
         if 0 not in updates.shape:
@@ -243,7 +229,7 @@ class RegionEmitter:
             body()
             return
         with self.b.loop(axes[0].extent, "serial") as handle:
-            self.places[axes[0]] = (handle.var, 0)  # type: ignore[attr-defined]
+            self.places[axes[0]] = (handle.var, 0)
             self._serial(axes[1:], body)
 
 
