@@ -426,6 +426,11 @@ SAMPLES: dict[str, list[Sample]] = {
     + _moves((0,), low=(2,), high=(1,), interior=(3,))
     + _moves((1,), low=(0,), high=(0,), interior=(2,))
     + _moves((), low=(), high=(), interior=()),
+    "windows": _moves((7,), axis=0, size=3, step=1, dilation=1)
+    + _moves((2, 9, 3), axis=1, size=2, step=3, dilation=2)
+    + _moves((3, 40), axis=1, size=20, step=2, dilation=1)
+    + _moves((4, 2), axis=0, size=4, step=1, dilation=1)
+    + _moves((5,), axis=0, size=1, step=2, dilation=3),
     "concatenate": [
         Sample(tuple(_between(-2, 2, (2, n), "float64", n) for n in (1, 3, 0, 2)), {"axis": 1}),
         Sample((_apart((2, 2)), _apart((1, 2))), {"axis": 0}),

@@ -1,4 +1,4 @@
-"""Neural networks: dense layers, their composition, losses, first weights.
+"""Neural networks: dense and convolutional layers, their composition, losses, first weights.
 
 A layer is a plain callable that holds params. ``a >> b`` composes layers and functions::
 
@@ -9,12 +9,13 @@ Activations are functions of ``symflux.numpy``, offered here too.
 """
 
 from ..numpy import log_softmax, relu, sigmoid, softmax, softplus, tanh
+from .convolution import Conv, MaxPool, MeanPool
 from .initialise import glorot_normal, glorot_uniform, he_normal, he_uniform, zeros
 from .layers import Chain, Dense, Function, Layer, parameter_count
 from .losses import accuracy, cross_entropy, mae, mse
 
 __all__ = [
-    "Chain", "Dense", "Function", "Layer", "accuracy", "cross_entropy", "glorot_normal",
-    "glorot_uniform", "he_normal", "he_uniform", "log_softmax", "mae", "mse", "parameter_count",
-    "relu", "sigmoid", "softmax", "softplus", "tanh", "zeros",
+    "Chain", "Conv", "Dense", "Function", "Layer", "MaxPool", "MeanPool", "accuracy",
+    "cross_entropy", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "log_softmax",
+    "mae", "mse", "parameter_count", "relu", "sigmoid", "softmax", "softplus", "tanh", "zeros",
 ]  # fmt: skip

@@ -369,6 +369,31 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Ar
     return Array(build(arrange.pad_with, x, widths, mode, values))
 
 
+@implements(np.lib.stride_tricks.sliding_window_view)
+def sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Array:
+    """Windows that slide along axes; their elements are new last axes. Nothing is copied where
+    they are read."""
+    node = as_node(x)
+    sizes = (window_shape,) if isinstance(window_shape, int | np.integer) else tuple(window_shape)
+    if axis is None:
+        axes: tuple[int, ...] = tuple(range(len(node.shape)))
+    else:
+        given = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+        axes = tuple([arrange.axis_of(a, len(node.shape)) for a in given])
+    if len(sizes) != len(axes):
+        raise ShapeError(
+            f"sliding_window_view: window {sizes} of {node.type} needs a size for each of "
+            f"{len(axes)} axes",
+            place=user_frame(),
+            right="as many sizes as axes: sliding_window_view(x, (3, 3), axis=(1, 2))",
+        )
+    for a, size in zip(axes, sizes, strict=True):
+        node = build("windows", node, axis=a, size=int(size), step=1, dilation=1)
+    return Array(node)
+
+
 # --- picking --------------------------------------------------------------------------------------
 
 

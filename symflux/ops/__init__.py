@@ -9,3 +9,4 @@ from .index import *  # noqa: F403
 from .products import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .windows import *  # noqa: F403

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import symflux as sf
 import symflux.numpy as snp
 from symflux.errors import ShapeError, UnsupportedOperation
+from symflux.testing import check_gradients
 from tests.numpy.test_elementwise import DTYPES, sample
 from tests.trace.agreement import assert_agrees, traced_result
 
@@ -245,3 +247,25 @@ def test_shapes_that_do_not_fit_are_reported():
         assert "test_shape.py" in str(caught.value)
     with pytest.raises(UnsupportedOperation, match="'empty' cannot be recorded"):
         traced_result(lambda x: np.pad(x, 1, mode="empty"), M)
+
+
+@pytest.mark.parametrize(
+    ("window", "axis"), [(3, 1), ((2, 3), None), ((2, 2), (0, 0)), ((4,), -1), ((5, 6), (0, 1))]
+)
+def test_sliding_windows(window, axis):
+    view = np.lib.stride_tricks.sliding_window_view
+    x = np.random.default_rng(0).normal(size=(5, 6))
+
+    def f(x):
+        return np.sum(np.exp(view(x, window, axis)), axis=-1)
+
+    np.testing.assert_allclose(sf.compile(f)(x), f(x), rtol=1e-13)
+    check_gradients(f, (x,), order=2)
+
+
+def test_sliding_windows_that_do_not_fit():
+    view = np.lib.stride_tricks.sliding_window_view
+    with pytest.raises(ShapeError, match="as many sizes as axes"):
+        sf.compile(lambda x: view(x, (2, 2), axis=0))(np.zeros((3, 3)))
+    with pytest.raises(ShapeError, match="a window over 4 elements is longer than axis 0"):
+        sf.compile(lambda x: view(x, 4))(np.zeros(3))
