@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.node import Node, constant
-from ..ir.op import Op
+from ..ir.op import Kind, Op
 from ..ir.types import ArrayType
 from .elementwise import add
 from .index import scatter_add
@@ -45,6 +45,10 @@ def _windows_transpose(
     ct: Node, position: int, x: Node, *, axis: int, size: int, step: int, dilation: int
 ) -> Node:
     """Each element gets back what all windows that it lies in say of it."""
+    if step == 1 and ct.op.kind is Kind.CONTRACTION:
+        whole = _of_contraction(ct, axis, size, dilation)
+        if whole is not None:
+            return whole
     n, count = x.shape[axis], ct.shape[axis]
     rank = len(x.shape)
     if size > _FEW:
@@ -61,6 +65,32 @@ def _windows_transpose(
         high[axis] = n - low[axis] - ((count - 1) * step + 1)
         parts.append(pad(one, low=tuple(low), high=tuple(high), interior=tuple(between)))
     return reduce(add, parts)
+
+
+def _of_contraction(ct: Node, axis: int, size: int, dilation: int) -> Node | None:
+    """The transpose of windows of a contraction as one contraction; None where it is none.
+
+    Where only one factor depends on the window's place, and only the other on the place inside of
+    it, sum over j of a[m - j] b[j] is a sum over windows of a, between zeros, and b reversed: the
+    gradient of a convolution by its input is a convolution."""
+    words, result = ct["spec"].split("->")
+    place, inside = result[axis], result[-1]
+    factors = list(zip(words.split(","), ct.inputs, strict=True))
+    for (word, a), (other, b) in (factors, factors[::-1]):
+        if place in word and inside not in word and inside in other and place not in other:
+            break
+    else:
+        return None
+    around = [0] * len(word)
+    at = word.index(place)
+    around[at] = _span(size, dilation) - 1
+    wide = pad(a, low=tuple(around), high=tuple(around), interior=(0,) * len(word))
+    seen = windows(wide, axis=at, size=size, step=1, dilation=dilation)
+    turn = other.index(inside)
+    start = tuple([size - 1 if i == turn else 0 for i in range(len(other))])
+    steps = tuple([-1 if i == turn else 1 for i in range(len(other))])
+    turned = slice_(b, start=start, step=steps, shape=b.shape)
+    return ct.op(seen, turned, spec=f"{word}{inside},{other}->{result[:-1]}")
 
 
 def _lower_windows(

@@ -24,11 +24,10 @@ def images(batch, size=28):
 
 
 def convolve(np, x, w, b):
-    """The same size as the input, channels last: the neighbours side by side, then a product."""
-    _, height, width, channels = x.shape
+    """The same size as the input, channels last: a product with the window around each place."""
     p = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    near = [p[:, i : i + height, j : j + width, :] for i in range(3) for j in range(3)]
-    return np.concatenate(near, axis=-1) @ w.reshape(9 * channels, -1) + b
+    seen = np.lib.stride_tricks.sliding_window_view(p, (3, 3), axis=(1, 2))
+    return np.tensordot(seen, w, axes=((-3, -2, -1), (2, 0, 1))) + b
 
 
 def pool(np, x):
