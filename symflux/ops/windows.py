@@ -78,9 +78,17 @@ def _of_contraction(ct: Node, axis: int, size: int, dilation: int) -> Node | Non
     factors = list(zip(words.split(","), ct.inputs, strict=True))
     for (word, a), (other, b) in (factors, factors[::-1]):
         if place in word and inside not in word and inside in other and place not in other:
-            break
-    else:
-        return None
+            return _convolved(ct, axis, size, dilation, (word, a), (other, b))
+    return None
+
+
+def _convolved(
+    ct: Node, axis: int, size: int, dilation: int, moving: tuple[str, Node], fixed: tuple[str, Node]
+) -> Node:
+    """That contraction: windows of the ``moving`` factor with the ``fixed`` one reversed."""
+    result = ct["spec"].split("->")[1]
+    place, inside = result[axis], result[-1]
+    (word, a), (other, b) = moving, fixed
     around = [0] * len(word)
     at = word.index(place)
     around[at] = _span(size, dilation) - 1
