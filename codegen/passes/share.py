@@ -116,36 +116,45 @@ def _cuts(contract: Contract) -> list[_Cut]:
     widest = max(batch, key=lambda d: d.extent, default=None)
     if widest is not None and widest.extent >= pieces:
         return [_cut(contract, widest, pieces, 1)]
-    rows, columns = _largest(contract, "m"), _largest(contract, "n")
+    rows, columns = _Side.of(contract, "m"), _Side.of(contract, "n")
     best = (math.inf, 1, 1)
     bytes_a = math.prod(d.extent for d in contract.dims if d.stride_a)
     bytes_b = math.prod(d.extent for d in contract.dims if d.stride_b)
     for m in range(1, pieces + 1):
         n = pieces // m
-        if _fits(rows, m) and _fits(columns, n):
+        if m <= rows.most and n <= columns.most:
             best = min(best, (m * bytes_b + n * bytes_a, m, n))
     if best[0] == math.inf:  # small in both: as many as there are
-        m = min(pieces, _at_most(rows))
-        best = (0.0, m, min(pieces // m, _at_most(columns)))
+        m = min(pieces, rows.most)
+        best = (0.0, m, min(pieces // m, columns.most))
     found = []
-    for dim, count, multiple in ((rows, best[1], 16), (columns, best[2], 32)):
-        if dim is not None and count > 1:
-            found.append(_cut(contract, dim, count, multiple if dim.extent >= 4 * multiple else 1))
+    for side, count, multiple in ((rows, best[1], 16), (columns, best[2], 32)):
+        if side.dim is not None and count > 1:
+            whole = side.inner == 1 and side.dim.extent >= 4 * multiple
+            found.append(_cut(contract, side.dim, count, multiple if whole else 1))
     return [cut for cut in found if cut.count > 1]
 
 
-def _largest(contract: Contract, role: str) -> Dim | None:
-    dims = [d for d in contract.dims if d.role == role]
-    return max(dims, key=lambda d: d.extent, default=None)
+@record(frozen=True, slots=True)
+class _Side:
+    """The rows (or columns) of a contraction: the dimension to cut, the longest, and how many rows
+    lie in each of its places."""
 
+    dim: Dim | None
+    inner: int
 
-def _fits(dim: Dim | None, count: int) -> bool:
-    return count == 1 or count <= _at_most(dim)
+    @classmethod
+    def of(cls, contract: Contract, role: str) -> _Side:
+        dims = [d for d in contract.dims if d.role == role]
+        longest = max(dims, key=lambda d: d.extent, default=None)
+        return cls(longest, math.prod(d.extent for d in dims if d is not longest))
 
-
-def _at_most(dim: Dim | None) -> int:
-    """How many pieces a dimension has room for."""
-    return 1 if dim is None else max(1, dim.extent // LEAST)
+    @property
+    def most(self) -> int:
+        """How many pieces it has room for."""
+        if self.dim is None:
+            return 1
+        return max(1, min(self.dim.extent, self.dim.extent * self.inner // LEAST))
 
 
 def _cut(contract: Contract, dim: Dim, count: int, multiple: int) -> _Cut:

@@ -190,7 +190,8 @@ class BlockEmitter(RegionEmitter):
             self.b.loop(size, "vector" if size > UNROLL else "unroll") as i,
         ):
             at = LoopIndex((*view.base.terms, (i.var, 1)), view.base.offset)
-            more = self.b.load(partial.view.buffer, LoopIndex(((piece.var, size), (i.var, 1))))
+            own = LoopIndex(((piece.var, partial.apart), (i.var, 1)))
+            more = self.b.load(partial.view.buffer, own)
             total = self.b.load(view.buffer, at)
             self.b.store(view.buffer, at, self.b.let(_combine(nest), total, more))
 
@@ -403,7 +404,7 @@ def _fold_dtypes(nest: Nest) -> tuple[str, ...]:
 
 def _copy_of(storage: Storage, piece: Any) -> View:
     """Where the copy of a piece lies."""
-    base = LoopIndex(((piece, max(storage.size, 1)),))
+    base = LoopIndex(((piece, storage.apart),))
     return View(storage.view.buffer, storage.strides, base)
 
 

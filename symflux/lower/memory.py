@@ -40,5 +40,5 @@ def assign_offsets(storages: Sequence[Storage]) -> list[tuple[Storage, int]]:
 
 
 def _bytes(storage: Storage) -> int:
-    size = max(storage.size, 1) * storage.copies * BYTES[storage.dtype]
+    size = storage.apart * storage.copies * BYTES[storage.dtype]
     return -(-size // _ALIGNMENT) * _ALIGNMENT

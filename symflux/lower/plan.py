@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..codegen.ir import BYTES
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, item
 from ..ir.op import Kind
@@ -33,6 +34,8 @@ __all__ = ["Plan", "Storage"]
 _MOST_PLANS = 4
 #: Loops with fewer elements than this share a kernel with their neighbours.
 SMALL_WORK = 512
+#: Bytes of a cache line.
+_LINE = 64
 
 
 @record(eq=False)
@@ -59,6 +62,13 @@ class Storage:
         for axis in self.kept:
             total *= self.shape[axis]
         return total
+
+    @property
+    def apart(self) -> int:
+        """Elements from one copy to the next: threads that write them share no cache line."""
+        size = max(self.size, 1)
+        line = _LINE // BYTES[self.dtype] if self.copies > 1 else 1
+        return -(-size // line) * line
 
     @property
     def strides(self) -> tuple[int, ...]:

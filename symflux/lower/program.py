@@ -58,7 +58,7 @@ def lower(graph: Graph, donate: Mapping[int, int] | None = None) -> LoweredProgr
             plan.outputs[position].view = view
     temporaries = plan.temporaries()
     for number, (storage, offset) in enumerate(assign_offsets(temporaries)):
-        size = max(storage.size, 1) * storage.copies
+        size = storage.apart * storage.copies
         buffer = b.temp(unique(storage.name or f"t{number}", names), storage.dtype, size, offset)
         storage.view = View(buffer, storage.strides)
     emitter = BlockEmitter(b, plan, dict(bound), {})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from symflux.codegen import threads
-from symflux.codegen.ir import Loop, Role, walk
+from symflux.codegen.ir import BYTES, Loop, Role, Store, walk
 
 import symflux as sf
 from symflux.lower import share
@@ -121,3 +121,38 @@ def test_every_piece_has_its_own_memory(rows, monkeypatch):
         temporaries = [b.size for b in program.buffers if b.role is Role.TEMP]
         if loop.mode == "parallel":
             assert all(size >= 100 * loop.extent for size in temporaries)
+
+
+def test_pieces_share_no_cache_line():
+    """Copies of what each piece keeps for itself start on lines of their own."""
+    x = RANDOM.normal(size=(40_000, 2, 11))
+
+    def f(x):  # eleven numbers for each row
+        return np.sum(x[:, 0] * np.sqrt(np.sum(x * x, axis=1)), axis=1)
+
+    (found,), loops = results(f, x)
+    assert loops
+    np.testing.assert_allclose(found, f(x), rtol=1e-12)
+    program = sf.compile(f).lower(x).stages.program
+    pieces = {s.var for k in program.kernels for s in walk(k.body) if isinstance(s, Loop)
+              and s.mode == "parallel"}  # fmt: skip
+    steps = [
+        c * BYTES[s.buffer.dtype]
+        for k in program.kernels for s in walk(k.body)
+        if isinstance(s, Store) and s.buffer.role is Role.TEMP
+        for v, c in s.index.terms if v in pieces
+    ]  # fmt: skip
+    assert steps and all(step % 64 == 0 for step in steps)
+
+
+def test_contractions_with_several_axes_of_rows_are_cut():
+    """A convolution's rows are images, lines and columns: 64 images of 14 x 14 places."""
+    x, w = RANDOM.normal(size=(64, 16, 16, 16)), RANDOM.normal(size=(3, 3, 16, 32))
+
+    def convolution(x, w):
+        seen = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+        return np.tensordot(seen, w, axes=((-3, -2, -1), (2, 0, 1)))
+
+    (found,), loops = results(convolution, x, w)
+    np.testing.assert_allclose(found, convolution(x, w), rtol=1e-12)
+    assert loops
