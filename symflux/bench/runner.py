@@ -11,12 +11,12 @@ import contextlib
 import json
 import os
 import select
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,8 +163,20 @@ class Worker:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def pause(self) -> None:
+        """Stop the process while another one is timed: threads of some runtimes go on spinning for
+        a fifth of a second after their work, on the cores that the other one needs."""
+        if not self.single and hasattr(signal, "SIGSTOP"):
+            self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a paused process run."""
+        if not self.single and hasattr(signal, "SIGCONT"):
+            self.process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         assert self.process.stdin is not None
+        self.go_on()
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
@@ -300,13 +312,17 @@ def _time(workers: dict[str, Worker], outcomes: dict[str, Outcome], options: Opt
             counts[tool] = answer["count"]
     seconds: dict[str, list[float]] = {tool: [] for tool in workers}
     order = list(workers)
+    for worker in workers.values():
+        worker.pause()
     for _ in range(options.rounds):
         for tool in order:
+            workers[tool].go_on()
             answer = workers[tool].ask({"time": counts[tool]})
+            workers[tool].pause()
             seconds[tool].append(answer["seconds"] / counts[tool])
-            if options.threads > 1:
-                time.sleep(0.02)  # threads of some runtimes spin for a while after their work
         order = order[1:] + order[:1]
+    for worker in workers.values():
+        worker.go_on()
     for tool, times in seconds.items():
         outcome = outcomes[tool]
         outcome.best, outcome.median = min(times), statistics.median(times)
