@@ -17,20 +17,10 @@ from ...records import record
 from ..ir import BYTES
 from ..scalars import FLOATS
 from .contract_epilogue import Epilogue
-from .contract_values import (
-    add,
-    convert,
-    masked_load,
-    masked_store,
-    masks,
-    multiply_add,
-    offset,
-    splat,
-    suffix,
-    vector_type,
-    zero,
-)
+from .contract_values import add, convert, masks, multiply_add, offset, splat, zero
 from .instructions import constant_text, memory_type
+from .masked import masked_load, masked_store
+from .types import suffix, vector_type
 
 if TYPE_CHECKING:
     from .emit import Emitter

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from ...records import record
 from ..ir import BYTES
-from .contract_values import convert, masked_load, masked_store, masks, offset, vector_type
+from .contract_values import convert, masks, offset
 from .instructions import constant_text, memory_type
+from .masked import masked_load, masked_store
+from .types import vector_type
 
 if TYPE_CHECKING:
     from .emit import Emitter

@@ -25,9 +25,10 @@ from .contract_epilogue import Epilogue, fits_registers
 from .contract_pack import transposed
 from .contract_plan import direct_store, turns_in_registers, wide_dtype
 from .contract_shape import Product
-from .contract_values import convert, masked_load, masked_store, multiply_add, offset, splat, zero
+from .contract_values import convert, multiply_add, offset, splat, zero
 from .instructions import memory_type
 from .machine import Machine
+from .masked import masked_load, masked_store
 
 if TYPE_CHECKING:
     from .emit import Emitter

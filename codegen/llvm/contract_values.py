@@ -1,4 +1,4 @@
-"""Vectors of single dtypes inside the kernels of contractions: types, splats, masks, sums.
+"""Vectors of single dtypes inside the kernels of contractions: splats, masks, sums.
 
 Every function takes its number of lanes; with 0 lanes values are scalars.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..ir import BYTES
 from ..scalars import FLOATS, SIGNED
-from .instructions import constant_text, memory_type
+from .types import constant_text, memory_type, suffix, vector_type
 
 if TYPE_CHECKING:
     from .emit import Emitter
@@ -17,28 +17,12 @@ if TYPE_CHECKING:
 __all__ = [
     "add",
     "convert",
-    "masked_load",
-    "masked_store",
     "masks",
     "multiply_add",
     "offset",
     "splat",
-    "suffix",
-    "vector_type",
     "zero",
 ]
-
-
-def vector_type(lanes: int, dtype: str) -> str:
-    """The LLVM type of so many elements as they are in memory."""
-    return f"<{lanes} x {memory_type(dtype)}>"
-
-
-def suffix(lanes: int, dtype: str) -> str:
-    """How an overloaded intrinsic names the type."""
-    kind = memory_type(dtype)
-    count = f"v{lanes}" if lanes else ""
-    return count + {"half": "f16", "float": "f32", "double": "f64"}.get(kind, kind)
 
 
 def splat(e: Emitter, value: str, lanes: int, kind: str) -> str:
@@ -90,37 +74,6 @@ def masks(e: Emitter, count: str, vectors: int, lanes: int) -> list[str]:
         numbers = ", ".join(f"i32 {v * lanes + n}" for n in range(lanes))
         found.append(e.value(f"icmp ugt <{lanes} x i32> {many}, <{numbers}>", "mask"))
     return found
-
-
-def masked_load(e: Emitter, pointer: str, mask: str, lanes: int, dtype: str) -> str:
-    """The elements that the mask selects, 0 elsewhere; without a mask all of them."""
-    vector = vector_type(lanes, dtype)
-    if not mask:
-        return e.value(f"load {vector}, ptr {pointer}, align {BYTES[dtype]}", "v")
-    name = f"@llvm.masked.load.{suffix(lanes, dtype)}.p0"
-    bits = f"<{lanes} x i1>"
-    _declare(e, f"declare {vector} {name}(ptr, i32 immarg, {bits}, {vector})")
-    arguments = f"ptr {pointer}, i32 {BYTES[dtype]}, {bits} {mask}, {vector} zeroinitializer"
-    return e.value(f"call {vector} {name}({arguments})", "v")
-
-
-def masked_store(e: Emitter, value: str, pointer: str, mask: str, lanes: int, dtype: str) -> None:
-    """Store the elements that the mask selects; without a mask all of them."""
-    if not mask:
-        kind = vector_type(lanes, dtype)
-        e.line(f"store {kind} {value}, ptr {pointer}, align {BYTES[dtype]}")
-        return
-    vector, name = vector_type(lanes, dtype), f"@llvm.masked.store.{suffix(lanes, dtype)}.p0"
-    bits = f"<{lanes} x i1>"
-    _declare(e, f"declare void {name}({vector}, ptr, i32 immarg, {bits})")
-    e.line(f"call void {name}({vector} {value}, ptr {pointer}, i32 {BYTES[dtype]}, {bits} {mask})")
-
-
-def _declare(e: Emitter, text: str) -> None:
-    """Declare an intrinsic once; spelled out, so that LLVM accepts its older signatures too."""
-    if text not in e.helpers:
-        e.helpers[text] = text
-        e.add_function(text)
 
 
 def offset(e: Emitter, pointer: str, amount: str | int) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..ir import BYTES, Buffer, Index, Let, Load, Statement, Store
 from .machine import Machine
+from .masked import masked_load, masked_store
 
 if TYPE_CHECKING:
     from .emit import Emitter
@@ -67,53 +68,40 @@ def with_family(first: Load, following: Sequence[Statement], stride: int) -> lis
 
 def load_family(e: Emitter, address: str, dtype: str, stride: int) -> list[str]:
     """All elements from ``address`` on: the first of each lane's, the second of each, ..."""
-    lanes, vector = e.lanes, e.kind(dtype)
+    lanes = e.lanes
     pieces = [
-        e.value(f"load {vector}, ptr {_moved(e, address, dtype, n * lanes)}, align {BYTES[dtype]}")
+        masked_load(e, _moved(e, address, dtype, n * lanes), "", lanes, dtype)
         for n in range(stride)
     ]
     return [
-        _gathered(e, vector, pieces, [divmod(stride * n + place, lanes) for n in range(lanes)])
+        _gathered(e, dtype, pieces, [divmod(stride * n + place, lanes) for n in range(lanes)])
         for place in range(stride)
     ]
 
 
 def load(e: Emitter, address: str, dtype: str, stride: int) -> str:
     """The elements at ``address``, ``address + stride``, ... in the current lanes."""
-    lanes, vector = e.lanes, e.kind(dtype)
+    lanes = e.lanes
     first = min(0, stride * (lanes - 1))
     places = [divmod(stride * n - first, lanes) for n in range(lanes)]
     pieces = []
     for piece in range(abs(stride)):
+        mask = _mask(lanes, {at for p, at in places if p == piece})
         pointer = _moved(e, address, dtype, first + piece * lanes)
-        used = {at for p, at in places if p == piece}
-        if len(used) == lanes:
-            pieces.append(e.value(f"load {vector}, ptr {pointer}, align {BYTES[dtype]}", "v"))
-            continue
-        name = f"@llvm.masked.load.{e.suffix(dtype)}.p0"
-        _declare(e, name, f"{vector} {name}(ptr, i32 immarg, <{lanes} x i1>, {vector})")
-        arguments = f"ptr {pointer}, i32 {BYTES[dtype]}, {_mask(lanes, used)}, {vector} poison"
-        pieces.append(e.value(f"call {vector} {name}({arguments})", "v"))
-    return _gathered(e, vector, pieces, places)
+        pieces.append(masked_load(e, pointer, mask, lanes, dtype))
+    return _gathered(e, dtype, pieces, places)
 
 
 def store(e: Emitter, address: str, dtype: str, stride: int, value: str) -> None:
     """Store the current lanes at ``address``, ``address + stride``, ..."""
-    lanes, vector = e.lanes, e.kind(dtype)
+    lanes = e.lanes
     first = min(0, stride * (lanes - 1))
     for piece in range(abs(stride)):
         start = first + piece * lanes
         at = {stride * n - start: (0, n) for n in range(lanes)}
-        spread = _gathered(e, vector, [value], [at.get(n) for n in range(lanes)])
-        pointer = _moved(e, address, dtype, start)
-        used = {n for n in range(lanes) if n in at}
-        if len(used) == lanes:
-            e.line(f"store {vector} {spread}, ptr {pointer}, align {BYTES[dtype]}")
-            continue
-        name = f"@llvm.masked.store.{e.suffix(dtype)}.p0"
-        _declare(e, name, f"void {name}({vector}, ptr, i32 immarg, <{lanes} x i1>)")
-        arguments = f"{vector} {spread}, ptr {pointer}, i32 {BYTES[dtype]}, {_mask(lanes, used)}"
-        e.line(f"call void {name}({arguments})")
+        spread = _gathered(e, dtype, [value], [at.get(n) for n in range(lanes)])
+        mask = _mask(lanes, {n for n in range(lanes) if n in at})
+        masked_store(e, spread, _moved(e, address, dtype, start), mask, lanes, dtype)
 
 
 class Waiting:
@@ -161,20 +149,18 @@ class Waiting:
 
     def _write_family(self, address: str, dtype: str, parts: list[str]) -> None:
         e, stride = self.e, self.stride
-        lanes, vector = e.lanes, e.kind(dtype)
-        for piece in range(stride):
-            elements = range(piece * lanes, (piece + 1) * lanes)
-            places = [(n % stride, n // stride) for n in elements]
-            value = _gathered(e, vector, parts, places)
-            pointer = _moved(e, address, dtype, piece * lanes)
-            e.line(f"store {vector} {value}, ptr {pointer}, align {BYTES[dtype]}")
+        lanes = e.lanes
+        for first in range(0, stride * lanes, lanes):
+            places = [(n % stride, n // stride) for n in range(first, first + lanes)]
+            value = _gathered(e, dtype, parts, places)
+            masked_store(e, value, _moved(e, address, dtype, first), "", lanes, dtype)
 
 
 def _gathered(
-    e: Emitter, vector: str, sources: Sequence[str], places: Sequence[tuple[int, int] | None]
+    e: Emitter, dtype: str, sources: Sequence[str], places: Sequence[tuple[int, int] | None]
 ) -> str:
     """One vector whose lanes are (which source, which of its lanes); None: anything."""
-    lanes = len(places)
+    lanes, vector = len(places), e.kind(dtype)
     found = sources[0]
     for number in range(min(1, len(sources) - 1), len(sources)):
         picks = []
@@ -200,12 +186,7 @@ def _moved(e: Emitter, address: str, dtype: str, elements: int) -> str:
 
 
 def _mask(lanes: int, used: set[int]) -> str:
-    bits = ", ".join(f"i1 {'true' if n in used else 'false'}" for n in range(lanes))
-    return f"<{lanes} x i1> <{bits}>"
-
-
-def _declare(e: Emitter, name: str, signature: str) -> None:
-    text = f"declare {signature}"
-    if text not in e.helpers:
-        e.helpers[text] = name
-        e.add_function(text)
+    """The mask of these lanes; "" for all."""
+    if len(used) == lanes:
+        return ""
+    return "<" + ", ".join(f"i1 {'true' if n in used else 'false'}" for n in range(lanes)) + ">"

@@ -67,16 +67,13 @@ def write_lookup(e: Emitter, buffer: Buffer, numbers: str) -> str:
     ]  # fmt: skip
     if rest:
         name = f"@llvm.x86.avx512.vpermi2var.{floats}.512"
-        callee = f"declare {vector} {name}({vector}, {indices}, {vector})"
+        e.declare(f"{vector} {name}({vector}, {indices}, {vector})")
     else:
         name = f"@llvm.x86.avx512.permvar.{one}.512"
-        callee = f"declare {vector} {name}({vector}, {indices})"
-    if callee not in e.helpers:
-        e.helpers[callee] = name
-        e.add_function(callee)
+        e.declare(f"{vector} {name}({vector}, {indices})")
     found = []
     for first in range(0, lanes, each):
-        here = _taken(e, numbers, lanes, f"{whole}", first, each)
+        here = _taken(e, numbers, lanes, whole, first, each)
         second = "".join(f", {vector} {r}" for r in rest)
         found.append(e.value(f"call {vector} {name}({vector} {low}, {indices} {here}{second})"))
     while len(found) > 1:

@@ -7,7 +7,14 @@ import struct
 from ..ir import BYTES
 from ..scalars import FLOATS
 
-__all__ = ["VALUE_TYPES", "constant_text", "memory_type", "value_type"]
+__all__ = [
+    "VALUE_TYPES",
+    "constant_text",
+    "memory_type",
+    "suffix",
+    "value_type",
+    "vector_type",
+]
 
 #: dtype -> LLVM type of a value in a register (a bool is one byte in memory, one bit in a register)
 VALUE_TYPES: dict[str, str] = {
@@ -25,6 +32,18 @@ def value_type(dtype: str) -> str:
 def memory_type(dtype: str) -> str:
     """The LLVM type of one element in memory: as a value, except that a bool takes a byte."""
     return "i8" if dtype == "bool" else VALUE_TYPES[dtype]
+
+
+def vector_type(lanes: int, dtype: str) -> str:
+    """The LLVM type of so many elements as they are in memory."""
+    return f"<{lanes} x {memory_type(dtype)}>"
+
+
+def suffix(lanes: int, dtype: str) -> str:
+    """How an overloaded intrinsic names the type."""
+    kind = memory_type(dtype)
+    count = f"v{lanes}" if lanes else ""
+    return count + {"half": "f16", "float": "f32", "double": "f64"}.get(kind, kind)
 
 
 def constant_text(value: bool | int | float, dtype: str) -> str:

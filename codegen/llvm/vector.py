@@ -29,8 +29,9 @@ from ..ir import (
     While,
 )
 from . import strided
+from .masked import masked_load, masked_store
 from .tables import is_short, write_lookup
-from .types import memory_type, value_type
+from .types import memory_type, suffix, value_type
 from .vector_plan import IDENTITIES, Lanes, VectorPlan, analyse, plan_loop
 
 if TYPE_CHECKING:
@@ -170,20 +171,11 @@ class LaneCode:
             return
         align, kind = BYTES[buffer.dtype], e.memory_kind(buffer.dtype)
         if self._side_by_side(index):
-            address = e.address(buffer, index)
-            if self.mask:
-                callee = self._masked("load", buffer)
-                value = e.value(
-                    f"call {kind} {callee}(ptr {address}, i32 {align}, {self._bits} {self.mask}, "
-                    f"{kind} zeroinitializer)",
-                    "v",
-                )
-            else:
-                value = e.value(f"load {kind}, ptr {address}, align {align}", "v")
+            value = masked_load(e, e.address(buffer, index), self.mask, e.lanes, buffer.dtype)
         elif is_short(buffer, e.machine):
             value = write_lookup(e, buffer, self._places(index))
         else:
-            callee = self._masked("gather", buffer)
+            callee = self._apart("gather", buffer)
             value = e.value(
                 f"call {kind} {callee}(<{e.lanes} x ptr> {self._addresses(buffer, index)}, "
                 f"i32 {align}, {self._bits} {self._lanes_in_use}, {kind} zeroinitializer)",
@@ -204,22 +196,14 @@ class LaneCode:
             return
         self._waiting.before(buffer, index)
         if not self._side_by_side(index):
-            callee = self._masked("scatter", buffer)
+            callee = self._apart("scatter", buffer)
             e.line(
                 f"call void {callee}({kind} {value}, <{e.lanes} x ptr> "
                 f"{self._addresses(buffer, index)}, i32 {align}, {self._bits} "
                 f"{self._lanes_in_use})"
             )
             return
-        address = e.address(buffer, index)
-        if self.mask:
-            callee = self._masked("store", buffer)
-            e.line(
-                f"call void {callee}({kind} {value}, ptr {address}, i32 {align}, "
-                f"{self._bits} {self.mask})"
-            )
-        else:
-            e.line(f"store {kind} {value}, ptr {address}, align {align}")
+        masked_store(e, value, e.address(buffer, index), self.mask, e.lanes, buffer.dtype)
 
     def _side_by_side(self, index: Index) -> bool:
         return self.lanes.stride(index) == 1 and not self.lanes.arbitrary(index)
@@ -266,20 +250,15 @@ class LaneCode:
         wide = self.e.kind("i64")
         return self.e.value(f"add {wide} {numbers}, {self.e.splat(self.e.index(rest), 'i64')}", "x")
 
-    def _masked(self, what: str, buffer: Buffer) -> str:
-        """The masked memory intrinsic, declared with the signature that every LLVM upgrades."""
+    def _apart(self, what: str, buffer: Buffer) -> str:
+        """The intrinsic that gathers or scatters elements of a buffer, declared."""
         e = self.e
         lanes, kind = e.lanes, e.memory_kind(buffer.dtype)
-        one = e.suffix("i8" if buffer.dtype == "bool" else buffer.dtype)
-        pointers = f"<{lanes} x ptr>" if what in ("gather", "scatter") else "ptr"
-        name = f"@llvm.masked.{what}.{one}." + (f"v{lanes}p0" if pointers != "ptr" else "p0")
-        if what in ("load", "gather"):
-            text = f"declare {kind} {name}({pointers}, i32 immarg, {self._bits}, {kind})"
+        name = f"@llvm.masked.{what}.{suffix(lanes, buffer.dtype)}.v{lanes}p0"
+        if what == "gather":
+            e.declare(f"{kind} {name}(<{lanes} x ptr>, i32 immarg, {self._bits}, {kind})")
         else:
-            text = f"declare void {name}({kind}, {pointers}, i32 immarg, {self._bits})"
-        if text not in e.helpers:
-            e.helpers[text] = name
-            e.add_function(text)
+            e.declare(f"void {name}({kind}, <{lanes} x ptr>, i32 immarg, {self._bits})")
         return name
 
     # -- nested blocks -----------------------------------------------------------------------------

@@ -143,6 +143,13 @@ class Writer:
         """Add module-level text: a function, a global or a declaration."""
         self._text.append(text)
 
+    def declare(self, signature: str) -> None:
+        """Declare an intrinsic once; spelled out, so that LLVM accepts its older signatures too."""
+        text = f"declare {signature}"
+        if text not in self.helpers:
+            self.helpers[text] = text
+            self.add_function(text)
+
     @contextmanager
     def function(
         self,

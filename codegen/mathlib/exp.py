@@ -114,7 +114,7 @@ def _tanh_by_expm1(m: Math, size: Value) -> Value:
     sixteen numbers; what rounding the number took away is taken off r."""
     square = size * size
     inner = m.fma(size * square, m.polynomial(square, TANH_NEAR_0), size)
-    n, whole = m.nearest(size, 16 * LOG2_E * 2)
+    n, whole = m.nearest(size, 32 * LOG2_E)
     place = whole & 15
     r = m.fma(n, -LN2["f64"][0] / 32, size) - m.lookup(place, ROOTS_REST)
     p = m.fma(r * r, m.polynomial(r, EXPM1_TWICE), r + r)

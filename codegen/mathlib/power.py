@@ -92,9 +92,9 @@ def pow(m: Math, x: Value, y: Value) -> Value:
     In f64 the code for bases that are not positive and normal, and for results that overflow or are
     not normal, runs only where there is one."""
     size = abs(x)
-    power = m.clamp(y, -_LARGEST_POWER[m.dtype], _LARGEST_POWER[m.dtype])
+    largest = _LARGEST_POWER[m.dtype]
     if m.dtype == "f32":
-        wide = m.in_double()
+        wide, power = m.in_double(), m.clamp(y, -largest, largest)
         short = _short_power(wide, wide.cast(size, "f64"), wide.cast(power, "f64"))
         return _with_specials(m, x, y, m.cast(short, "f32"))
 
@@ -110,7 +110,8 @@ def pow(m: Math, x: Value, y: Value) -> Value:
 
     def special() -> tuple[Value]:
         at_zero = m.select(m.equal(size, 0.0), -INFINITY, logarithm.high)
-        end = power * m.select(size < INFINITY, at_zero, size)  # inf and nan are their own logs
+        its_log = m.select(size < INFINITY, at_zero, size)  # inf and nan are their own
+        end = m.clamp(y, -largest, largest) * its_log
         least, most = _EXPONENT_RANGE
         scaled = m.select(end > least, m.scale(result, whole), 0.0)
         scaled = m.select(end < most, scaled, INFINITY)

@@ -15,9 +15,8 @@ from ..ops.table import Fold
 from ..records import replace
 from .affine import Affine, Axis
 from .elements import View, element_number
-from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
+from .fuse import UNROLL, ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
 from .loops import (
-    UNROLL,
     can_be_vector,
     inner_axes,
     inner_loops,

@@ -23,6 +23,7 @@ from .reading import Index, NeedsRoot, Read, Reader, ReadFlat, flat_index
 from .roots import FEW_PIECES, Access, DryReader, is_leaf, known_inside
 
 __all__ = [
+    "UNROLL",
     "ContractItem",
     "Item",
     "Leaf",
@@ -36,8 +37,9 @@ __all__ = [
 
 Style = Literal["map", "fold", "memory fold", "piece"]
 
-#: terms of a sum up to which it is carried in registers, wherever its terms lie
-FEW_TERMS = 8
+#: Loops of at most this many iterations are unrolled; sums of so few terms are added in registers,
+#: wherever the terms lie.
+UNROLL = 8
 #: terms of a contraction, and extents of its axes, that are long
 _LONG = 64
 
@@ -208,7 +210,7 @@ class Schedule:
         fold = node.op.lower
         assert isinstance(fold, Fold)
         # a few terms are added in registers, each from a line of its own
-        few = math.prod(a.extent for a in folded) <= FEW_TERMS
+        few = math.prod(a.extent for a in folded) <= UNROLL
         last = len(all_axes) - 1
         in_memory = bool(inner) and last not in reduced and fold.combine is not None and not few
         style: Style = "memory fold" if in_memory else "fold"

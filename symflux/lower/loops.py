@@ -9,17 +9,16 @@ from collections.abc import Callable, Iterator
 from ..ir.node import Node
 from ..ir.types import ArrayType
 from .affine import Affine, Axis
-from .fuse import Leaf, LoopItem, Nest, leaves_of
+from .fuse import UNROLL, Leaf, LoopItem, Nest, leaves_of
 from .recompute import flops
 
 __all__ = [
-    "UNROLL", "can_be_vector", "inner_axes", "inner_loops", "is_heavy", "run_as_one",
+    "can_be_vector", "inner_axes", "inner_loops", "is_heavy", "run_as_one",
     "sums_in_registers",
 ]  # fmt: skip
 
-#: Loops of at most this many iterations are unrolled.
-UNROLL = 8
-#: The same for the loops inside of a vector loop, taken together.
+#: As ``UNROLL``, for the loops inside of a vector loop taken together, and the sums kept in
+#: registers over it.
 WRITTEN_OUT = 16
 #: Operations an element from which on few iterations are one vector, though not a full one.
 HEAVY = 24

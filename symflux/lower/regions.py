@@ -10,6 +10,7 @@ from ..codegen.ir import Index as LoopIndex
 from ..ir.graph import Graph
 from ..ir.node import Node, item
 from .elements import ElementEmitter, View, row_major
+from .fuse import UNROLL
 from .plan import Plan
 
 __all__ = ["RegionEmitter"]
@@ -48,7 +49,7 @@ class RegionEmitter(ElementEmitter):
         if (target.buffer is source.buffer and target.base == source.base) or size == 0:
             return
         if source.strides == row_major(shape) == target.strides:
-            mode = "vector" if size > 8 else "unroll"
+            mode = "vector" if size > UNROLL else "unroll"
             with self.b.loop(size, mode) as i:  # type: ignore[arg-type]
                 at = _plus(source.base, i.var)
                 self.b.store(
@@ -201,7 +202,7 @@ class RegionEmitter(ElementEmitter):
         source, at = self._operand(updates), self._operand(indices)
         b = self.b
         total = node.type.size
-        with b.loop(total, "vector" if total > 8 else "unroll") as i:
+        with b.loop(total, "vector" if total > UNROLL else "unroll") as i:
             b.store(target.buffer, _plus(target.base, i.var), b.operand(0, node.dtype))
         axes = [Axis(n) for n in updates.shape]
         places = tuple(Affine.of(a) for a in axes)

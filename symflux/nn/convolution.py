@@ -16,7 +16,7 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.origin import user_frame
 from ..trace.param import Param
 from .initialise import Seed, glorot_uniform
-from .layers import Layer
+from .layers import Layer, shown
 
 __all__ = ["Conv", "MaxPool", "MeanPool"]
 
@@ -92,7 +92,7 @@ class Conv(Layer):
         n_out, n_in = self.W.shape[0], self.W.shape[-1]
         words = [str(n_in), str(n_out), str(self.size)]
         if self.activation is not None:
-            words.append(getattr(self.activation, "__name__", repr(self.activation)))
+            words.append(shown(self.activation))
         if self.b is None:
             words.append("bias=False")
         if set(self.step) != {1}:

@@ -14,7 +14,7 @@ from ..ir.origin import user_frame
 from ..trace.param import Param
 from .initialise import Seed, glorot_uniform
 
-__all__ = ["Chain", "Dense", "Function", "Layer", "parameter_count"]
+__all__ = ["Chain", "Dense", "Function", "Layer", "parameter_count", "shown"]
 
 
 class Layer(tree.Container):
@@ -50,7 +50,7 @@ class Layer(tree.Container):
     def signature(self) -> str:
         """How the layer is written, without its params: ``Dense(10, 5, sigmoid)``."""
         settings = [
-            f"{name}={_shown(value)}"
+            f"{name}={shown(value)}"
             for name, value in vars(self).items()
             if tree.structure(value) is tree.LEAF and not tree.is_array(value)
         ]
@@ -64,7 +64,8 @@ class Layer(tree.Container):
         return f"{self.signature()}  # {held}: {count} parameter{'' if count == 1 else 's'}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A setting of a layer as its signature shows it: functions by their names."""
     return getattr(value, "__name__", None) or repr(value)
 
 
@@ -140,7 +141,7 @@ class Dense(Layer):
 
     def signature(self) -> str:
         n_out, n_in = self.W.shape
-        activation = "" if self.activation is None else f", {_shown(self.activation)}"
+        activation = "" if self.activation is None else f", {shown(self.activation)}"
         return f"Dense({n_in}, {n_out}{activation}{', bias=False' if self.b is None else ''})"
 
 
@@ -159,7 +160,7 @@ class Function(Layer):
         return self.fn(x, *more)
 
     def signature(self) -> str:
-        return _shown(self.fn)
+        return shown(self.fn)
 
 
 class Chain(Layer):

@@ -10,9 +10,10 @@ import numpy as np
 from ..ir.node import Node, constant
 from ..ir.op import Kind, Op
 from ..ir.types import ArrayType
+from .arrange import cut, flip
 from .elementwise import add
 from .index import scatter_add
-from .shape import pad, reshape, slice_, transpose
+from .shape import pad, reshape, transpose
 from .table import index_map
 
 __all__ = ["windows"]
@@ -57,9 +58,7 @@ def _windows_transpose(
         return scatter_add(transpose(ct, axes=order), constant(places), size=n, axis=axis)
     parts = []
     for j in range(size):
-        start = (*([0] * rank), j)
-        one = slice_(ct, start=start, step=(1,) * (rank + 1), shape=(*ct.shape[:-1], 1))
-        one = reshape(one, shape=ct.shape[:-1])
+        one = reshape(cut(ct, rank, j, 1), shape=ct.shape[:-1])
         low, high, between = [0] * rank, [0] * rank, [0] * rank
         low[axis], between[axis] = j * dilation, step - 1
         high[axis] = n - low[axis] - ((count - 1) * step + 1)
@@ -94,11 +93,7 @@ def _convolved(
     around[at] = _span(size, dilation) - 1
     wide = pad(a, low=tuple(around), high=tuple(around), interior=(0,) * len(word))
     seen = windows(wide, axis=at, size=size, step=1, dilation=dilation)
-    turn = other.index(inside)
-    start = tuple([size - 1 if i == turn else 0 for i in range(len(other))])
-    steps = tuple([-1 if i == turn else 1 for i in range(len(other))])
-    turned = slice_(b, start=start, step=steps, shape=b.shape)
-    return ct.op(seen, turned, spec=f"{word}{inside},{other}->{result[:-1]}")
+    return ct.op(seen, flip(b, other.index(inside)), spec=f"{word}{inside},{other}->{result[:-1]}")
 
 
 def _lower_windows(

@@ -7,7 +7,7 @@ from ..ir.op import Kind, lookup
 from ..ops.shape import reshape, transpose
 from .rewrite import Law, Scope, rule
 
-__all__ = ["CONTRACTIONS", "spread_factor"]
+__all__ = ["CONTRACTIONS", "product"]
 
 
 @rule(
@@ -68,14 +68,17 @@ def contract_as_product(node: Node, scope: Scope) -> Node | None:
     words, result = node["spec"].split("->")
     if set(words) - set(result) != {","}:
         return None
-    factors = [
-        spread_factor(x, word, result)
-        for x, word in zip(node.inputs, words.split(","), strict=True)
-    ]
+    return product(node, result)
+
+
+def product(node: Node, order: str) -> Node:
+    """The elementwise product of a contraction's operands, its axes the letters of ``order``."""
+    words = node["spec"].split("->")[0].split(",")
+    factors = [_spread(x, word, order) for x, word in zip(node.inputs, words, strict=True)]
     return lookup("mul")(*factors)
 
 
-def spread_factor(x: Node, word: str, result: str) -> Node:
+def _spread(x: Node, word: str, result: str) -> Node:
     """x, its axes named by ``word``, with extents of 1 for the other letters of ``result``."""
     order = sorted(range(len(word)), key=lambda i: result.index(word[i]))
     moved = x if order == list(range(len(word))) else transpose(x, axes=tuple(order))

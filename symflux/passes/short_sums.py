@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 
 from ..ir.node import Node
-from ..ir.op import Kind, lookup
+from ..ir.op import Kind
 from ..ops.reduce import sum_
-from .contractions import spread_factor
+from .contractions import product
 from .rewrite import Law, Scope, rule
 
 __all__ = ["SHORT_SUMS"]
@@ -58,8 +58,7 @@ def contract_as_sum(node: Node, scope: Scope) -> Node | None:
         behind = [c for c in largest.partition(letter)[2] if c in order]
         place = order.index(behind[0]) if behind else len(order)
         order = order[:place] + letter + order[place:]
-    factors = [spread_factor(x, word, order) for word, x in operands]
-    return sum_(lookup("mul")(*factors), axes=tuple(order.index(letter) for letter in summed))
+    return sum_(product(node, order), axes=tuple(order.index(letter) for letter in summed))
 
 
 SHORT_SUMS: tuple[Law, ...] = (contract_as_sum,)
