@@ -1,10 +1,10 @@
-"""Elements at a small constant distance from lane to lane: the coordinates of points, every other
-sample, an array read backwards.
+"""Elements that lie a few places apart from lane to lane, accessed as whole vectors.
 
-A gather takes an access for every lane. Here the stretch of memory that holds the elements is
-accessed as whole vectors, and shuffles bring the elements to their lanes. When a block reads (or
-writes) all that lies in the stretch, x, y and z of each point, say, the vectors are plain ones.
-Otherwise they are masked: what lies between the elements is neither read nor written.
+The coordinates of points, every other sample, an array read backwards: a gather takes an access for
+every lane. Here the stretch of memory that holds the elements is accessed as whole vectors, and
+shuffles bring the elements to their lanes. When a block reads (or writes) all that lies in the
+stretch, x, y and z of each point, say, the vectors are plain ones. Otherwise they are masked: what
+lies between the elements is neither read nor written.
 
 Stores wait until their family is complete or something else needs them done: a vector that was
 just stored under a mask is slow to load.
