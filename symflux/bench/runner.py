@@ -113,12 +113,21 @@ sys.exit(main(*sys.argv[1:]))
 class Worker:
     """A process that holds one implementation of a row."""
 
-    def __init__(self, row: Row, tool: str, folder: Path, options: Options, cache: Path) -> None:
+    def __init__(
+        self,
+        row: Row,
+        tool: str,
+        folder: Path,
+        options: Options,
+        cache: Path,
+        started: bool = True,
+    ) -> None:
         self.tool = tool
         self.patience = options.patience
         python = options.pythons.get(tool, sys.executable)
+        state = "started" if started else "imported"
         self.process = subprocess.Popen(
-            [python, "-P", "-c", _START, tool, row.name, str(folder)],
+            [python, "-P", "-c", _START, tool, row.name, str(folder), state],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -246,7 +255,9 @@ def _build(
     """All import at once; then they build one after the other, undisturbed."""
     cache = folder / "cache"
     workers = {tool: Worker(row, tool, folder, options, cache) for tool in tools}
-    again = Worker(row, "symflux", folder, options, cache) if "symflux" in workers else None
+    again = None
+    if "symflux" in workers:  # its second process has only imported it
+        again = Worker(row, "symflux", folder, options, cache, started=False)
     for worker in (*workers.values(), *([again] if again else [])):
         worker.wait()
     outcomes: dict[str, Outcome] = {}

@@ -85,22 +85,47 @@ def builder_of(row: Row, tool: str) -> Callable[..., Any] | None:
     return row.tools.get(tool)
 
 
-def load(tool: str) -> Any:
-    """Import a tool; ImportError where it is missing."""
+def load(tool: str, start: bool = True) -> Any:
+    """Import a tool and let it ``start``: compilers load much of themselves with the first
+    function, so each has compiled one that adds 1. ImportError where it is missing."""
     module = importlib.import_module(TOOLS[tool])
     if tool == "jax":
         module.config.update("jax_enable_x64", True)
-        importlib.import_module("jax.numpy").zeros(1).block_until_ready()  # start its runtime
     if tool == "torch.compile" and shutil.which("g++") is None:
         raise ImportError("torch.compile needs a C++ compiler")
+    if start:
+        _start(tool, module)
     return module
+
+
+def _start(tool: str, module: Any) -> None:
+    import numpy as np
+
+    one = np.ones(1)
+    if tool in OWN:
+        module.compile(_add_one)(one)
+    elif tool == "jax":
+        module.jit(_add_one)(one).block_until_ready()
+    elif tool == "torch":
+        _add_one(module.from_numpy(one))
+    elif tool == "torch.compile":
+        module.compile(_add_one)(module.from_numpy(one))
+    elif tool == "numba":
+        module.njit(_add_one)(one)
+    elif tool == "pytensor":
+        x = module.tensor.vector()
+        module.function([x], _add_one(x))(one)
+
+
+def _add_one(x: Any) -> Any:
+    return x + 1.0
 
 
 def prepare(row: Row, tool: str, inputs: tuple[Any, ...]) -> Prepared:
     """Build a row's function with a tool."""
     import numpy as np
 
-    module = load(tool)
+    module = load(tool, start=False)
     builder = builder_of(row, tool)
     assert builder is not None
     if tool == "symflux" or tool == "numba":

@@ -1,7 +1,7 @@
 """One implementation of one row in a process of its own: it builds, shows its result, is timed.
 
-Started by ``runner`` with a tool, the name of a row, and a folder. Its first line says that the
-tool is imported. Then it answers commands, one line of JSON each: ``{"build": true}`` makes the
+Started by ``runner`` with a tool, the name of a row, a folder, and whether to let the tool start
+(``tools.load``). Its first line says that the tool is imported. Then it answers commands, one line of JSON each: ``{"build": true}`` makes the
 function and calls it (the result lies in the folder as ``TOOL.npz``), ``{"time": n}`` runs n
 calls, ``{"burst": s}`` finds how many calls take s seconds, ``{"memory": n}`` says what n calls
 need.
@@ -128,7 +128,7 @@ def serve(prepared: Prepared, base: int, lines: TextIO, answer: Any) -> None:
             answer({"run": max(0, memory() - base)})
 
 
-def main(tool: str, name: str, folder: str) -> int:
+def main(tool: str, name: str, folder: str, started: str) -> int:
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what tools print goes to standard error
 
@@ -137,7 +137,7 @@ def main(tool: str, name: str, folder: str) -> int:
         channel.flush()
 
     try:
-        load(tool)
+        load(tool, started == "started")
         answer({"imported": True})
         sys.stdin.readline()
         prepared, facts = start(tool, name, Path(folder))
