@@ -199,6 +199,16 @@ class While:
     body: Block
     results: tuple[Var, ...]
 
+    @property
+    def runs_once(self) -> bool:
+        """Whether the body runs once or not at all: the condition is the first param as it is, and
+        the body makes it false. ``Math.where_rare`` writes rare cases so."""
+        if self.condition.statements or not self.body.yields:
+            return False
+        end = self.body.yields[0]
+        ends = isinstance(end, Const) and end.dtype == "bool" and not end.value
+        return ends and self.condition.yields == self.params[:1]
+
 
 @record(frozen=True, slots=True)
 class Dim:

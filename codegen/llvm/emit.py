@@ -356,7 +356,27 @@ class Emitter(Writer):
             phi = self.value(f"phi {kind} [ {a}, %{left_label} ], [ {b}, %{right_label} ]", "v")
             self.bind(var, phi)
 
+    def _rarely(self, statement: While) -> None:
+        """A body that runs once or is passed over."""
+        inits = [self.operand(i) for i in statement.inits]
+        body, after, before = self.label("rare"), self.label("after"), self.current_label
+        self.line(f"br i1 {inits[0]}, label %{body}, label %{after}{self.rarely()}")
+        self.start(body)
+        for param, name in zip(statement.params, inits, strict=True):
+            self.bind(param, name)
+        with self.scope():
+            changed = self.block(statement.body)
+        latch = self.current_label
+        self.line(f"br label %{after}")
+        self.start(after)
+        for var, new, old in zip(statement.results, changed, inits, strict=True):
+            arms = f"[ {old}, %{before} ], [ {new}, %{latch} ]"
+            self.bind(var, self.value(f"phi {value_type(var.dtype)} {arms}"))
+
     def _while(self, statement: While) -> None:
+        if statement.runs_once:
+            self._rarely(statement)
+            return
         function = self._function
         inits = [self.operand(i) for i in statement.inits]
         head, body, after = self.label("while"), self.label("do"), self.label("after")
@@ -430,7 +450,7 @@ class Emitter(Writer):
         from .. import mathlib  # written in the same IR; loaded when first needed
         from . import vector
 
-        params, block = mathlib.function(name, dtype)
+        params, block = mathlib.function(name, dtype, self.machine.has_permutes)
         kind = self.kind(dtype)
         names = [f"%a{n}" for n in range(len(params))]
         header = header.format(kind, ", ".join([f"{kind} {name}" for name in names]))

@@ -132,7 +132,7 @@ def _take_arena(e: Emitter, program: Program) -> str | None:
     raw = e.value("call ptr @arena_take()", "raw")
     missing = e.value(f"icmp eq ptr {raw}, null")
     failed, fine = e.label("failed"), e.label("fine")
-    e.line(f"br i1 {missing}, label %{failed}, label %{fine}, !prof {e.metadata(_RARELY)}")
+    e.line(f"br i1 {missing}, label %{failed}, label %{fine}{e.rarely()}")
     e.start(failed)
     e.line("ret i32 1")
     e.start(fine)
@@ -142,9 +142,6 @@ def _take_arena(e: Emitter, program: Program) -> str | None:
     gap = e.value(f"sub i64 {down}, {number}")
     e.raw_arena = raw
     return e.value(f"getelementptr i8, ptr {raw}, i64 {gap}", "arena")
-
-
-_RARELY = '!"branch_weights", i32 1, i32 2000'
 
 
 def write_program(

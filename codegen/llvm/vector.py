@@ -307,6 +307,9 @@ class LaneCode:
 
     def _while(self, statement: While) -> None:
         """Run while any lane wants to; lanes that are done keep their values."""
+        if statement.runs_once:
+            self._rarely(statement)
+            return
         e = self.e
         inits = [self.operand(i) for i in statement.inits]
         head, body, after = e.label("while"), e.label("do"), e.label("after")
@@ -322,10 +325,7 @@ class LaneCode:
             (active,) = self.block(statement.condition)
             if self.mask:
                 active = e.value(f"and {self._bits} {active}, {self.mask}")
-            any_lane = active
-            if e.lanes > 1:
-                name = f"@llvm.vector.reduce.or.v{e.lanes}i1"
-                any_lane = e.value(f"call i1 {name}({self._bits} {active})")
+            any_lane = self._any(active)
             e.line(f"br i1 {any_lane}, label %{body}, label %{after}")
             e.start(body)
             following = self.block(statement.body)
@@ -345,6 +345,40 @@ class LaneCode:
         e.start(after)
         for var, name in zip(statement.results, carried, strict=True):
             e.bind(var, name)
+
+    def _any(self, lanes: str) -> str:
+        """Whether there is a lane."""
+        e = self.e
+        if e.lanes == 1:
+            return lanes
+        return e.value(f"call i1 @llvm.vector.reduce.or.v{e.lanes}i1({self._bits} {lanes})")
+
+    def _rarely(self, statement: While) -> None:
+        """A body that runs once, for the lanes that want it, and is passed over by a branch: as a
+        loop, what it begins with would be computed before."""
+        e = self.e
+        inits = [self.operand(i) for i in statement.inits]
+        active = inits[0]
+        if self.mask:
+            active = e.value(f"and {self._bits} {active}, {self.mask}")
+        body, after = e.label("rare"), e.label("after")
+        any_lane, before = self._any(active), e.current_label
+        e.line(f"br i1 {any_lane}, label %{body}, label %{after}{e.rarely()}")
+        e.start(body)
+        for param, name in zip(statement.params, inits, strict=True):
+            e.bind(param, name)
+        with e.scope():
+            following = self._iteration(statement.body)
+            changed = [
+                self.choose(active, p.dtype, new, old)
+                for p, new, old in zip(statement.params, following, inits, strict=True)
+            ]
+        latch = e.current_label
+        e.line(f"br label %{after}")
+        e.start(after)
+        for var, new, old in zip(statement.results, changed, inits, strict=True):
+            arms = f"[ {old}, %{before} ], [ {new}, %{latch} ]"
+            e.bind(var, e.value(f"phi {e.kind(var.dtype)} {arms}"))
 
 
 class _VectorLoop:

@@ -15,6 +15,8 @@ from ..ir import BYTES, Buffer, Index, Let, Var
 from ..scalars import FLOATS
 from .types import VALUE_TYPES, constant_text, memory_type
 
+_RARELY = '!"branch_weights", i32 1, i32 2000'
+
 __all__ = ["FunctionText", "Part", "Writer"]
 
 
@@ -128,6 +130,10 @@ class Writer:
         word = "distinct " if distinct else ""
         self._metadata.append(f"{name} = {word}!{{{text.replace('SELF', name)}}}")
         return name
+
+    def rarely(self) -> str:
+        """What is appended to a branch that is taken rarely."""
+        return f", !prof {self.metadata(_RARELY)}"
 
     def global_name(self, hint: str) -> str:
         """A new module-level name, ``@hint`` made unique and harmless."""

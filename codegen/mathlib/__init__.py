@@ -28,8 +28,9 @@ FUNCTIONS: dict[str, Writer] = {
 
 
 @functools.cache
-def function(name: str, dtype: str) -> tuple[tuple[Var, ...], Block]:
-    """The parameters of a mathematical function and the block that computes it.
+def function(name: str, dtype: str, permutes: bool = True) -> tuple[tuple[Var, ...], Block]:
+    """The parameters of a mathematical function and the block that computes it, for a machine that
+    ``permutes`` registers by an index or one that does not.
 
     ``dtype`` is ``f16`` (computed in f32), ``f32`` or ``f64``. The block holds Lets of operations
     that are instructions or intrinsics, Loads from constant tables, and where there are rare
@@ -41,7 +42,7 @@ def function(name: str, dtype: str) -> tuple[tuple[Var, ...], Block]:
     ('f64', 'f64', {'Let'})
     """
     write = FUNCTIONS[name]
-    m = Math("f32" if dtype == "f16" else dtype)
+    m = Math("f32" if dtype == "f16" else dtype, permutes)
     parameters = tuple(m.argument(dtype) for _ in range(SCALARS[name].arity))
     if dtype != "f16":
         return parameters, m.block(write(m, *parameters))

@@ -75,10 +75,12 @@ class Pair(NamedTuple):
 
 
 class Math(ScalarBuilder):
-    """Records a function of one float dtype, ``f32`` or ``f64``."""
+    """Records a function of one float dtype, ``f32`` or ``f64``; ``permutes`` says whether the
+    machine looks up short tables in registers, so that many lookups cost little."""
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, dtype: str, permutes: bool = True) -> None:
         super().__init__()
+        self.permutes = permutes
         self.dtype = self.float_dtype = dtype
         self.format = FORMATS[dtype]
 
@@ -92,7 +94,7 @@ class Math(ScalarBuilder):
 
     def in_double(self) -> Math:
         """The same function, continued in f64."""
-        wide = Math("f64")
+        wide = Math("f64", self.permutes)
         wide._statements = self._statements
         return wide
 
@@ -133,10 +135,13 @@ class Math(ScalarBuilder):
         return self.select(x > high, high, x)
 
     def polynomial(self, x: Value, coefficients: Sequence[Number]) -> Value:
-        """``sum(c * x**n)``, in pairs: (c0 + c1 x) + (c2 + c3 x) x**2, and so on upwards."""
+        """``sum(c * x**n)``, in pairs: (c0 + c1 x) + (c2 + c3 x) x**2, and so on upwards; three
+        terms one after the other, which is as short a way with one power less."""
         terms: list[Number] = list(coefficients)
         power = x
         while len(terms) > 1:
+            if len(terms) == 3:
+                return self.fma(self.fma(terms[2], power, terms[1]), power, terms[0])
             pairs = range(0, len(terms) - 1, 2)
             paired: list[Number] = [self.fma(terms[n + 1], power, terms[n]) for n in pairs]
             if len(terms) % 2:

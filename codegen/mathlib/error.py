@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..expression import Value
 from .arithmetic import Math, Pair, in_double
 from .coefficients import ERF, ERF_TAIL, ERFC, ERFC_CENTRE, EXP, LN2, LOG2_E
+from .error_tables import ERF_POLYNOMIALS, ERF_STEP
 from .exp import exp_rest
 
 __all__ = ["erf", "erfc"]
@@ -17,6 +18,24 @@ _ERFC_LEAST = 0.85
 
 
 def erf(m: Math, x: Value) -> Value:
+    return _erf_by_tables(m, x) if m.permutes else _erf_by_exp(m, x)
+
+
+def _erf_by_tables(m: Math, x: Value) -> Value:
+    """erf(abs(x)) with the sign of x: one of 16 or 32 polynomials in t, which is abs(x) minus the
+    nearest multiple of a step. Each coefficient is looked up."""
+    step, polynomials = ERF_STEP[m.dtype], ERF_POLYNOMIALS[m.dtype]
+    count = len(polynomials[0])
+    size = m.at_most(abs(x), (count - 0.51) * step)  # nearest to the last
+    n, whole = m.nearest(size, 1 / step)
+    place = whole & (count - 1)
+    t = m.fma(n, -step, size)
+    constant, linear, *rest = [m.lookup(place, numbers) for numbers in polynomials]
+    y = m.fma(t, m.fma(t, m.polynomial(t, rest), linear), constant)
+    return m.copysign(y, x)
+
+
+def _erf_by_exp(m: Math, x: Value) -> Value:
     """x + x P(x**2) up to 1; above it 1 - exp(-Q(abs(x) - 1)), as erfc is nearly an exponential of
     a parabola: its logarithm is a smooth function that needs few digits where erfc is small."""
     size = m.at_most(abs(x), _ERF_GREATEST[m.dtype])

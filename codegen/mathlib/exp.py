@@ -11,11 +11,13 @@ from ..expression import Value
 from .arithmetic import Math, Pair
 from .coefficients import (
     EXP,
+    EXP_SHORT,
     EXPM1_TWICE,
     LN2,
     LOG2_E,
     ROOTS,
     ROOTS_REST,
+    ROOTS_REST_HALVES,
     TANH,
     TANH_LEAST,
     TANH_NEAR_0,
@@ -26,6 +28,8 @@ __all__ = ["cosh", "exp", "exp2", "expm1", "sigmoid", "sinh", "tanh"]
 
 # where the result has overflowed, and where it has become zero
 _EXP_RANGE = {"f32": (-104.0, 89.0), "f64": (-745.2, 709.8)}
+# up to here, exp(x) and exp(-x) are normal numbers
+_EXP_NORMAL = {"f32": 87.0, "f64": 708.0}
 _EXP2_RANGE = {"f32": (-150.5, 128.0), "f64": (-1075.5, 1024.0)}
 # where expm1 has become -1 and where tanh has become 1
 _EXPM1_LEAST = {"f32": -20.0, "f64": -40.0}
@@ -55,12 +59,39 @@ def exp_rest(m: Math, x: Pair) -> tuple[Value, Value, Value]:
 
 
 def exp(m: Math, x: Value) -> Value:
-    x = m.clamp(x, *_EXP_RANGE[m.dtype])
-    ln2_high, ln2_low = LN2[m.dtype]
+    """Code for results that are not normal numbers is passed over."""
+    write = _exp_f32 if m.dtype == "f32" else _exp_f64
+
+    def anywhere() -> tuple[Value]:
+        return (write(m, m.clamp(x, *_EXP_RANGE[m.dtype]), False),)
+
+    rare = abs(x) > _EXP_NORMAL[m.dtype]
+    return m.where_rare(rare, (write(m, x, True),), anywhere)[0]
+
+
+def _exp_f32(m: Math, x: Value, normal: bool) -> Value:
+    ln2_high, ln2_low = LN2["f32"]
     n, whole = m.nearest(x, LOG2_E)
     r = m.fma(n, -ln2_low, m.fma(n, -ln2_high, x))
-    y = 1.0 + m.fma(r * r, m.polynomial(r, EXP[m.dtype]), r)
+    y = 1.0 + m.fma(r * r, m.polynomial(r, EXP["f32"]), r)
+    if normal:
+        return m.from_bits(m.bits(y) + (whole << m.format.fraction))
     return m.scale(y, whole)
+
+
+def _exp_f64(m: Math, x: Value, normal: bool) -> Value:
+    """x = n log(2) / 16 + r (after Tang 1989): 2**(n / 16) is a power of two times one of sixteen
+    numbers, and what rounding the number took away is taken off r."""
+    ln2_high, ln2_low = LN2["f64"]
+    n, whole = m.nearest(x, 16 * LOG2_E)
+    place = whole & 15
+    rest = m.fma(n, ln2_low / 16, m.lookup(place, ROOTS_REST))
+    r = m.fma(n, -ln2_high / 16, x) - rest
+    p = m.fma(r * r, m.polynomial(r, EXP_SHORT), r)
+    root = m.bits(m.lookup(place, ROOTS))
+    s = m.from_bits(root + ((whole if normal else place) << (m.format.fraction - 4)))
+    y = m.fma(s, p, s)
+    return y if normal else m.scale(y, whole >> 4)
 
 
 def exp2(m: Math, x: Value) -> Value:
@@ -116,7 +147,7 @@ def _tanh_by_expm1(m: Math, size: Value) -> Value:
     inner = m.fma(size * square, m.polynomial(square, TANH_NEAR_0), size)
     n, whole = m.nearest(size, 32 * LOG2_E)
     place = whole & 15
-    r = m.fma(n, -LN2["f64"][0] / 32, size) - m.lookup(place, ROOTS_REST)
+    r = m.fma(n, -LN2["f64"][0] / 32, size) - m.lookup(place, ROOTS_REST_HALVES)
     p = m.fma(r * r, m.polynomial(r, EXPM1_TWICE), r + r)
     root = m.bits(m.lookup(place, ROOTS))
     s = m.from_bits(root + (whole << (m.format.fraction - 4)))
