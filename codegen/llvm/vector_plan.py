@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ...records import record
+from ...records import field, record
 from ..ir import (
     BYTES,
     Block,
@@ -59,10 +59,12 @@ def _bounds(dtype: str) -> tuple[float, float]:
 @record(slots=True)
 class Lanes:
     """What differs from lane to lane in a body: ``affine`` vars by ``affine[var]`` per lane,
-    other ``varying`` vars arbitrarily, all others not at all."""
+    other ``varying`` vars arbitrarily, all others not at all. Integers from 0 to ``limits[var]``
+    are so in every lane, whether it wants them or not."""
 
     varying: set[Var]
     affine: dict[Var, int]
+    limits: dict[Var, int] = field(default_factory=dict)
 
     def stride(self, index: Index) -> int:
         """By how many elements an index grows from lane to lane, its arbitrary part aside."""
@@ -71,6 +73,14 @@ class Lanes:
     def arbitrary(self, index: Index) -> bool:
         """Whether an index holds a var that differs arbitrarily."""
         return any(v in self.varying and v not in self.affine for v, _ in index.terms)
+
+    def inside(self, load: Load) -> bool:
+        """Whether what is loaded is there in every lane."""
+        size, terms = load.buffer.size, load.index.terms
+        if not isinstance(size, int) or any(v not in self.limits or c < 0 for v, c in terms):
+            return False
+        last = load.index.offset + sum(c * self.limits[v] for v, c in terms)
+        return load.index.offset >= 0 and last < size
 
     def uniform(self, index: Index) -> bool:
         return not any(v in self.varying for v, _ in index.terms)
@@ -99,6 +109,7 @@ def _varies(operand: Operand, lanes: Lanes) -> bool:
 def _analyse_statement(statement: object, lanes: Lanes) -> bool:
     match statement:
         case Let():
+            _note_limit(statement, lanes)
             if any(_varies(a, lanes) for a in statement.args):
                 stride = _affine_stride(statement, lanes)
                 if stride == 0:  # what varies cancels, as in i - i
@@ -119,8 +130,9 @@ def _analyse_statement(statement: object, lanes: Lanes) -> bool:
             lanes.varying.update((*statement.params, *statement.results))
             blocks = (statement.condition, statement.body)
             return all(_is_pure(b, loads=True) and analyse(b, lanes) for b in blocks) and all(
-                not lanes.arbitrary(s.index) for b in blocks for s in walk(b) if isinstance(s, Load)
-            )
+                lanes.inside(s) or not lanes.arbitrary(s.index)
+                for b in blocks for s in walk(b) if isinstance(s, Load)
+            )  # fmt: skip
         case Loop():
             if _varies(statement.extent, lanes):  # type: ignore[arg-type]
                 return False
@@ -129,6 +141,15 @@ def _analyse_statement(statement: object, lanes: Lanes) -> bool:
         case Contract():
             return False
     return True
+
+
+def _note_limit(let: Let, lanes: Lanes) -> None:
+    """Bits that a constant leaves over are a number up to that constant."""
+    masks = [a.value for a in let.args if isinstance(a, Const) and a.value >= 0]
+    if let.op == "and" and let.result.dtype != "bool" and masks:
+        lanes.limits[let.result] = int(masks[0])
+    elif let.op == "cast" and let.args[0] in lanes.limits and let.result.dtype in ("i64", "u64"):
+        lanes.limits[let.result] = lanes.limits[let.args[0]]  # type: ignore[index]
 
 
 def _is_pure(block: Block, *, loads: bool) -> bool:

@@ -160,10 +160,7 @@ def sigmoid(m: Math, x: Value) -> Value:
     overflow.
 
     What was rounded away from 1 + e corrects the fraction q; 1 / (1 + e) is q or 1 - q."""
-    size = m.at_most(abs(x), -_EXP_RANGE[m.dtype][0])
-    _, whole, r = _reduce(m, -size)
-    rest = m.fma(r.high * r.high, m.polynomial(r.high, EXP[m.dtype]), r.low)
-    e = m.scale(1.0 + (r.high + rest), whole)
+    e = exp(m, -abs(x))
     bottom = m.fast_two_sum(1.0, e)
     negative = x < 0.0
     q = m.select(negative, e, 1.0) / bottom.high

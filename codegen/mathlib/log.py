@@ -16,13 +16,32 @@ from typing import NamedTuple
 
 from ..expression import Value
 from .arithmetic import INFINITY, Math, Pair, in_double
-from .coefficients import LN2_SHORT, LOG, LOG2_E_PARTS, LOG10_2, LOG10_E
+from .coefficients import (
+    LN2_SHORT,
+    LOG,
+    LOG2_E_PARTS,
+    LOG10_2,
+    LOG10_E,
+    LOG_NEAR_1,
+    LOG_NEAR_1_F32,
+    PARTS,
+    PARTS_LEAST,
+    PARTS_LOG,
+    SIXTEENTHS,
+    SIXTEENTHS_LEAST,
+    SIXTEENTHS_LOG,
+)
 
 __all__ = ["arccosh", "arcsinh", "arctanh", "log", "log1p", "log2", "log10"]
 
 _SQRT_HALF = {"f32": 0x3F3504F3, "f64": 0x3FE6A09E667F3BCD}
 _NAN = float("nan")
 _LARGE = 2.0**60
+#: the least mantissa; numbers c; -log(c) in two parts; (log(1 + r) - r) / r**2
+_TABLES = {
+    "f32": (PARTS_LEAST, PARTS, PARTS_LOG, LOG_NEAR_1_F32),
+    "f64": (SIXTEENTHS_LEAST, SIXTEENTHS, SIXTEENTHS_LOG, (-0.5, *LOG_NEAR_1)),
+}
 # below it, the functions that are x + O(x**2) are x
 _LINEAR = {"f32": 2.0**-26, "f64": 2.0**-55}
 
@@ -99,11 +118,28 @@ def _k_log2(m: Math, k: Value, f: Value, half_square: Value, rest: Value) -> Val
 
 def log(m: Math, x: Value) -> Value:
     def of(x: Value, offset: Value) -> Value:
+        if m.permutes:
+            return _log_by_tables(m, x, offset)
         k, _, mantissa, _ = split(m, x)
         f = mantissa - 1.0
         return _k_log2(m, k + offset, f, *_log_rest(m, f))
 
     return _of_positive(m, x, of)
+
+
+def _log_by_tables(m: Math, x: Value, offset: Value) -> Value:
+    """x = 2**k mantissa, and the mantissa times one of 16 or 32 numbers c of few bits is 1 + r,
+    exactly (after Tang 1990): the logarithm is k log(2) - log(c) + r + r**2 P(r). The first part of
+    k log(2) - log(c) is exact, and 0 next to 1."""
+    least, numbers, (log_high, log_low), series = _TABLES[m.dtype]
+    parts = split(m, x, least)
+    k = parts.k + offset
+    place = parts.above >> (m.format.fraction - len(numbers).bit_length() + 1)
+    r = m.fma(parts.mantissa, m.lookup(place, numbers), -1.0)
+    high, low = LN2_SHORT[m.dtype]
+    whole = m.fma(k, high, m.lookup(place, log_high))
+    rest = m.fma(k, low, m.lookup(place, log_low))
+    return whole + (r + m.fma(r * r, m.polynomial(r, series), rest))
 
 
 def _log1p_pair(m: Math, f: Value) -> Pair:

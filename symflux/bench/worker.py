@@ -1,10 +1,10 @@
 """One implementation of one row in a process of its own: it builds, shows its result, is timed.
 
 Started by ``runner`` with a tool, the name of a row, a folder, and whether to let the tool start
-(``tools.load``). Its first line says that the tool is imported. Then it answers commands, one line of JSON each: ``{"build": true}`` makes the
-function and calls it (the result lies in the folder as ``TOOL.npz``), ``{"time": n}`` runs n
-calls, ``{"burst": s}`` finds how many calls take s seconds, ``{"memory": n}`` says what n calls
-need.
+(``tools.load``). Its first line says that the tool is imported. Then it answers commands, one line
+of JSON each: ``{"build": true}`` makes the function and calls it (the result lies in the folder as
+``TOOL.npz``), ``{"time": n}`` runs n calls, ``{"burst": s}`` finds how many calls take s seconds,
+``{"memory": n}`` says what n calls need.
 """
 
 from __future__ import annotations

@@ -44,7 +44,10 @@ STATEMENTS = {
     "ERF": (lambda u: mp.erf(mp.sqrt(u)) / mp.sqrt(u) - 1, (0, 1), lambda u: 1),
     "ERF_TAIL": (lambda t: -mp.log(mp.erfc(1 + t)), (0, 5), lambda t: mp.erfc(1 + t)),
 }  # fmt: skip
-STATEMENTS_F64 = {
+STATEMENTS_OF_ONE = {
+    "LOG_NEAR_1_F32": (
+        lambda r: (mp.log1p(r) - r) / r**2, (-0.0227, 0.0227), lambda r: r, 32,
+    ),
     "LOG_NEAR_1": (
         lambda r: (mp.log1p(r) - r + r * r / 2) / r**3, (-0.0336, 0.0336), lambda r: r * r, 66,
     ),
@@ -93,9 +96,9 @@ def test_polynomials(name, dtype):
     assert error < mp.mpf(2) ** {"f32": -26, "f64": -56}[dtype]
 
 
-@pytest.mark.parametrize("name", sorted(STATEMENTS_F64))
-def test_polynomials_of_f64_only(name):
-    function, interval, share, bits = STATEMENTS_F64[name]
+@pytest.mark.parametrize("name", sorted(STATEMENTS_OF_ONE))
+def test_polynomials_of_one_dtype(name):
+    function, interval, share, bits = STATEMENTS_OF_ONE[name]
     assert largest_error(function, interval, share, getattr(table, name)) < mp.mpf(2) ** -bits
 
 
@@ -117,6 +120,21 @@ def test_sixteen_numbers_and_their_logarithms():
         whole = -1074 * mp.mpf(table.LN2_SHORT["f64"][0]) + high
         assert float(whole) == whole
     assert table.SIXTEENTHS_LOG[0][table.SIXTEENTHS.index(1.0)] == 0.0
+
+
+def test_the_parts_of_log_f32():
+    rng = np.random.default_rng(4)
+    for place, c in enumerate(table.PARTS):
+        low = table.PARTS_LEAST + (place << 18)
+        bits = np.array([low, low + (1 << 18) - 1, *(low + rng.integers(0, 1 << 18, 50))])
+        for x in bits.astype(np.uint32).view(np.float32).tolist():
+            r = c * x - 1.0  # exact in f64
+            assert abs(r) <= 0.0227 and np.float32(r) == r
+    for c, high, low in zip(table.PARTS, *table.PARTS_LOG, strict=True):
+        assert abs(mp.mpf(high) + mp.mpf(low) + mp.log(c)) < mp.mpf(2) ** -39
+        whole = -149 * table.LN2_SHORT["f32"][0] + high
+        assert np.float32(whole) == whole
+    assert table.PARTS_LOG[0][table.PARTS.index(1.0)] == 0.0
 
 
 def test_sixteen_roots_of_two():
