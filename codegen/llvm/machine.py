@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite
@@ -15,6 +17,8 @@ __all__ = ["Machine", "host"]
 
 #: processors that slow down so much on 512-bit vectors that 256-bit ones are faster
 _NARROW = frozenset({"skylake-avx512", "cascadelake", "cooperlake"})
+
+_idle: dict[tuple[Machine, int], list[Any]] = {}
 
 
 @record(frozen=True, slots=True)
@@ -40,6 +44,19 @@ class Machine:
     def maker(self) -> str:
         """The versions of what makes code for it."""
         return f"llvmlite {llvmlite.__version__} LLVM {binding.llvm_version_info}"
+
+    @contextmanager
+    def borrowed(self, level: int) -> Iterator[Any]:
+        """A TargetMachine that nobody else uses meanwhile; ``level`` is the code generator's
+        effort. Those that are not in use are kept: what a new one works out about its processor
+        takes a millisecond."""
+        idle = _idle.setdefault((self, level), [])
+        try:
+            found = idle.pop()
+        except IndexError:
+            found = self.target_machine(level)
+        yield found
+        idle.append(found)  # not after an error: it may be in any state
 
     def target_machine(self, level: int = 2) -> Any:
         """A new llvmlite TargetMachine; ``level`` 0 to 3 is the code generator's effort."""

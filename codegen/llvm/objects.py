@@ -38,23 +38,23 @@ def object_of(module: ModuleText, machine: Machine) -> bytes:
     Raises:
         RuntimeError: with LLVM's complaint about the text.
     """
-    context = binding.create_context()
-    parsed = parse(module.text, machine, context, without_lock("LLVMPY_ParseAssembly"))
-    target_machine = machine.target_machine(module.options.code_level)
-    optimise(parsed, target_machine, module.options, without_lock("LLVMPY_RunNewModulePassManager"))
-    with ffi.OutputString() as complaint:
-        emit = without_lock("LLVMPY_TargetMachineEmitToMemory")
-        buffer = emit(target_machine, parsed, 1, complaint)
-        if not buffer:
-            raise RuntimeError(str(complaint))
-    start = ffi.lib.LLVMPY_GetBufferStart(buffer)
-    try:
-        return ctypes.string_at(start, ffi.lib.LLVMPY_GetBufferSize(buffer))
-    finally:
-        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
-        parsed.close()
-        context.close()
-        target_machine.close()
+    with machine.borrowed(module.options.code_level) as target_machine:
+        context = binding.create_context()
+        parsed = parse(module.text, machine, context, without_lock("LLVMPY_ParseAssembly"))
+        run = without_lock("LLVMPY_RunNewModulePassManager")
+        optimise(parsed, target_machine, module.options, run)
+        with ffi.OutputString() as complaint:
+            emit = without_lock("LLVMPY_TargetMachineEmitToMemory")
+            buffer = emit(target_machine, parsed, 1, complaint)
+            if not buffer:
+                raise RuntimeError(str(complaint))
+        start = ffi.lib.LLVMPY_GetBufferStart(buffer)
+        try:
+            return ctypes.string_at(start, ffi.lib.LLVMPY_GetBufferSize(buffer))
+        finally:
+            ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+            parsed.close()
+            context.close()
 
 
 def _cores() -> int:

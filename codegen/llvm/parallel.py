@@ -6,8 +6,9 @@ are combined in the order of the chunks. So the bits of a result are the same fo
 threads.
 
 The body becomes a function over a range of iterations (its buffers are ``noalias`` parameters
-again). A second function runs chunks by number out of a context, an array on the caller's stack
-that holds the pointers and values that the body needs. The pool (``pool.py``) calls it in several
+again). It is put into a second one that runs chunks by number out of a context, an array on the
+caller's stack that holds the pointers and values that the body needs: one by one where each has
+partial results, else as one range. The pool (``pool.py``) calls it in several
 threads.
 """
 
@@ -128,7 +129,7 @@ class _ParallelLoop:
         listed += ["i64 %first", "i64 %count", "ptr noalias %partial"]
         header = f"define internal void @{self.name}({', '.join(listed)})"
         first, count, local = Var("i64"), Var("i64"), Var("i64", loop.var.hint)
-        with e.function(header, attributes="#2"):
+        with e.function(header, attributes="#1"):
             bind_parameters(self.buffers, e)
             if self.scratch is not None:
                 size = self.scratch.size
@@ -181,22 +182,27 @@ class _ParallelLoop:
             ]
             passed = [f"{k} {v}" for (k, _), v in zip(slots[:-3], values[:-3], strict=True)]
             unit, extent, partials = values[-3:]
-            number = e.value("sub i64 %to, %from")
+
+            def run(start: str, end: str, partial: str) -> None:
+                places = []
+                for c in (start, end):
+                    place = e.value(f"mul i64 {c}, {unit}")
+                    places.append(e.value(f"call i64 @llvm.smin.i64(i64 {place}, i64 {extent})"))
+                count = e.value(f"sub i64 {places[1]}, {places[0]}")
+                listed = [*passed, f"i64 {places[0]}", f"i64 {count}", f"ptr {partial}"]
+                e.line(f"call void @{self.name}({', '.join(listed)})")
 
             def body(variable: str, _: list[str]) -> list[str]:
                 chunk = e.value(f"add i64 {variable}, %from")
-                ends = []
-                for c in (chunk, e.value(f"add i64 {chunk}, 1")):
-                    place = e.value(f"mul i64 {c}, {unit}")
-                    ends.append(e.value(f"call i64 @llvm.smin.i64(i64 {place}, i64 {extent})"))
-                count = e.value(f"sub i64 {ends[1]}, {ends[0]}")
                 own = e.value(f"mul i64 {chunk}, {len(self.loop.params)}")
                 partial = e.value(f"getelementptr i64, ptr {partials}, i64 {own}")
-                listed = ", ".join([*passed, f"i64 {ends[0]}", f"i64 {count}", f"ptr {partial}"])
-                e.line(f"call void @{self.name}({listed})")
+                run(chunk, e.value(f"add i64 {chunk}, 1"), partial)
                 return []
 
-            e.counted_loop(number, body, hint="chunk")
+            if self.loop.params:
+                e.counted_loop(e.value("sub i64 %to, %from"), body, hint="chunk")
+            else:
+                run("%from", "%to", partials)
             e.line("ret void")
 
     def _start(self, context: str, cut: _Cut) -> None:

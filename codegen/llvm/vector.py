@@ -9,7 +9,7 @@ for given extents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..ir import (
@@ -442,29 +442,44 @@ class _VectorLoop:
         step = width * copies
         most = e.value(f"and i64 {extent}, {-step}", "n")
         sums = self._stretch("0", most, width, copies, start * copies)
-        if copies > 1:
+        if copies == 2:  # one whole vector is left, or none
+            full = e.value(f"and i64 {extent}, {-width}", "n")
+            sums[0] = self._where_less(most, full, sums[0], lambda: self._copy(most, "", sums[0]))
+            most = full
+        elif copies > 2:
             full = e.value(f"and i64 {extent}, {-width}", "n")
             left = e.value(f"sub i64 {full}, {most}", "n")
             sums[0] = self._stretch(most, left, width, 1, [sums[0]])[0]
             most = full
+
+        def rest() -> list[str]:
+            mask = e.value(
+                f"call <{width} x i1> @llvm.get.active.lane.mask.v{width}i1.i64"
+                f"(i64 {most}, i64 {extent})",
+                "mask",
+            )
+            return self._copy(most, mask, sums[0])
+
+        sums[0] = self._where_less(most, extent, sums[0], rest)
+        return sums
+
+    def _where_less(
+        self, a: str, b: str, carried: list[str], run: Callable[[], list[str]]
+    ) -> list[str]:
+        """What ``run`` writes, passed over unless a < b: then what is carried stays."""
+        e = self.e
         some, after = e.label("rest"), e.label("after")
         before = e.current_label
-        e.line(f"br i1 {e.value(f'icmp slt i64 {most}, {extent}')}, label %{some}, label %{after}")
+        e.line(f"br i1 {e.value(f'icmp slt i64 {a}, {b}')}, label %{some}, label %{after}")
         e.start(some)
-        mask = e.value(
-            f"call <{width} x i1> @llvm.get.active.lane.mask.v{width}i1.i64"
-            f"(i64 {most}, i64 {extent})",
-            "mask",
-        )
-        last = self._copy(most, mask, sums[0])
+        last = run()
         end = e.current_label
         e.line(f"br label %{after}")
         e.start(after)
-        sums[0] = [
+        return [
             e.value(f"phi {e.kind(p.dtype)} [ {old}, %{before} ], [ {new}, %{end} ]", "c")
-            for p, old, new in zip(self.loop.params, sums[0], last, strict=True)
+            for p, old, new in zip(self.loop.params, carried, last, strict=True)
         ]
-        return sums
 
     def _stretch(
         self, first: str, count: int | str, width: int, copies: int, sums: list[list[str]]

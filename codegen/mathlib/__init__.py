@@ -5,7 +5,8 @@ files beside it; ``arithmetic.py`` says in what words). There are no calls, and 
 differs between arguments is chosen by ``select``, so a loop around a function is a loop over plain
 arithmetic that runs in vectors. Tables are so short that they fit into two registers. Arguments
 that are rare (very large ones in sin, cos and tan, those that are no normal positive numbers in
-logarithms and powers) have code that is passed over unless some lane needs it. The largest errors
+logarithms and powers, those of exp whose result is no normal number) have code that is passed over
+unless some lane needs it. The largest errors
 and the speed are measured in ``docs/mathlib.md``."""
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def function(name: str, dtype: str, permutes: bool = True) -> tuple[tuple[Var, .
     arguments Whiles of such statements; it yields one value of ``dtype``. KeyError for a name that
     is no function of this library.
 
-    >>> (x,), block = function("sigmoid", "f64")
+    >>> (x,), block = function("expm1", "f64")
     >>> x.dtype, block.yields[0].dtype, {type(s).__name__ for s in block.statements}
     ('f64', 'f64', {'Let'})
     """

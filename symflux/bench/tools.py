@@ -87,7 +87,8 @@ def builder_of(row: Row, tool: str) -> Callable[..., Any] | None:
 
 def load(tool: str, start: bool = True) -> Any:
     """Import a tool and let it ``start``: compilers load much of themselves with the first
-    function, so each has compiled one that adds 1. ImportError where it is missing."""
+    function, and get threads and memory ready for the first large array, so each has compiled one
+    that adds 1 to 2**18 numbers. ImportError where it is missing."""
     module = importlib.import_module(TOOLS[tool])
     if tool == "jax":
         module.config.update("jax_enable_x64", True)
@@ -101,20 +102,20 @@ def load(tool: str, start: bool = True) -> Any:
 def _start(tool: str, module: Any) -> None:
     import numpy as np
 
-    one = np.ones(1)
+    ones = np.ones(1 << 18)
     if tool in OWN:
-        module.compile(_add_one)(one)
+        module.compile(_add_one)(ones)
     elif tool == "jax":
-        module.jit(_add_one)(one).block_until_ready()
+        module.jit(_add_one)(ones).block_until_ready()
     elif tool == "torch":
-        _add_one(module.from_numpy(one))
+        _add_one(module.from_numpy(ones))
     elif tool == "torch.compile":
-        module.compile(_add_one)(module.from_numpy(one))
+        module.compile(_add_one)(module.from_numpy(ones))
     elif tool == "numba":
-        module.njit(_add_one)(one)
+        module.njit(_add_one)(ones)
     elif tool == "pytensor":
         x = module.tensor.vector()
-        module.function([x], _add_one(x))(one)
+        module.function([x], _add_one(x))(ones)
 
 
 def _add_one(x: Any) -> Any:

@@ -6,7 +6,8 @@ from symflux.codegen.mathlib import FUNCTIONS, function
 from symflux.codegen.scalars import SCALARS, result_dtype
 
 #: where rare arguments have code of their own
-LOOPS = {"exp": 1,
+LOOPS = {
+    "exp": 1, "sigmoid": 1,
     "sin": 1, "cos": 1, "tan": 1, "log": 2, "log2": 2, "log10": 2,
     ("pow", "f64"): 2, ("pow", "f32"): 0,
 }  # fmt: skip
