@@ -7,9 +7,10 @@ from typing import Any
 
 from ..codegen.ir import BYTES
 from ..ir.graph import Graph
-from ..ir.node import ITEM, Node, item
+from ..ir.node import CONSTANT, ITEM, Node, item
 from ..ir.op import Kind
 from ..ir.types import TupleType
+from ..ops.index import scatter_add
 from ..records import field, record
 from .affine import Axis
 from .fuse import (
@@ -25,7 +26,7 @@ from .fuse import (
 )
 from .reading import NeedsRoot
 from .recompute import cheaper_again
-from .roots import Access, Analysis, analyse, is_leaf
+from .roots import Access, Analysis, analyse, is_leaf, read_with
 from .share import Share, share_out
 
 __all__ = ["Plan", "Storage"]
@@ -152,7 +153,7 @@ class Plan:
         regions: dict[Node, RegionItem] = {}
         for node in analysis.nodes:
             if _is_region(node) and node.op is not ITEM:
-                regions[node] = RegionItem(node, [_whole(x) for x in node.inputs])
+                regions[node] = RegionItem(node, _whole_inputs(node, analysis.roots))
                 schedule.place_region(regions[node])
                 if not isinstance(node.type, TupleType):
                     regions[node].holds[node] = None
@@ -472,6 +473,14 @@ def _direct(nest: Nest) -> bool:
 
 def _holds(an_item: Item) -> Mapping[Any, Any]:
     return {an_item.nest.key: an_item.nest} if isinstance(an_item, Leaf) else an_item.holds
+
+
+def _whole_inputs(region: Node, roots: set[int]) -> list[Access]:
+    """What a region reads: its inputs, or what those are computed of that it computes itself."""
+    inputs = region.inputs
+    if region.op is scatter_add:
+        inputs = tuple(dict.fromkeys(y for x in inputs for y in read_with(x, roots)))
+    return [_whole(x) for x in inputs if x.op is not CONSTANT or x.shape]
 
 
 def _whole(node: Node) -> Access:

@@ -199,7 +199,6 @@ class RegionEmitter(ElementEmitter):
         axis, size = node["axis"], node["size"]
         batch = node.attributes.get("batch", 0)
         target: View = self.plan.storage[node].view
-        source, at = self._operand(updates), self._operand(indices)
         b = self.b
         total = node.type.size
         with b.loop(total, "vector" if total > UNROLL else "unroll") as i:
@@ -209,17 +208,14 @@ class RegionEmitter(ElementEmitter):
         end = axis + len(indices.shape) - batch
 
         def add() -> None:
-            row = at
-            if indices.shape:
-                own = (*places[:batch], *places[axis:end])
-                row = b.load(*self.place(at, own))
-            near = self.clamped(row, size)
+            self.memo.append({})
+            own = (*places[:batch], *places[axis:end]) if indices.shape else ()
+            near = self.clamped(self.value(indices, own), size)
             to = (*places[:axis], Affine.of(Dynamic(near, 0, size - 1)), *places[end:])
             where = self.loop_index(flat_index(to, node.shape), target.base)
-            value = source
-            if updates.shape:
-                value = b.load(*self.place(source, places))
+            value = self.value(updates, places)
             b.store(target.buffer, where, b.let("add", b.load(target.buffer, where), value))
+            self.memo.pop()
 
         if 0 not in updates.shape:
             self._serial(axes, add)
@@ -231,6 +227,7 @@ class RegionEmitter(ElementEmitter):
             return
         with self.b.loop(axes[0].extent, "serial") as handle:
             self.places[axes[0]] = (handle.var, 0)
+            self.ranges[axes[0]] = (0, axes[0].extent - 1)
             self._serial(axes[1:], body)
 
 

@@ -9,14 +9,14 @@ when it is known which loops are shared.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..ir.node import CONSTANT, ITEM, Node
 from ..ir.op import Kind
 from ..ir.types import TupleType
 from ..ir.walk import topological, use_counts
-from ..ops.index import take
+from ..ops.index import scatter_add, take
 from ..records import record
 from .affine import Affine, Axis
 from .reading import (
@@ -30,13 +30,15 @@ from .reading import (
     aligned_index,
 )  # fmt: skip
 
-__all__ = ["Access", "Analysis", "analyse", "is_leaf", "scalar_cost"]
+__all__ = ["Access", "Analysis", "analyse", "is_leaf", "read_with", "scalar_cost"]
 
 #: Values at least this costly (in flops) are computed once rather than again at each use.
 COSTLY = 6
 #: The same for scalars, which a kernel computes once anyway: this only bounds how much of a large
 #: scalar graph each root has to look through.
 COSTLY_SCALAR = 64
+#: Elements that the first cache holds beside others.
+FIRST_CACHE = 2048
 #: Concatenations of more operands than this are written piece by piece.
 FEW_PIECES = 4
 
@@ -104,7 +106,7 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
             inline[node.id] = 0 if node.id in roots else total
             continue
         for x in node.inputs:
-            if _needs_memory(node, x):
+            if _needs_memory(node, x) and not _is_read_through(node, x, uses, inline, roots):
                 _store(x, roots)
         if isinstance(node.type, TupleType):
             continue
@@ -138,6 +140,38 @@ def _needs_memory(user: Node, x: Node) -> bool:
     if user.op is ITEM or isinstance(x.type, TupleType):
         return False
     return user.op.kind is Kind.OPAQUE
+
+
+def _is_read_through(
+    user: Node, x: Node, uses: Mapping[int, int], inline: Mapping[int, int], roots: set[int]
+) -> bool:
+    """Whether ``user`` computes the elements of ``x`` itself, one by one: what a scatter reads once
+    (or what costs next to nothing), if plain arithmetic leads from it to memory. Few elements are
+    computed in vectors before it, as they stay in the first cache."""
+    if user.op is not scatter_add or uses.get(x.id, 0) > 1 or x.op.kind is not Kind.POINTWISE:
+        return False
+    if 1 < x.type.size <= FIRST_CACHE:
+        return False
+    if user.inputs[0].type.size > x.type.size and inline.get(x.id, 0) >= COSTLY:
+        return False
+    return all(is_leaf(y) or y.op is CONSTANT or y.id in roots for y in read_with(x, roots))
+
+
+def read_with(x: Node, roots: set[int]) -> list[Node]:
+    """What is read where ``x`` is: itself, or if it is computed there, what that reads."""
+    if x.id in roots or x.op.kind is not Kind.POINTWISE:
+        return [x]
+    found: dict[Node, None] = {}
+    seen = {x}
+    stack = [x]
+    while stack:
+        for y in stack.pop().inputs:
+            if y.op.kind is not Kind.POINTWISE or y.id in roots:
+                found[y] = None
+            elif y not in seen:
+                seen.add(y)
+                stack.append(y)
+    return list(found)
 
 
 def _store(x: Node, roots: set[int]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -273,13 +272,24 @@ def _outer(ufunc: Any, x: Any, y: Any, **kwargs: Any) -> Any:
     return ufunc(first.reshape(*first.shape, *(1,) * second.ndim), second, **kwargs)
 
 
-def _at(ufunc: Any, *args: Any, **kwargs: Any) -> Callable[..., Any]:
-    raise UnsupportedOperation(
-        f"np.{ufunc.__name__}.at cannot be recorded",
-        place=user_frame(),
-        why="it changes a plain array in place",
-        right="x[i] += v             # one i at a time, i a Python number",
-    )
+def _at(ufunc: Any, x: Any, index: Any, *values: Any) -> None:
+    """``np.add.at`` and ``np.subtract.at``: equal indices add up."""
+    if ufunc not in (np.add, np.subtract):
+        raise UnsupportedOperation(
+            f"np.{ufunc.__name__}.at cannot be recorded",
+            place=user_frame(),
+            right="x[i] = f(x[i], v)     # one i at a time, i a Python number",
+        )
+    if not isinstance(x, Array):
+        raise UnsupportedOperation(
+            f"np.{ufunc.__name__}.at cannot change a plain array",
+            place=user_frame(),
+            why="it would keep values that are known only when the compiled function runs",
+            wrong=f"x = np.zeros(n)\nnp.{ufunc.__name__}.at(x, i, v)",
+            right=f"x = sf.numpy.zeros(n)\nnp.{ufunc.__name__}.at(x, i, v)",
+        )
+    (value,) = values
+    x.add_at(index, value if ufunc is np.add else -as_array(value))
 
 
 TABLE["outer"] = _outer

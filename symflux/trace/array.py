@@ -339,6 +339,17 @@ class Array(Handle):
             node = fill_place(node, shape, self.shape)
         self.assign(view.write(self.node, node))
 
+    def add_at(self, index: Any, value: Any) -> None:
+        """``np.add.at(self, index, value)``: elements that are picked several times grow by all
+        their values."""
+        if mask_of(index) is None:
+            selection = self._selection(index)
+            if selection.picks:
+                node = cast(as_node(value), self._node.dtype)
+                self.assign(PickView(self, (), selection).add(self.node, node))
+                return
+        self[index] += value
+
     def _assign_masked(self, mask: Node, value: Any) -> None:
         x = self.node
         covered = x.shape[: len(mask.shape)]

@@ -373,10 +373,24 @@ def write_advanced(block: Node, selection: Selection, value: Node) -> Node:
             place=user_frame(),
             why="which element is written last would depend on the indices",
             wrong="x[indices] = v",
-            right="x = np.where(mask, v, x)\nx[i] = v            # one i at a time",
+            right="x = np.where(mask, v, x)\nx[i] = v            # one i at a time\n"
+            "np.add.at(x, i, v)  # adds up",
         )
     mask = reshape(mask, (*along[0], n, *along[1]))
     written = reshape(build("where", mask, new, merged.node), merged.moved)
+    back = sorted(range(len(merged.order)), key=merged.order.__getitem__)
+    return transpose(written, back)
+
+
+def add_advanced(block: Node, selection: Selection, value: Node) -> Node:
+    """The block with ``value`` added to the picked elements, as often as each is picked."""
+    merged = _merge(block, selection)
+    before, after = merged.node.shape[: merged.place], merged.node.shape[merged.place + 1 :]
+    flat = as_indices(merged.flat)
+    value = fill_place(value, (*before, *flat.shape, *after), block.shape)
+    n = merged.node.shape[merged.place]
+    added = lookup("scatter_add")(value, flat, size=n, axis=merged.place)
+    written = reshape(build("add", merged.node, added), merged.moved)
     back = sorted(range(len(merged.order)), key=merged.order.__getitem__)
     return transpose(written, back)
 
@@ -403,6 +417,12 @@ class PickView(View):
     def write(self, base: Node, value: Node) -> Node:
         s = self.selection
         block = write_advanced(block_of(base, s), s, value)
+        return write_slice(base, reshape(block, s.extent), s.start, s.step)
+
+    def add(self, base: Node, value: Node) -> Node:
+        """What ``np.add.at`` leaves in ``base``."""
+        s = self.selection
+        block = add_advanced(block_of(base, s), s, value)
         return write_slice(base, reshape(block, s.extent), s.start, s.step)
 
     def _key(self) -> object:

@@ -205,6 +205,21 @@ def test_indices_beyond_the_ends_are_clamped_in_every_dtype():
         np.testing.assert_array_equal(sums, [0, 0, 0, 0, 8])
 
 
+@pytest.mark.parametrize("n", [100, 5000])
+def test_a_scatter_computes_what_it_reads_once(n):
+    def f(z, i, x):
+        return sf.grad(lambda z: np.sum(np.take(z, i) * x * 2))(z)
+
+    z, x = RNG.standard_normal((2, n))
+    i = RNG.integers(-n, n, n)
+    program = check(f, z, i, x)
+    temporaries = [b for b in program.buffers if b.role is Role.TEMP]
+    assert len(temporaries) == (2 if n == 100 else 0)
+    wanted = np.zeros(n)
+    np.add.at(wanted, i, 2 * x)
+    np.testing.assert_allclose(sf.compile(f)(z, i, x), wanted, rtol=1e-13)
+
+
 def test_arguments_may_be_named_like_anything_the_compiler_names():
     def f(c0, out0, t0, i, j, arena):
         w = sf.numpy.asarray([[1.0, 2.0], [3.0, 5.0]])

@@ -183,7 +183,11 @@ def unsupported_accumulate(x):
 
 
 def unsupported_at(x):
-    np.add.at(x, [0, 1], 1.0)
+    np.maximum.at(x, [0, 1], 1.0)
+
+
+def unsupported_at_of_a_plain_array(x):
+    np.add.at(np.zeros(3), [0, 1, 1], x)
 
 
 def unsupported_where_alone(x):

@@ -280,6 +280,30 @@ def test_copies_are_not_views():
     assert_agrees(f, X)
 
 
+@pytest.mark.parametrize("index", READS, ids=str)
+@pytest.mark.parametrize("ufunc", [np.add, np.subtract])
+def test_at_adds_up(ufunc, index):
+    def number(x):
+        ufunc.at(x, index, 7)
+        return x
+
+    def values(x):
+        ufunc.at(x, index, -2.0 * x[index])
+        return x
+
+    for change in (number, values):
+        assert_agrees_or_refuse(change, X)
+
+
+@pytest.mark.parametrize("index", [lambda i: i, lambda i: (0, i), lambda i: (..., i, i + 1)])
+def test_at_traced_indices(index):
+    def change(x, i):
+        np.add.at(x, index(i), x[index(i)] * 3)
+        return x
+
+    assert_agrees(change, X[:, :2], np.array([0, 1, 1, -1]))
+
+
 def test_numbers_are_values_not_views():
     def f(x):
         total = x[0]
