@@ -2,8 +2,9 @@
 
 A vector of arguments costs an elementary function hardly more than one. So calls of one function
 that do not depend on each other are put together: each waits until there are as many as a vector
-holds, or until nothing else can go on. Every lane computes what the function of a single value
-computes, bit for bit, so that results do not depend on who shares a vector.
+holds, or until nothing else can go on; then all that wait go out. Every lane computes what the
+function of a single value computes, bit for bit, so that results do not depend on who shares a
+vector.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class _Grouping:
             else:
                 out.append(statement)
         while self.groups:
-            self.flush(max(self.groups, key=lambda key: len(self.groups[key])))
+            self.flush(*sorted(self.groups, key=lambda key: -len(self.groups[key])))
         return out
 
     def needs(self, statement: Statement) -> list[Any]:
@@ -127,11 +128,15 @@ class _Grouping:
         if len(group) == lanes_of(key[1], self.vector_bytes):
             self.flush(key)
 
-    def flush(self, key: tuple[str, str]) -> None:
-        """Send a group out, and everything that waited for it alone."""
-        group = self.groups.pop(key)
-        self.out.append(group if len(group) > 1 else group[0])
-        free: list[Any] = [let.result for let in group]
+    def flush(self, *keys: tuple[str, str]) -> None:
+        """Send groups out, and everything that waited for them alone.
+
+        Where nothing else can go on, all groups go before what they free: they do not depend on
+        each other, so the processor works on all of them at once."""
+        free: list[Any] = []
+        for group in [self.groups.pop(key) for key in keys]:
+            self.out.append(group if len(group) > 1 else group[0])
+            free += [let.result for let in group]
         for given in free:  # grows
             self.late.discard(given)
             for entry in self.waiting.pop(given, ()):

@@ -125,11 +125,11 @@ def _analyse_statement(statement: object, lanes: Lanes) -> bool:
         case If():
             lanes.varying.update(statement.results)
             sides = (statement.then, statement.otherwise)
-            return all(_is_pure(b, loads=False) and analyse(b, lanes) for b in sides)
+            return all(_is_pure(b) and analyse(b, lanes) for b in sides)
         case While():
             lanes.varying.update((*statement.params, *statement.results))
             blocks = (statement.condition, statement.body)
-            return all(_is_pure(b, loads=True) and analyse(b, lanes) for b in blocks) and all(
+            return all(_is_pure(b, in_while=True) and analyse(b, lanes) for b in blocks) and all(
                 lanes.inside(s) or not lanes.arbitrary(s.index)
                 for b in blocks for s in walk(b) if isinstance(s, Load)
             )  # fmt: skip
@@ -152,10 +152,11 @@ def _note_limit(let: Let, lanes: Lanes) -> None:
         lanes.limits[let.result] = lanes.limits[let.args[0]]  # type: ignore[index]
 
 
-def _is_pure(block: Block, *, loads: bool) -> bool:
-    """Whether every statement may run for lanes that should not: nothing but arithmetic (and loads
-    whose place does not depend on the data)."""
-    return all(isinstance(s, (Let, If)) or (loads and isinstance(s, Load)) for s in walk(block))
+def _is_pure(block: Block, *, in_while: bool = False) -> bool:
+    """Whether every statement may run for lanes that should not: nothing but arithmetic (and in a
+    while, whiles of that, and loads whose place does not depend on the data)."""
+    kinds = (Let, If, Load, While) if in_while else (Let, If)
+    return all(isinstance(s, kinds) for s in walk(block))
 
 
 def _affine_stride(let: Let, lanes: Lanes) -> int | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ..builder import WhileScope
 from ..expression import Value
-from ..ir import Const, Operand
+from ..ir import Const
 from .arithmetic import Math, Pair
 from .coefficients import COS_QUARTER, HALF_PI, SIN_QUARTER, TWO_BY_PI, TWO_BY_PI_EXPONENT
 
@@ -52,51 +52,48 @@ def _reduce_to_pair(m: Math, x: Value) -> tuple[Value, Pair]:
 def _reduce_large(
     m: Math, x: Value, whole: Value, r: Sequence[Value]
 ) -> tuple[Value, tuple[Value, ...]]:
-    """``whole`` and ``r`` (one float, or two), made right where abs(x) is large.
+    """``whole`` and ``r`` (one float, or two), made right where abs(x) is large."""
+    rare = abs(x) >= _LARGE[m.dtype]
+    whole, *r = m.where_rare(rare, (whole, *r), lambda: _payne_hanek(m, x, len(r)))
+    return whole, tuple(r)
+
+
+def _payne_hanek(m: Math, x: Value, count: int) -> tuple[Value, ...]:
+    """The integer and ``count`` parts of r for any x.
 
     Each turn of the loop multiplies x by one of the f64 numbers whose sum is 2/pi (scaled, so that
     neither overflows nor underflows), takes the multiples of eight off the exact product, and adds
     the rest to a sum of three floats; that sum without its integer, times pi/2, is r."""
     parts = TWO_BY_PI[: _PARTS_FOR_LARGE[m.dtype]]
     zero = Const(0.0, "f64")
-    with WhileScope(m, [Const(0, "i32"), zero, zero, zero, whole, *r]) as loop:
-        turn, high, middle, low = loop.params[:4]
-        loop.condition((abs(x) >= _LARGE[m.dtype]) & (turn < len(parts)))
+    with WhileScope(m, [Const(0, "i32"), zero, zero, zero]) as loop:
+        turn, high, middle, low = loop.params
+        loop.condition(turn < len(parts))
         scaled = m.cast(x, "f64") * 2.0**-TWO_BY_PI_EXPONENT
-        for term in m.two_product(scaled, _pick(m, turn, parts)):
+        wide = m if m.dtype == "f64" else m.in_double()
+        part = wide.lookup(turn & 31, (*parts, *[0.0] * (32 - len(parts))))
+        for term in m.two_product(scaled, part):
             high, error = m.two_sum(high, _without_eights(m, term))
             high = _without_eights(m, high)
             middle, error = m.two_sum(middle, error)
             low = low + error
-        n = m.round(high)
-        fraction, error = m.two_sum(high - n, middle)
-        half_pi, half_pi_rest, _ = HALF_PI["f64"]
-        angle, rest = m.two_product(fraction, half_pi)
-        rest = m.fma(fraction, half_pi_rest, m.fma(error + low, half_pi, rest))
-        angle, rest = m.fast_two_sum(angle, rest)
-        rounded = m.cast(angle, m.dtype)
-        rest = m.cast((angle - m.cast(rounded, "f64")) + rest, m.dtype)
-        counted = m.cast(m.cast(n, m.format.signed), m.format.unsigned)
-        loop.yield_(turn + 1, high, middle, low, counted, *(rounded, rest)[: len(r)])
-    return loop.results[4], loop.results[5:]
+        loop.yield_(turn + 1, high, middle, low)
+    _, high, middle, low = loop.results
+    n = m.round(high)
+    fraction, error = m.two_sum(high - n, middle)
+    half_pi, half_pi_rest, _ = HALF_PI["f64"]
+    angle, rest = m.two_product(fraction, half_pi)
+    rest = m.fma(fraction, half_pi_rest, m.fma(error + low, half_pi, rest))
+    angle, rest = m.fast_two_sum(angle, rest)
+    rounded = m.cast(angle, m.dtype)
+    rest = m.cast((angle - m.cast(rounded, "f64")) + rest, m.dtype)
+    counted = m.cast(m.cast(n, m.format.signed), m.format.unsigned)
+    return counted, *(rounded, rest)[:count]
 
 
 def _without_eights(m: Math, x: Value) -> Value:
     """x minus the nearest multiple of 8, exactly."""
     return m.fma(m.round(0.125 * x), -8.0, x)
-
-
-def _pick(m: Math, index: Value, numbers: Sequence[float]) -> Operand:
-    """``numbers[index]``, by the bits of the index."""
-    items: list[Operand] = [Const(number, "f64") for number in numbers]
-    bit = 1
-    while len(items) > 1:
-        is_set = m.let("ne", index & bit, 0)
-        pairs = range(0, len(items) - 1, 2)
-        chosen: list[Operand] = [m.select(is_set, items[n + 1], items[n]) for n in pairs]
-        items = chosen + items[len(items) & ~1 :]
-        bit *= 2
-    return items[0]
 
 
 def _with_sign(m: Math, y: Value, whole: Value) -> Value:
@@ -105,15 +102,13 @@ def _with_sign(m: Math, y: Value, whole: Value) -> Value:
 
 
 def sin(m: Math, x: Value) -> Value:
-    whole, rounded = _reduce(m, x)
-    r = Pair(rounded, m.zero)
+    whole, r = _reduce(m, x)
     y = m.select(m.odd(whole), _cos_quarter(m, r).high, _sin_quarter(m, r).high)
     return m.select(abs(x) < _LINEAR[m.dtype], x, _with_sign(m, y, whole))
 
 
 def cos(m: Math, x: Value) -> Value:
-    whole, rounded = _reduce(m, x)
-    r = Pair(rounded, m.zero)
+    whole, r = _reduce(m, x)
     y = m.select(m.odd(whole), _sin_quarter(m, r).high, _cos_quarter(m, r).high)
     return _with_sign(m, y, whole + 1)
 
@@ -121,7 +116,7 @@ def cos(m: Math, x: Value) -> Value:
 def tan(m: Math, x: Value) -> Value:
     """sin(r) / cos(r), or -cos(r) / sin(r) after an odd number of quarter turns."""
     whole, r = _reduce_to_pair(m, x)
-    sine, cosine = _sin_quarter(m, r), _cos_quarter(m, r)
+    sine, cosine = _sin_quarter(m, *r), _cos_quarter(m, *r)
     odd = m.odd(whole)
     top = Pair(m.select(odd, cosine.high, sine.high), m.select(odd, cosine.low, sine.low))
     bottom = Pair(m.select(odd, sine.high, cosine.high), m.select(odd, sine.low, cosine.low))
@@ -131,18 +126,20 @@ def tan(m: Math, x: Value) -> Value:
     return m.select(abs(x) < _LINEAR[m.dtype], x, y)
 
 
-def _sin_quarter(m: Math, r: Pair) -> Pair:
-    """sin(r) for abs(r) <= pi/4."""
-    square = r.high * r.high
+def _sin_quarter(m: Math, r: Value, low: Value | None = None) -> Pair:
+    """sin(r + low) for abs(r) <= pi/4."""
+    square = r * r
     series = m.polynomial(square, SIN_QUARTER[m.dtype])
-    return m.fast_two_sum(r.high, m.fma(r.high * square, series, r.low))
+    cube = r * square
+    return m.fast_two_sum(r, cube * series if low is None else m.fma(cube, series, low))
 
 
-def _cos_quarter(m: Math, r: Pair) -> Pair:
-    """cos(r) for abs(r) <= pi/4: 1 - r**2/2 with its rounding error, then the small terms."""
-    square = r.high * r.high
+def _cos_quarter(m: Math, r: Value, low: Value | None = None) -> Pair:
+    """cos(r + low) for abs(r) <= pi/4: 1 - r**2/2 with its rounding error, then the small terms."""
+    square = r * r
     half = 0.5 * square
     near = 1.0 - half
     rest = (1.0 - near) - half
     series = m.polynomial(square, COS_QUARTER[m.dtype])
-    return m.fast_two_sum(near, m.fma(square * square, series, m.fma(-r.high, r.low, rest)))
+    small = rest if low is None else m.fma(-r, low, rest)
+    return m.fast_two_sum(near, m.fma(square * square, series, small))
