@@ -51,6 +51,10 @@ _SMALL_A = {"transpose": 1024 * 1024, "rows": 400 * 1024}
 #: bytes of b from which on a single row reads it in wider stretches: it comes from far
 _STREAMED = 1024 * 1024
 _WIDE_ROW = 8
+#: terms in a block where such a b is read in place for several rows: as many lines of it are open
+#: as the second cache fetches ahead of at once
+_OPEN_ROWS = 32
+_SEVERAL_ROWS = 8
 #: rows or columns up to which long sums side by side are dot products
 _FEW = 24
 #: fused multiply-adds written out instead of a loop
@@ -263,7 +267,11 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     inside = tuple(d for d in product.outer if d.stride_b == 0 and d.role == product.m.role)
     packs_b = _packs_b(product, acc, m * math.prod(d.extent for d in inside))
     packs_a = _packs_a(product, acc) if machine.has_masks(acc) else ""
-    levels, k_block = _terms(product, _PANEL // (columns * size))
+    streams = (
+        not packs_b and m >= _SEVERAL_ROWS and n > columns
+        and product.k.stride_b >= n and n * product.terms * size > _STREAMED
+    )  # fmt: skip
+    levels, k_block = _terms(product, _OPEN_ROWS if streams else _PANEL // (columns * size))
     finish: Literal["stored", "registers", "loops"] = "loops"
     if masks and direct_store(product):
         finish = "stored"
