@@ -56,7 +56,7 @@ STACK_ARENA = 64 * 1024
 PART = 8000
 #: statements of a program up to which long straight-line code is optimised too: it runs in half the
 #: time, and LLVM takes several times as long
-OPTIMISED = 8000
+OPTIMISED = 16000
 #: statements up to which a program becomes one function
 SMALL = 150
 #: statements up to which a loop of mode ``unroll`` is written out
