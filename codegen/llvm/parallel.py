@@ -36,6 +36,8 @@ __all__ = ["as_single", "write_loop"]
 CHUNKS = 64
 #: operations below which starting threads costs more than it saves
 THRESHOLD = 20_000
+#: operations in a chunk, if that makes no more chunks than these, where results do not depend on it
+PIECE = 160_000
 #: innermost loops are cut at multiples of this many iterations, whole vectors and cache lines
 GRAIN = 64
 
@@ -52,7 +54,12 @@ def as_single(loop: Loop, machine: Machine) -> Loop:
 
 def _is_worth_it(loop: Loop) -> bool:
     extent = loop.extent if isinstance(loop.extent, int) else UNKNOWN
-    return extent > 1 and extent * operations(loop.body) >= THRESHOLD
+    return extent > 1 and extent * _operations(loop) >= THRESHOLD
+
+
+def _operations(loop: Loop) -> int:
+    """Operations of an iteration; one that only copies counts as one."""
+    return max(1, operations(loop.body))
 
 
 def write_loop(e: Emitter, loop: Loop) -> bool:
@@ -115,7 +122,10 @@ class _ParallelLoop:
         grain = GRAIN if _is_innermost(self.loop) else 1
         extent = e.extent(self.loop.extent)
         if isinstance(extent, int):
-            unit = -(-extent // (CHUNKS * grain)) * grain
+            most = CHUNKS
+            if grain > 1 and not self.loop.params:  # results do not depend on the chunks
+                most = max(4, min(CHUNKS, extent * _operations(self.loop) // PIECE))
+            unit = -(-extent // (most * grain)) * grain
             return _Cut(-(-extent // unit), str(unit), str(extent))
         up = e.value(f"add i64 {extent}, {CHUNKS * grain - 1}")
         units = e.value(f"sdiv i64 {up}, {CHUNKS * grain}")

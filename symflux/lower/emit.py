@@ -144,6 +144,9 @@ class BlockEmitter(RegionEmitter):
         if pieces < 2:
             self._segment(loop, low, high)
             return
+        if can_be_vector(loop) and not (loop.starts or loop.carries or share.own or share.partial):
+            self._segment(loop, low, high, shared=True)  # cut wherever it suits the threads
+            return
         flat = [value for nest in loop.carries for value in self.carried[nest]]
         whole = {key: self.plan.storage[key].view for key in share.partial}
         with self.b.loop(pieces, "parallel", flat) as handle:
@@ -194,8 +197,11 @@ class BlockEmitter(RegionEmitter):
             total = self.b.load(view.buffer, at)
             self.b.store(view.buffer, at, self.b.let(_combine(nest), total, more))
 
-    def _segment(self, loop: LoopItem, low: int, high: int, length: Any = None) -> None:
-        """Iterations ``low`` to ``high`` of a loop, or so many as ``length`` says."""
+    def _segment(
+        self, loop: LoopItem, low: int, high: int, length: Any = None, shared: bool = False
+    ) -> None:
+        """Iterations ``low`` to ``high`` of a loop, or so many as ``length`` says; ``shared`` ones
+        do not depend on each other and go to several threads."""
         extent = high - low
         long = extent > UNROLL or is_heavy(loop, extent, self.plan.roots.__contains__)
         vector = long and can_be_vector(loop)
@@ -208,7 +214,7 @@ class BlockEmitter(RegionEmitter):
         if vector:
             self.written_out.update(inner_loops(loop))
         flat = [value for nest in carries for value in self.carried[nest]]
-        mode = self._mode(loop, extent, vector)
+        mode = "parallel" if shared and vector and not flat else self._mode(loop, extent, vector)
         with self.b.loop(extent if length is None else length, mode, flat) as handle:
             self._distribute(carries, handle.params)
             self._iteration(loop, handle.var, low, min(high, low + loop.axis.extent))
