@@ -60,7 +60,7 @@ def exp_rest(m: Math, x: Pair) -> tuple[Value, Value, Value]:
 
 def exp(m: Math, x: Value) -> Value:
     """Code for results that are not normal numbers is passed over."""
-    write = _exp_f32 if m.dtype == "f32" else _exp_f64
+    write = _exp_by_roots if m.dtype == "f64" and m.permutes else _exp_plain
 
     def anywhere() -> tuple[Value]:
         return (write(m, m.clamp(x, *_EXP_RANGE[m.dtype]), False),)
@@ -69,19 +69,19 @@ def exp(m: Math, x: Value) -> Value:
     return m.where_rare(rare, (write(m, x, True),), anywhere)[0]
 
 
-def _exp_f32(m: Math, x: Value, normal: bool) -> Value:
-    ln2_high, ln2_low = LN2["f32"]
+def _exp_plain(m: Math, x: Value, normal: bool) -> Value:
+    ln2_high, ln2_low = LN2[m.dtype]
     n, whole = m.nearest(x, LOG2_E)
     r = m.fma(n, -ln2_low, m.fma(n, -ln2_high, x))
-    y = 1.0 + m.fma(r * r, m.polynomial(r, EXP["f32"]), r)
+    y = 1.0 + m.fma(r * r, m.polynomial(r, EXP[m.dtype]), r)
     if normal:
         return m.from_bits(m.bits(y) + (whole << m.format.fraction))
     return m.scale(y, whole)
 
 
-def _exp_f64(m: Math, x: Value, normal: bool) -> Value:
-    """x = n log(2) / 16 + r (after Tang 1989): 2**(n / 16) is a power of two times one of sixteen
-    numbers, and what rounding the number took away is taken off r."""
+def _exp_by_roots(m: Math, x: Value, normal: bool) -> Value:
+    """In f64, x = n log(2) / 16 + r (after Tang 1989): 2**(n / 16) is a power of two times one of
+    sixteen numbers, and what rounding the number took away is taken off r."""
     ln2_high, ln2_low = LN2["f64"]
     n, whole = m.nearest(x, 16 * LOG2_E)
     place = whole & 15

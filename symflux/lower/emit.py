@@ -144,7 +144,8 @@ class BlockEmitter(RegionEmitter):
         if pieces < 2:
             self._segment(loop, low, high)
             return
-        if can_be_vector(loop) and not (loop.starts or loop.carries or share.own or share.partial):
+        own = loop.starts or loop.carries or share.own or share.partial
+        if count > UNROLL and can_be_vector(loop) and not own:
             self._segment(loop, low, high, shared=True)  # cut wherever it suits the threads
             return
         flat = [value for nest in loop.carries for value in self.carried[nest]]
