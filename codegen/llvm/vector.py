@@ -10,7 +10,7 @@ for given extents.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..ir import (
     BYTES,
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from .emit import Emitter
 
 __all__ = ["write_function", "write_loop"]
+
+#: bytes of a buffer that comes from beyond the second cache; how far ahead it is fetched into that:
+#: processors fetch ahead themselves, but only up to the end of a page
+FAR, AHEAD = 1 << 20, 2048
 
 
 def write_loop(e: Emitter, loop: Loop) -> bool:
@@ -68,14 +72,17 @@ def write_function(
 
 
 class LaneCode:
-    """Writes statements for all lanes at once; ``mask`` says which lanes may touch memory."""
+    """Writes statements for all lanes at once; ``mask`` says which lanes may touch memory, and
+    ``fetches`` whether what lies far is fetched ahead."""
 
-    def __init__(self, e: Emitter, lanes: Lanes, mask: str = "") -> None:
+    def __init__(self, e: Emitter, lanes: Lanes, mask: str = "", *, fetches: bool = False) -> None:
         self.e = e
         self.lanes = lanes
         self.mask = mask
+        self.fetches = fetches and not mask
         self._waiting = strided.Waiting(e)
         self._wide: dict[tuple[str, str, int], str] = {}  # splats and ramps already written
+        self._fetched: set[tuple[Buffer, Any]] = set()  # places that were fetched ahead
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -171,7 +178,9 @@ class LaneCode:
             return
         align, kind = BYTES[buffer.dtype], e.memory_kind(buffer.dtype)
         if self._side_by_side(index):
-            value = masked_load(e, e.address(buffer, index), self.mask, e.lanes, buffer.dtype)
+            address = e.address(buffer, index)
+            self._fetch_ahead(buffer, index, address)
+            value = masked_load(e, address, self.mask, e.lanes, buffer.dtype)
         elif is_short(buffer, e.machine):
             value = write_lookup(e, buffer, self._places(index))
         else:
@@ -182,6 +191,16 @@ class LaneCode:
                 "v",
             )
         e.bind(load.result, e.loaded_value(value, buffer.dtype))
+
+    def _fetch_ahead(self, buffer: Buffer, index: Index, address: str) -> None:
+        """Ask for what the loop reads some iterations later, once for neighbours."""
+        size = buffer.size if isinstance(buffer.size, int) else 0
+        place = buffer, index.terms
+        if not self.fetches or size * BYTES[buffer.dtype] < FAR or place in self._fetched:
+            return
+        self._fetched.add(place)
+        ahead = self.e.value(f"getelementptr i8, ptr {address}, i64 {AHEAD}", "p")
+        self.e.line(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 2, i32 1)")
 
     def _store(self, store: Store) -> None:
         e = self.e
@@ -513,7 +532,7 @@ class _VectorLoop:
             e.bind(loop.var, base)
             for param, value in zip(loop.params, carried, strict=True):
                 e.bind(param, value)
-            code = LaneCode(e, self.plan.lanes, mask)
+            code = LaneCode(e, self.plan.lanes, mask, fetches=not self._only_adds_up())
             following = code.block(loop.body)
             if mask:
                 following = [
@@ -521,6 +540,12 @@ class _VectorLoop:
                     for p, new, old in zip(loop.params, following, carried, strict=True)
                 ]
         return following
+
+    def _only_adds_up(self) -> bool:
+        """Whether the loop is a sum of what it reads: the processor's own fetching is enough."""
+        lets = [s for s in self.loop.body.statements if not isinstance(s, Load)]
+        adds = all(isinstance(s, Let) and s.op in ("add", "fma") for s in lets)
+        return adds and 0 < len(lets) <= len(self.loop.params)
 
     # -- combining ---------------------------------------------------------------------------------
 
