@@ -3,7 +3,10 @@
 A shift by the largest element keeps exponentials from overflowing and cancels from the result, and
 so does its derivative: what flows back through it sums to zero. Written as users write it, that
 zero would be computed, with a search for the elements that reach the maximum. Here the shift is
-marked as a constant instead. Values do not change by a single bit.
+marked as a constant instead, and values do not change by a single bit.
+
+The logistic function written by hand has a derivative with exp(-x) above and below, which is
+infinity by infinity for large negative x; that of ``sigmoid`` is not.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from ..ops.elementwise import exp, log, stop_gradient, sub
 from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to, reshape
 from .rewrite import Law, Laws, Scope, rewrite, rule
-from .stable import bare, is_shifted, spread_sum
+from .stable import LOGISTIC, bare, is_shifted, spread_sum
 
 __all__ = ["PREPARE", "prepare"]
 
@@ -126,13 +129,18 @@ def shift_of_logsumexp(node: Node, scope: Scope) -> Node | None:
     return _shift_of_logsumexp(node, 0) or _shift_of_logsumexp(node, 1)
 
 
-PREPARE: tuple[Law, ...] = (shift_of_softmax, shift_of_log_softmax, shift_of_logsumexp)
+PREPARE: tuple[Law, ...] = (
+    shift_of_softmax,
+    shift_of_log_softmax,
+    shift_of_logsumexp,
+    *LOGISTIC,
+)
 
 _LAWS: list[Laws] = []
 
 
 def prepare(outputs: Sequence[Node]) -> list[Node]:
-    """Equal outputs whose derivatives are cheaper.
+    """Equal outputs whose derivatives are cheaper or defined in more places.
 
     >>> from symflux.ir import symbol
     >>> from symflux.ops import exp, max_, sum_

@@ -13,9 +13,22 @@ from ..ops.composed import logsumexp, softmax
 from ..ops.shape import broadcast_to, reshape
 from .rewrite import Law, Scope, law, rule
 
-__all__ = ["STABLE", "bare", "is_shifted", "spread_sum"]
+__all__ = ["LOGISTIC", "STABLE", "bare", "is_shifted", "spread_sum"]
+
+#: the logistic function as it is written by hand: its derivative is not finite where exp overflows
+LOGISTIC: tuple[Law, ...] = (
+    law("1 / (1 + exp(-x))", "sigmoid(x)", grade="accurate",
+        domain="everywhere: the same function"),
+    law("reciprocal(1 + exp(-x))", "sigmoid(x)", grade="accurate",
+        domain="everywhere: the same function"),
+    law("1 / (1 + exp(x))", "sigmoid(-x)", grade="accurate",
+        domain="everywhere: the same function"),
+    law("exp(x) / (1 + exp(x))", "sigmoid(x)", grade="accurate",
+        domain="everywhere: exp overflows above 709, and inf / inf is nan"),
+)  # fmt: skip
 
 _ELEMENTARY: tuple[Law, ...] = (
+    *LOGISTIC,
     law("log(1 + x)", "log1p(x)", grade="accurate",
         domain="x > -1: 1 + x rounds the digits of a small x away"),
     law("log(1 - x)", "log1p(-x)", grade="accurate",
@@ -36,14 +49,6 @@ _ELEMENTARY: tuple[Law, ...] = (
         domain="everywhere: sigmoid underflows for x < -745, and rounds to 1 for x > 37"),
     law("log1p(-sigmoid(x))", "-softplus(x)", grade="accurate",
         domain="everywhere: sigmoid rounds to 1 for x > 37, where the result is -x"),
-    law("1 / (1 + exp(-x))", "sigmoid(x)", grade="accurate",
-        domain="everywhere: the same function"),
-    law("reciprocal(1 + exp(-x))", "sigmoid(x)", grade="accurate",
-        domain="everywhere: the same function"),
-    law("1 / (1 + exp(x))", "sigmoid(-x)", grade="accurate",
-        domain="everywhere: the same function"),
-    law("exp(x) / (1 + exp(x))", "sigmoid(x)", grade="accurate",
-        domain="everywhere: exp overflows above 709, and inf / inf is nan"),
     law("1 - erf(x)", "erfc(x)", grade="accurate",
         domain="x > 0.5: erf rounds to 1 above 6, where erfc is tiny but not 0"),
     law("1 - erfc(x)", "erf(x)", grade="accurate",

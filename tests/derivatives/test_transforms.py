@@ -314,6 +314,23 @@ def _logsumexp(x, y):
     return np.sum((m + np.log(np.exp(x - m[:, None]).sum(1))) ** 2)
 
 
+@pytest.mark.parametrize(
+    "logistic",
+    [lambda x: 1 / (1 + np.exp(-x)), lambda x: np.exp(x) / (1 + np.exp(x))],
+)
+def test_the_logistic_function_by_hand_has_a_derivative_everywhere(logistic):
+    x = np.array([-1000.0, -800.0, -3.0, 0.0, 3.0, 800.0])
+    ones = np.ones_like(x)
+    first = sf.jvp(logistic, (x,), (ones,))[1]
+    reverse = sf.grad(lambda x: np.sum(logistic(x)))(x)
+    second = sf.grad(lambda x: np.sum(sf.grad(lambda x: np.sum(logistic(x)))(x)))(x)
+    with np.errstate(over="ignore"):
+        s = 1 / (1 + np.exp(-x))
+    for found, wanted in ((first, s * (1 - s)), (reverse, s * (1 - s))):
+        np.testing.assert_allclose(found, wanted, rtol=1e-14, atol=1e-300)
+    np.testing.assert_allclose(second, s * (1 - s) * (1 - 2 * s), rtol=1e-13, atol=1e-300)
+
+
 @pytest.mark.parametrize("loss", [_log_likelihood, _entropy, _logsumexp])
 def test_the_shift_of_exponentials_costs_nothing_in_the_gradient(loss):
     """Nobody looks for the elements that reach the maximum; ties or not, the gradient is right."""
