@@ -149,7 +149,7 @@ def _note_limit(let: Let, lanes: Lanes) -> None:
     if let.op == "and" and let.result.dtype != "bool" and masks:
         lanes.limits[let.result] = int(masks[0])
     elif let.op == "cast" and let.args[0] in lanes.limits and let.result.dtype in ("i64", "u64"):
-        lanes.limits[let.result] = lanes.limits[let.args[0]]  # type: ignore[index]
+        lanes.limits[let.result] = lanes.limits[let.args[0]]
 
 
 def _is_pure(block: Block, *, in_while: bool = False) -> bool:

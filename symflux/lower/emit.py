@@ -215,7 +215,9 @@ class BlockEmitter(RegionEmitter):
         if vector:
             self.written_out.update(inner_loops(loop))
         flat = [value for nest in carries for value in self.carried[nest]]
-        mode = "parallel" if shared and vector and not flat else self._mode(loop, extent, vector)
+        mode = self._mode(loop, extent, vector)
+        if shared and vector and not flat:
+            mode = "parallel"
         with self.b.loop(extent if length is None else length, mode, flat) as handle:
             self._distribute(carries, handle.params)
             self._iteration(loop, handle.var, low, min(high, low + loop.axis.extent))
