@@ -23,6 +23,8 @@ import ctypes
 import functools
 import os
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from ...records import record
@@ -39,8 +41,9 @@ declare void @symflux_parallel(ptr, ptr, i32, i64)
 declare ptr @symflux_scratch(i64)
 """
 
-#: Rounds that a worker without work waits before it sleeps; every few of them it gives way.
-_ROUNDS, _GIVE_WAY = 800, 100
+#: Seconds that a worker without work waits before it sleeps, in rounds of one pause; every few of
+#: them it gives way. A pause takes 10 to 50 ns, whatever the processor's maker chose.
+_PATIENCE, _ROUNDS, _GIVE_WAY = 40e-6, 800, 100
 #: The most workers.
 _MOST = 255
 
@@ -49,6 +52,7 @@ _MOST = 255
 # loop begins only when nobody is inside of the last one, so that nobody can take its chunks for
 # those of another.
 _POOL = """
+@rounds = global i32 {rounds}
 @word = internal global i64 0, align 64
 @next = internal global i64 0, align 64
 @total = internal global i64 0, align 64
@@ -159,6 +163,18 @@ done:
   ret void
 }}
 
+define void @pauses(i32 %count) {{
+  br label %again
+again:
+  %left = phi i32 [ %count, %0 ], [ %next.left, %again ]
+  {pause}
+  %next.left = sub i32 %left, 1
+  %enough = icmp eq i32 %next.left, 0
+  br i1 %enough, label %end, label %again
+end:
+  ret void
+}}
+
 define internal ptr @worker(ptr %unused) {{
   %signals = alloca [256 x i8], align 16
   %filled = call i32 @sigfillset(ptr %signals)
@@ -175,7 +191,8 @@ look:
   br i1 %new, label %enter, label %wait
 wait:
   %following = add i32 %round, 1
-  %tired = icmp ugt i32 %round, {rounds}
+  %patience = load i32, ptr @rounds
+  %tired = icmp ugt i32 %round, %patience
   br i1 %tired, label %sleep, label %spin
 spin:
   call void @breathe(i32 %round)
@@ -336,14 +353,28 @@ def _pool() -> _Pool | None:
     if not threads.available():
         return None
     names = ("symflux_parallel", "symflux_scratch")
-    code = Code(_given or (object_code(),), host(), (*names, "setup", "reset"))
+    more = ("setup", "reset", "pauses", "rounds")
+    code = Code(_given or (object_code(),), host(), (*names, *more))
     # threads may run this code until the process ends: it is never freed
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(code))
+    pauses = ctypes.CFUNCTYPE(None, ctypes.c_int32)(code.addresses["pauses"])
+    ctypes.c_int32.from_address(code.addresses["rounds"]).value = _patience(pauses)
     ctypes.CFUNCTYPE(None)(code.addresses["setup"])()
     reset = ctypes.CFUNCTYPE(None)(code.addresses["reset"])
     if hasattr(os, "register_at_fork"):  # a child has no other threads than the one that forked
         os.register_at_fork(after_in_child=reset)
     return _Pool({name: code.addresses[name] for name in names}, reset)
+
+
+def _patience(pauses: Callable[[int], None]) -> int:
+    """How many rounds workers wait, from how long the pauses take that are asked for."""
+    count, taken = 500, []
+    for _ in range(3):
+        start = time.perf_counter()
+        pauses(count)
+        taken.append(time.perf_counter() - start)
+    rounds = int(_PATIENCE * count / max(min(taken), 1e-7))
+    return max(_GIVE_WAY, min(rounds, 100 * _ROUNDS))
 
 
 def register(given: bytes = b"") -> bool:

@@ -1,5 +1,6 @@
 """Parallel loops: right for every number of threads, and the same bits for all of them."""
 
+import itertools
 import os
 import sys
 import threading
@@ -194,3 +195,11 @@ def test_the_environment_variable(value, expected):
         assert run.returncode != 0 and "SYMFLUX_NUM_THREADS='many'" in run.stderr
     else:
         assert run.stdout.strip() == (expected or str(len(os.sched_getaffinity(0))))
+
+
+def test_workers_wait_for_some_time_not_for_some_rounds(monkeypatch):
+    """How long a pause of the processor takes is measured."""
+    for step, wanted in ((5e-6, 4000), (25e-6, 800), (1e-9, 80_000), (1.0, 100)):
+        clock = itertools.count()  # 500 pauses take a step of it
+        monkeypatch.setattr(pool.time, "perf_counter", lambda c=clock, s=step: next(c) * s)
+        assert pool._patience(lambda count: None) == pytest.approx(wanted, abs=1)
