@@ -158,20 +158,16 @@ def _with_earlier(
 ) -> list[str]:
     """The sums, and if there is ``more`` what c holds added to them."""
     lanes, acc = kernel.lanes, kernel.acc
-    before, some, after = e.current_label, e.label("more"), e.label("sums")
-    e.line(f"br i1 %more, label %{some}, label %{after}")
-    e.start(some)
-    totals = []
-    for n, (place, total) in enumerate(zip(places, sums, strict=True)):
-        old = masked_load(e, place, mask[n % kernel.vectors], lanes, acc)
-        totals.append(add(e, old, total, lanes, acc))
-    e.line(f"br label %{after}")
-    e.start(after)
+
+    def write() -> list[str]:
+        totals = []
+        for n, (place, total) in enumerate(zip(places, sums, strict=True)):
+            old = masked_load(e, place, mask[n % kernel.vectors], lanes, acc)
+            totals.append(add(e, old, total, lanes, acc))
+        return totals
+
     kind = vector_type(lanes, acc)
-    return [
-        e.value(f"phi {kind} [ {alone}, %{before} ], [ {total}, %{some} ]", "f")
-        for alone, total in zip(sums, totals, strict=True)
-    ]
+    return e.where("%more", [(kind, alone) for alone in sums], write, hint="more")
 
 
 def _tile_sums(e: Emitter, kernel: TileKernel, mask_b: list[str]) -> list[str]:

@@ -359,19 +359,18 @@ class Emitter(Writer):
     def _rarely(self, statement: While) -> None:
         """A body that runs once or is passed over."""
         inits = [self.operand(i) for i in statement.inits]
-        body, after, before = self.label("rare"), self.label("after"), self.current_label
-        self.line(f"br i1 {inits[0]}, label %{body}, label %{after}{self.rarely()}")
-        self.start(body)
         for param, name in zip(statement.params, inits, strict=True):
             self.bind(param, name)
-        with self.scope():
-            changed = self.block(statement.body)
-        latch = self.current_label
-        self.line(f"br label %{after}")
-        self.start(after)
-        for var, new, old in zip(statement.results, changed, inits, strict=True):
-            arms = f"[ {old}, %{before} ], [ {new}, %{latch} ]"
-            self.bind(var, self.value(f"phi {value_type(var.dtype)} {arms}"))
+
+        def write() -> list[str]:
+            with self.scope():
+                return self.block(statement.body)
+
+        kinds = [value_type(p.dtype) for p in statement.params]
+        typed = list(zip(kinds, inits, strict=True))
+        results = self.where(inits[0], typed, write, hint="rare", rare=True)
+        for var, result in zip(statement.results, results, strict=True):
+            self.bind(var, result)
 
     def _while(self, statement: While) -> None:
         if statement.runs_once:

@@ -380,24 +380,21 @@ class LaneCode:
         active = inits[0]
         if self.mask:
             active = e.value(f"and {self._bits} {active}, {self.mask}")
-        body, after = e.label("rare"), e.label("after")
-        any_lane, before = self._any(active), e.current_label
-        e.line(f"br i1 {any_lane}, label %{body}, label %{after}{e.rarely()}")
-        e.start(body)
         for param, name in zip(statement.params, inits, strict=True):
             e.bind(param, name)
-        with e.scope():
-            following = self._iteration(statement.body)
-            changed = [
-                self.choose(active, p.dtype, new, old)
-                for p, new, old in zip(statement.params, following, inits, strict=True)
-            ]
-        latch = e.current_label
-        e.line(f"br label %{after}")
-        e.start(after)
-        for var, new, old in zip(statement.results, changed, inits, strict=True):
-            arms = f"[ {old}, %{before} ], [ {new}, %{latch} ]"
-            e.bind(var, e.value(f"phi {e.kind(var.dtype)} {arms}"))
+
+        def write() -> list[str]:
+            with e.scope():
+                following = self._iteration(statement.body)
+                return [
+                    self.choose(active, p.dtype, new, old)
+                    for p, new, old in zip(statement.params, following, inits, strict=True)
+                ]
+
+        typed = [(e.kind(p.dtype), old) for p, old in zip(statement.params, inits, strict=True)]
+        results = e.where(self._any(active), typed, write, hint="rare", rare=True)
+        for var, result in zip(statement.results, results, strict=True):
+            e.bind(var, result)
 
 
 class _VectorLoop:
@@ -407,6 +404,7 @@ class _VectorLoop:
         self.e = e
         self.loop = loop
         self.plan = plan
+        self.fetches = not _only_adds_up(loop)
 
     def write(self) -> list[str]:
         """Write the loop; the values that its carried params leave with."""
@@ -487,18 +485,8 @@ class _VectorLoop:
     ) -> list[str]:
         """What ``run`` writes, passed over unless a < b: then what is carried stays."""
         e = self.e
-        some, after = e.label("rest"), e.label("after")
-        before = e.current_label
-        e.line(f"br i1 {e.value(f'icmp slt i64 {a}, {b}')}, label %{some}, label %{after}")
-        e.start(some)
-        last = run()
-        end = e.current_label
-        e.line(f"br label %{after}")
-        e.start(after)
-        return [
-            e.value(f"phi {e.kind(p.dtype)} [ {old}, %{before} ], [ {new}, %{end} ]", "c")
-            for p, old, new in zip(self.loop.params, carried, last, strict=True)
-        ]
+        typed = [(e.kind(p.dtype), old) for p, old in zip(self.loop.params, carried, strict=True)]
+        return e.where(e.value(f"icmp slt i64 {a}, {b}"), typed, run)
 
     def _stretch(
         self, first: str, count: int | str, width: int, copies: int, sums: list[list[str]]
@@ -532,7 +520,7 @@ class _VectorLoop:
             e.bind(loop.var, base)
             for param, value in zip(loop.params, carried, strict=True):
                 e.bind(param, value)
-            code = LaneCode(e, self.plan.lanes, mask, fetches=not self._only_adds_up())
+            code = LaneCode(e, self.plan.lanes, mask, fetches=self.fetches)
             following = code.block(loop.body)
             if mask:
                 following = [
@@ -540,12 +528,6 @@ class _VectorLoop:
                     for p, new, old in zip(loop.params, following, carried, strict=True)
                 ]
         return following
-
-    def _only_adds_up(self) -> bool:
-        """Whether the loop is a sum of what it reads: the processor's own fetching is enough."""
-        lets = [s for s in self.loop.body.statements if not isinstance(s, Load)]
-        adds = all(isinstance(s, Let) and s.op in ("add", "fma") for s in lets)
-        return adds and 0 < len(lets) <= len(self.loop.params)
 
     # -- combining ---------------------------------------------------------------------------------
 
@@ -583,6 +565,13 @@ class _VectorLoop:
                 value = e.operation(let, halves)
             width = half
         return value
+
+
+def _only_adds_up(loop: Loop) -> bool:
+    """Whether a loop is a sum of what it reads: the processor's own fetching is enough."""
+    lets = [s for s in loop.body.statements if not isinstance(s, Load)]
+    adds = all(isinstance(s, Let) and s.op in ("add", "fma") for s in lets)
+    return adds and 0 < len(lets) <= len(loop.params)
 
 
 def _power_of_two(number: int) -> int:

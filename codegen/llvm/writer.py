@@ -271,6 +271,31 @@ class Writer:
 
     # -- loops -------------------------------------------------------------------------------------
 
+    def where(
+        self,
+        condition: str,
+        inits: Sequence[tuple[str, str]],
+        write: Callable[[], Sequence[str]],
+        *,
+        hint: str = "rest",
+        rare: bool = False,
+    ) -> list[str]:
+        """What ``write`` writes, passed over unless an i1 holds; its values, or those before it.
+
+        ``inits`` are the (LLVM type, value) before; ``rare`` says that it hardly ever holds."""
+        some, after, before = self.label(hint), self.label("after"), self._function.label
+        weights = self.rarely() if rare else ""
+        self.line(f"br i1 {condition}, label %{some}, label %{after}{weights}")
+        self.start(some)
+        changed = write()
+        end = self._function.label
+        self.line(f"br label %{after}")
+        self.start(after)
+        return [
+            self.value(f"phi {kind} [ {old}, %{before} ], [ {new}, %{end} ]", "c")
+            for (kind, old), new in zip(inits, changed, strict=True)
+        ]
+
     def counted_loop(
         self,
         extent: int | str,

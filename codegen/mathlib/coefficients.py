@@ -21,7 +21,6 @@ __all__ = [
     "ERFC_CENTRE",
     "ERF_TAIL",
     "EXP",
-    "EXPM1_TWICE",
     "EXP_SHORT",
     "HALF_PI",
     "LGAMMA_BOTTOM",
@@ -40,7 +39,6 @@ __all__ = [
     "PARTS_LOG",
     "ROOTS",
     "ROOTS_REST",
-    "ROOTS_REST_HALVES",
     "SIN_PI",
     "SIN_QUARTER",
     "SIXTEENTHS",
@@ -112,16 +110,12 @@ ROOTS_REST = (
     6.835808657661923e-17, 2.3591094770850053e-17, -5.1548301170786783e-17, -1.5341410053603723e-17,
     -4.875160526227062e-17, -1.685487290628973e-17, -1.790126907604513e-17, 5.5450656186394274e-17,
 )  # fmt: skip
-ROOTS_REST_HALVES = tuple([c / 2.0 for c in ROOTS_REST])
 
-# (exp(2 r) - 1 - 2 r) / r**2 for abs(r) <= log(2)/64, in f64
-EXPM1_TWICE = (
-    2.0000000000000013, 1.3333333331826487, 0.6666666665794313, 0.26667081617326,
-    0.08889027711822231,
+# (exp(r) - 1 - r) / r**2 for abs(r) <= log(2)/32, in f64
+EXP_SHORT = (
+    0.5000000000000003, 0.16666666664783109, 0.041666666661214456, 0.008333463005414375,
+    0.0013889105799722236,
 )  # fmt: skip
-
-# (exp(r) - 1 - r) / r**2 for abs(r) <= log(2)/32, in f64: the same polynomial
-EXP_SHORT = tuple([c / 2.0 ** (n + 2) for n, c in enumerate(EXPM1_TWICE)])
 
 # (tanh(x) - x) / x**3 in x**2, for abs(x) <= TANH_LEAST, in f64
 TANH_LEAST = 0.26

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..expression import Value
 from .arithmetic import Math, Pair, in_double
-from .coefficients import ERF, ERF_TAIL, ERFC, ERFC_CENTRE, EXP, LN2, LOG2_E
+from .coefficients import ERF, ERF_TAIL, ERFC, ERFC_CENTRE
 from .error_tables import ERF_POLYNOMIALS, ERF_STEP
-from .exp import exp_rest
+from .exp import exp_plain, exp_rest
 
 __all__ = ["erf", "erfc"]
 
@@ -41,11 +41,7 @@ def _erf_by_exp(m: Math, x: Value) -> Value:
     size = m.at_most(abs(x), _ERF_GREATEST[m.dtype])
     inner = m.fma(x, m.polynomial(x * x, ERF[m.dtype]), x)
     exponent = -m.polynomial(size - 1.0, ERF_TAIL[m.dtype])
-    ln2_high, ln2_low = LN2[m.dtype]
-    n, whole = m.nearest(exponent, LOG2_E)
-    r = m.fma(n, -ln2_low, m.fma(n, -ln2_high, exponent))
-    power = 1.0 + m.fma(r * r, m.polynomial(r, EXP[m.dtype]), r)
-    outer = m.fma(-power, m.power_of_two(whole), 1.0)
+    outer = 1.0 - exp_plain(m, exponent, True)
     return m.select(size < 1.0, inner, m.copysign(outer, x))
 
 

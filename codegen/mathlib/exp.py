@@ -12,12 +12,10 @@ from .arithmetic import Math, Pair
 from .coefficients import (
     EXP,
     EXP_SHORT,
-    EXPM1_TWICE,
     LN2,
     LOG2_E,
     ROOTS,
     ROOTS_REST,
-    ROOTS_REST_HALVES,
     TANH,
     TANH_LEAST,
     TANH_NEAR_0,
@@ -60,7 +58,7 @@ def exp_rest(m: Math, x: Pair) -> tuple[Value, Value, Value]:
 
 def exp(m: Math, x: Value) -> Value:
     """Code for results that are not normal numbers is passed over."""
-    write = _exp_by_roots if m.dtype == "f64" and m.permutes else _exp_plain
+    write = _exp_by_roots if m.dtype == "f64" and m.permutes else exp_plain
 
     def anywhere() -> tuple[Value]:
         return (write(m, m.clamp(x, *_EXP_RANGE[m.dtype]), False),)
@@ -69,7 +67,8 @@ def exp(m: Math, x: Value) -> Value:
     return m.where_rare(rare, (write(m, x, True),), anywhere)[0]
 
 
-def _exp_plain(m: Math, x: Value, normal: bool) -> Value:
+def exp_plain(m: Math, x: Value, normal: bool) -> Value:
+    """exp(x), where ``normal`` says that it is a normal number."""
     ln2_high, ln2_low = LN2[m.dtype]
     n, whole = m.nearest(x, LOG2_E)
     r = m.fma(n, -ln2_low, m.fma(n, -ln2_high, x))
@@ -80,18 +79,27 @@ def _exp_plain(m: Math, x: Value, normal: bool) -> Value:
 
 
 def _exp_by_roots(m: Math, x: Value, normal: bool) -> Value:
-    """In f64, x = n log(2) / 16 + r (after Tang 1989): 2**(n / 16) is a power of two times one of
-    sixteen numbers, and what rounding the number took away is taken off r."""
-    ln2_high, ln2_low = LN2["f64"]
-    n, whole = m.nearest(x, 16 * LOG2_E)
-    place = whole & 15
-    rest = m.fma(n, ln2_low / 16, m.lookup(place, ROOTS_REST))
-    r = m.fma(n, -ln2_high / 16, x) - rest
-    p = m.fma(r * r, m.polynomial(r, EXP_SHORT), r)
-    root = m.bits(m.lookup(place, ROOTS))
+    whole, place, root, p = _roots(m, x, far=True)
     s = m.from_bits(root + ((whole if normal else place) << (m.format.fraction - 4)))
     y = m.fma(s, p, s)
     return y if normal else m.scale(y, whole >> 4)
+
+
+def _roots(m: Math, x: Value, *, far: bool) -> tuple[Value, Value, Value, Value]:
+    """(the bits with n, n modulo 16, the bits of its root, exp(r) - 1) in f64, where
+    x = n log(2) / 16 + r (after Tang 1989).
+
+    2**(n / 16) is a power of two times one of sixteen numbers; what rounding the number took away
+    is taken off r, and with ``far`` what the rounded log(2) lacks n times."""
+    ln2_high, ln2_low = LN2["f64"]
+    n, whole = m.nearest(x, 16 * LOG2_E)
+    place = whole & 15
+    rest = m.lookup(place, ROOTS_REST)
+    if far:
+        rest = m.fma(n, ln2_low / 16, rest)
+    r = m.fma(n, -ln2_high / 16, x) - rest
+    p = m.fma(r * r, m.polynomial(r, EXP_SHORT), r)
+    return whole, place, m.bits(m.lookup(place, ROOTS)), p
 
 
 def exp2(m: Math, x: Value) -> Value:
@@ -139,17 +147,10 @@ def tanh(m: Math, x: Value) -> Value:
 
 
 def _tanh_by_expm1(m: Math, size: Value) -> Value:
-    """tanh of size >= 0: its series below TANH_LEAST, then e / (e + 2) for e = exp(2 size) - 1.
-
-    2 size = n log(2) / 16 + 2 r (after Tang 1989), and 2**(n / 16) is a power of two times one of
-    sixteen numbers; what rounding the number took away is taken off r."""
+    """tanh of size >= 0: its series below TANH_LEAST, then e / (e + 2) for e = exp(2 size) - 1."""
     square = size * size
     inner = m.fma(size * square, m.polynomial(square, TANH_NEAR_0), size)
-    n, whole = m.nearest(size, 32 * LOG2_E)
-    place = whole & 15
-    r = m.fma(n, -LN2["f64"][0] / 32, size) - m.lookup(place, ROOTS_REST_HALVES)
-    p = m.fma(r * r, m.polynomial(r, EXPM1_TWICE), r + r)
-    root = m.bits(m.lookup(place, ROOTS))
+    whole, _, root, p = _roots(m, size + size, far=False)
     s = m.from_bits(root + (whole << (m.format.fraction - 4)))
     e = m.fma(s, p, s - 1.0)
     return m.select(size < TANH_LEAST, inner, e / (e + 2.0))

@@ -37,11 +37,13 @@ __all__ = ["arccosh", "arcsinh", "arctanh", "log", "log1p", "log2", "log10"]
 _SQRT_HALF = {"f32": 0x3F3504F3, "f64": 0x3FE6A09E667F3BCD}
 _NAN = float("nan")
 _LARGE = 2.0**60
-#: the least mantissa; numbers c; -log(c) in two parts; (log(1 + r) - r) / r**2
+#: the least mantissa; numbers c; -log(c) in two parts
 _TABLES = {
-    "f32": (PARTS_LEAST, PARTS, PARTS_LOG, LOG_NEAR_1_F32),
-    "f64": (SIXTEENTHS_LEAST, SIXTEENTHS, SIXTEENTHS_LOG, (-0.5, *LOG_NEAR_1)),
+    "f32": (PARTS_LEAST, PARTS, PARTS_LOG),
+    "f64": (SIXTEENTHS_LEAST, SIXTEENTHS, SIXTEENTHS_LOG),
 }
+#: (log(1 + r) - r) / r**2
+_SERIES = {"f32": LOG_NEAR_1_F32, "f64": (-0.5, *LOG_NEAR_1)}
 # below it, the functions that are x + O(x**2) are x
 _LINEAR = {"f32": 2.0**-26, "f64": 2.0**-55}
 
@@ -127,19 +129,26 @@ def log(m: Math, x: Value) -> Value:
     return _of_positive(m, x, of)
 
 
-def _log_by_tables(m: Math, x: Value, offset: Value) -> Value:
-    """x = 2**k mantissa, and the mantissa times one of 16 or 32 numbers c of few bits is 1 + r,
-    exactly (after Tang 1990): the logarithm is k log(2) - log(c) + r + r**2 P(r). The first part of
-    k log(2) - log(c) is exact, and 0 next to 1."""
-    least, numbers, (log_high, log_low), series = _TABLES[m.dtype]
+def by_parts(m: Math, x: Value, offset: Value) -> tuple[Value, Value, Value]:
+    """(r, whole, rest) where log(x 2**offset) is log(1 + r) + whole + rest, for x > 0, normal and
+    finite.
+
+    x = 2**k mantissa, and the mantissa times one of 16 or 32 numbers c of few bits is 1 + r,
+    exactly (after Tang 1990): ``whole`` is the first part of k log(2) - log(c), which has so few
+    bits that it is exact, and is 0 next to 1."""
+    least, numbers, (log_high, log_low) = _TABLES[m.dtype]
     parts = split(m, x, least)
     k = parts.k + offset
     place = parts.above >> (m.format.fraction - len(numbers).bit_length() + 1)
     r = m.fma(parts.mantissa, m.lookup(place, numbers), -1.0)
     high, low = LN2_SHORT[m.dtype]
     whole = m.fma(k, high, m.lookup(place, log_high))
-    rest = m.fma(k, low, m.lookup(place, log_low))
-    return whole + (r + m.fma(r * r, m.polynomial(r, series), rest))
+    return r, whole, m.fma(k, low, m.lookup(place, log_low))
+
+
+def _log_by_tables(m: Math, x: Value, offset: Value) -> Value:
+    r, whole, rest = by_parts(m, x, offset)
+    return whole + (r + m.fma(r * r, m.polynomial(r, _SERIES[m.dtype]), rest))
 
 
 def _log1p_pair(m: Math, f: Value) -> Pair:

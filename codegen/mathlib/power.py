@@ -11,15 +11,11 @@ from .arithmetic import INFINITY, Math, Pair
 from .coefficients import (
     EXP,
     LN2,
-    LN2_SHORT,
     LOG,
     LOG2_E,
     LOG_NEAR_1,
-    SIXTEENTHS,
-    SIXTEENTHS_LEAST,
-    SIXTEENTHS_LOG,
 )
-from .log import normal, not_normal, split
+from .log import by_parts, normal, not_normal, split
 
 __all__ = ["pow"]
 
@@ -33,23 +29,13 @@ _LARGEST_POWER = {"f32": 2.0**100, "f64": 2.0**1000}
 
 
 def _precise_log(m: Math, x: Value, offset: Value) -> Pair:
-    """log(x) + offset log(2) for x > 0, normal and finite, with a relative error of about 2**-63.
-
-    x = 2**k mantissa, and the mantissa times one of sixteen numbers c of few bits is 1 + r, exactly
-    (after Tang 1990): the logarithm is k log(2) - log(c) + r - r**2/2 + r**3 P(r), where only the
-    last is evaluated in single precision and -log(c) is tabulated as a pair. The first part of
-    k log(2) - log(c) has so few bits that it is exact, and is 0 next to 1."""
-    parts = split(m, x, SIXTEENTHS_LEAST)
-    k = parts.k + offset
-    place = parts.above >> (m.format.fraction - 4)
-    r = m.fma(parts.mantissa, m.lookup(place, SIXTEENTHS), -1.0)
+    """log(x) + offset log(2) in f64 for x > 0, normal and finite, with a relative error of about
+    2**-63: r - r**2/2 + r**3 P(r) is added to what ``by_parts`` gives, where only the last is
+    evaluated in single precision."""
+    r, whole, whole_rest = by_parts(m, x, offset)
     square = r * r
     square_rest = m.fma(r, r, -square)
     cube = m.polynomial(r, LOG_NEAR_1) * (r * square)
-    ln2_high, ln2_low = LN2_SHORT[m.dtype]
-    log_high, log_low = SIXTEENTHS_LOG
-    whole = m.fma(k, ln2_high, m.lookup(place, log_high))
-    whole_rest = m.fma(k, ln2_low, m.lookup(place, log_low))
     high, error = m.fast_two_sum(whole, r)
     high, second = m.fast_two_sum(high, -0.5 * square)
     rest = m.fma(-0.5, square_rest, whole_rest) + (error + second)

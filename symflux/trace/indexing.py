@@ -270,6 +270,16 @@ class _Merged:
     moved: tuple[int, ...]
     flat: Any
 
+    @property
+    def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The extents before and after the picked axis."""
+        return self.node.shape[: self.place], self.node.shape[self.place + 1 :]
+
+    def restored(self, node: Node) -> Node:
+        """A node arranged as ``node``, with its axes where the block had them."""
+        back = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return transpose(reshape(node, self.moved), back)
+
 
 def _merge(block: Node, selection: Selection) -> _Merged:
     axes = [axis for axis, _ in selection.picks]
@@ -349,7 +359,7 @@ def write_advanced(block: Node, selection: Selection, value: Node) -> Node:
         UnsupportedOperation: naming the user's line, for arrays of traced indices.
     """
     merged = _merge(block, selection)
-    before, after = merged.node.shape[: merged.place], merged.node.shape[merged.place + 1 :]
+    before, after = merged.around
     along = (1,) * len(before), (1,) * len(after)
     n = merged.node.shape[merged.place]
     flat = merged.flat
@@ -377,22 +387,18 @@ def write_advanced(block: Node, selection: Selection, value: Node) -> Node:
             "np.add.at(x, i, v)  # adds up",
         )
     mask = reshape(mask, (*along[0], n, *along[1]))
-    written = reshape(build("where", mask, new, merged.node), merged.moved)
-    back = sorted(range(len(merged.order)), key=merged.order.__getitem__)
-    return transpose(written, back)
+    return merged.restored(build("where", mask, new, merged.node))
 
 
 def add_advanced(block: Node, selection: Selection, value: Node) -> Node:
     """The block with ``value`` added to the picked elements, as often as each is picked."""
     merged = _merge(block, selection)
-    before, after = merged.node.shape[: merged.place], merged.node.shape[merged.place + 1 :]
+    before, after = merged.around
     flat = as_indices(merged.flat)
     value = fill_place(value, (*before, *flat.shape, *after), block.shape)
     n = merged.node.shape[merged.place]
     added = lookup("scatter_add")(value, flat, size=n, axis=merged.place)
-    written = reshape(build("add", merged.node, added), merged.moved)
-    back = sorted(range(len(merged.order)), key=merged.order.__getitem__)
-    return transpose(written, back)
+    return merged.restored(build("add", merged.node, added))
 
 
 def block_of(x: Node, selection: Selection) -> Node:
@@ -415,14 +421,15 @@ class PickView(View):
         return read_advanced(block_of(base, self.selection), self.selection)
 
     def write(self, base: Node, value: Node) -> Node:
-        s = self.selection
-        block = write_advanced(block_of(base, s), s, value)
-        return write_slice(base, reshape(block, s.extent), s.start, s.step)
+        return self._changed(base, write_advanced, value)
 
     def add(self, base: Node, value: Node) -> Node:
         """What ``np.add.at`` leaves in ``base``."""
+        return self._changed(base, add_advanced, value)
+
+    def _changed(self, base: Node, change: Callable[..., Node], value: Node) -> Node:
         s = self.selection
-        block = add_advanced(block_of(base, s), s, value)
+        block = change(block_of(base, s), s, value)
         return write_slice(base, reshape(block, s.extent), s.start, s.step)
 
     def _key(self) -> object:

@@ -51,9 +51,9 @@ STATEMENTS_OF_ONE = {
     "LOG_NEAR_1": (
         lambda r: (mp.log1p(r) - r + r * r / 2) / r**3, (-0.0336, 0.0336), lambda r: r * r, 66,
     ),
-    "EXPM1_TWICE": (
-        lambda r: (mp.expm1(2 * r) - 2 * r) / r**2,
-        (-LN2_64, LN2_64), lambda r: r * r / mp.exp(2 * table.TANH_LEAST), 56,
+    "EXP_SHORT": (
+        lambda r: (mp.expm1(r) - r) / r**2,
+        (-2 * LN2_64, 2 * LN2_64), lambda r: r * r / mp.exp(2 * table.TANH_LEAST), 56,
     ),
     "TANH_NEAR_0": (odd_rest(mp.tanh), (0, table.TANH_LEAST**2), lambda u: u, 56),
     "ERFC": (
