@@ -93,6 +93,13 @@ def _written(x: Array, node: Node) -> Array:
             wrong="x += y",
             right="x = x + y",
         )
+    _check_holds(x, node)
+    x.assign(cast(node, x.node.dtype))
+    return x
+
+
+def _check_holds(x: Array, node: Node) -> None:
+    """Raises DTypeError where an in-place operator cannot put elements of ``node`` into ``x``."""
     if not np.can_cast(numpy_dtype(node.dtype), x.dtype, "same_kind"):
         raise DTypeError(
             f"an array of {x.node.dtype} cannot hold the result of {node.dtype} in place",
@@ -100,8 +107,6 @@ def _written(x: Array, node: Node) -> Array:
             wrong="x += y",
             right="x = x + y\nx += y.astype(x.dtype)",
         )
-    x.assign(cast(node, x.node.dtype))
-    return x
 
 
 def _forward(ufunc: Any) -> Callable[[Array, Any], Array]:
@@ -345,6 +350,7 @@ class Array(Handle):
         if mask_of(index) is None:
             selection = self._selection(index)
             if selection.picks:
+                _check_holds(self, (self[index] + value).node)
                 node = cast(as_node(value), self._node.dtype)
                 self.assign(PickView(self, (), selection).add(self.node, node))
                 return

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symflux.errors import ConversionError, IndexOutOfRange, ShapeError, UnsupportedOperation
+from symflux.errors import (
+    ConversionError,
+    DTypeError,
+    IndexOutOfRange,
+    ShapeError,
+    UnsupportedOperation,
+)
 from tests.trace.agreement import assert_agrees, traced_result
 
 X = np.arange(24.0).reshape(2, 3, 4)
@@ -302,6 +308,17 @@ def test_at_traced_indices(index):
         return x
 
     assert_agrees(change, X[:, :2], np.array([0, 1, 1, -1]))
+
+
+def test_at_does_not_round_to_integers():
+    def change(x):
+        np.add.at(x, [0, 0], 1.5)
+        return x
+
+    with pytest.raises(DTypeError, match="cannot hold the result of f64 in place"):
+        traced_result(change, np.arange(3))
+    for dtype in ("uint8", "int32", "float32"):
+        assert_agrees(lambda x: np.add.at(x, [0, 0], 3) or x, np.arange(3, dtype=dtype))
 
 
 def test_numbers_are_values_not_views():
