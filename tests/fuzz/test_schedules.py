@@ -10,10 +10,10 @@ import pytest
 from symflux.codegen import threads
 from symflux.codegen.interp import run as interpret
 from symflux.codegen.ir import Loop, walk
-from symflux.codegen.llvm import parallel
+from symflux.codegen.llvm import parallel, vector
 from symflux.codegen.scalars import numpy_dtype
 
-from symflux.lower import recompute, share
+from symflux.lower import recompute, roots, share
 from symflux.runtime.execute import flat_entry, plain
 from symflux.runtime.stages import make_stages
 
@@ -28,6 +28,9 @@ def everything_is_worth_it(monkeypatch, threads_as_before):
     monkeypatch.setattr(share, "GRAIN", 1)
     monkeypatch.setattr(share, "FEW_ROWS", 1)
     monkeypatch.setattr(parallel, "THRESHOLD", 1)
+    monkeypatch.setattr(parallel, "PIECE", 1)
+    monkeypatch.setattr(roots, "FIRST_CACHE", 0)
+    monkeypatch.setattr(vector, "FAR", 0)
 
 
 @pytest.fixture(params=["kept", "again"])
