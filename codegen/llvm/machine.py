@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,13 +11,22 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as binding
 
-from ...records import record
+from ...records import record, replace
 from ..ir import BYTES
 
-__all__ = ["Machine", "host"]
+__all__ = ["Machine", "at_level", "host", "missing"]
 
 #: processors that slow down so much on 512-bit vectors that 256-bit ones are faster
 _NARROW = frozenset({"skylake-avx512", "cascadelake", "cooperlake"})
+
+#: The levels of x86-64 (System V psABI, "Micro-Architecture Levels"): what each adds to the one
+#: before it, in LLVM's names, and the bytes of its vectors.
+_LEVELS = {
+    "x86-64": ((), 16),
+    "x86-64-v2": (("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"), 16),
+    "x86-64-v3": (("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"), 32),
+    "x86-64-v4": (("avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"), 64),
+}
 
 _idle: dict[tuple[Machine, int], list[Any]] = {}
 
@@ -77,21 +87,71 @@ def _vector_bytes(cpu: str, features: dict[str, bool]) -> int:
     return 32 if features.get("avx") else 16
 
 
+def _host_features() -> dict[str, bool]:
+    try:
+        return binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM cannot tell on this system: only what the name implies
+        return binding.FeatureMap()
+
+
+def _made(cpu: str, features: str, vector_bytes: int) -> Machine:
+    triple = binding.get_process_triple()
+    machine = Machine(triple, cpu, features, "", vector_bytes)
+    return replace(machine, layout=str(machine.target_machine().target_data))
+
+
+def missing(level: str) -> list[str]:
+    """The features of a level of x86-64 that the processor of this process does not have.
+
+    >>> missing("x86-64")
+    []
+    """
+    present = _host_features()
+    names = list(_LEVELS)
+    wanted = [f for n in names[: names.index(level) + 1] for f in _LEVELS[n][0]]
+    return [feature for feature in wanted if not present.get(feature)]
+
+
+def at_level(level: str) -> Machine:
+    """Any processor of a level of x86-64, this one or not: code for it can always be made.
+
+    Raises:
+        ValueError: if there is no such level, or this process is not an x86-64 one.
+
+    >>> at_level("x86-64-v3").vector_bytes  # doctest: +SKIP
+    32
+    """
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    if level not in _LEVELS:
+        raise ValueError(f"no target {level!r}; there are {', '.join(_LEVELS)}, and native")
+    if not binding.get_process_triple().startswith("x86_64"):
+        raise ValueError(f"target {level} is for x86-64; this is {binding.get_process_triple()}")
+    return _made(level, "", _LEVELS[level][1])
+
+
 @functools.cache
 def host() -> Machine:
-    """The processor this process runs on.
+    """The processor that this process makes code for: the one it runs on, or what the environment
+    variable ``SYMFLUX_TARGET`` names (``x86-64-v2``, ``x86-64-v3``, ...).
+
+    Raises:
+        ValueError: if this processor cannot run what ``SYMFLUX_TARGET`` names.
 
     >>> host().vector_bytes in (16, 32, 64)
     True
     """
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    cpu = binding.get_host_cpu_name()
-    try:
-        features = binding.get_host_cpu_features()
-    except RuntimeError:  # LLVM cannot tell on this system: only what the name implies
-        features = binding.FeatureMap()
-    triple = binding.get_process_triple()
-    machine = Machine(triple, cpu, features.flatten(), "", _vector_bytes(cpu, features))
-    layout = str(machine.target_machine().target_data)
-    return Machine(triple, cpu, machine.features, layout, machine.vector_bytes)
+    level = os.environ.get("SYMFLUX_TARGET", "")
+    if level and level != "native":
+        try:
+            machine = at_level(level)
+        except ValueError as error:
+            raise ValueError(f"SYMFLUX_TARGET: {error}") from None
+        if absent := missing(level):
+            names = ", ".join(absent)
+            raise ValueError(f"SYMFLUX_TARGET={level}: this processor does not have {names}")
+        return machine
+    cpu, features = binding.get_host_cpu_name(), _host_features()
+    return _made(cpu, features.flatten(), _vector_bytes(cpu, features))

@@ -115,6 +115,10 @@ def settings_page() -> str:
         "",
         "The number of threads of parallel loops is `SYMFLUX_NUM_THREADS` at the start and",
         "`sf.set_threads(n)` later; by default, as many as there are processors.",
+        "",
+        "Code is made for the processor of this machine. `SYMFLUX_TARGET` at the start names",
+        "another one that this machine can run: `x86-64`, `x86-64-v2`, `x86-64-v3` (AVX2, FMA) or",
+        "`x86-64-v4` (AVX-512); results may differ in the last bits from one to another.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,5 +1,7 @@
 """Long blocks as several functions, in several modules: the same results, wherever they are cut."""
 
+import struct
+
 import numpy as np
 import pytest
 from symflux.codegen.builder import Builder
@@ -7,7 +9,8 @@ from symflux.codegen.ir import Let
 from symflux.codegen.llvm import emit, split, straight
 from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.jit import compile_program
-from symflux.codegen.llvm.machine import host
+from symflux.codegen.llvm.machine import at_level, host
+from symflux.codegen.llvm.objects import objects_of
 
 from .programs import long_line
 from .test_programs import arguments, both
@@ -170,14 +173,46 @@ def test_grouping_keeps_what_a_statement_needs_before_it():
         assert buffer.name != "x" or order == sorted(order)
 
 
-def test_calls_between_modules_reach_any_distance(small_pieces):
+#: relocations of x86-64 that hold a whole address, or the place of one in a table beside the code
+#: (System V psABI for AMD64, table "Relocation Types")
+_WHOLE_ADDRESS = {1: "64", 9: "GOTPCREL", 41: "GOTPCRELX", 42: "REX_GOTPCRELX"}
+
+
+def relocations(image):
+    """(type, symbol) for each relocation of an object file (ELF, 64 bits, with addends)."""
+
+    def cut(form, start, count=1):
+        size = struct.calcsize(form)
+        return [struct.unpack_from(form, image, start + k * size) for k in range(count)]
+
+    assert image[:5] == b"\x7fELF\x02"
+    (first,) = cut("<Q", 0x28)[0]
+    (number,) = cut("<H", 0x3C)[0]
+    headers = cut("<IIQQQQIIQQ", first, number)
+    for _, kind, _, _, offset, size, symbols, _, _, entry in headers:
+        if kind != 4:  # SHT_RELA
+            continue
+        _, _, _, _, table, _, names, _, _, _ = headers[symbols]
+        for _, info, _ in cut("<QQq", offset, size // entry):
+            (name,) = cut("<I", table + 24 * (info >> 32))[0]
+            start = headers[names][4] + name
+            yield info & 0xFFFFFFFF, image[start : image.index(b"\0", start)].decode()
+
+
+@pytest.mark.skipif(not host().triple.startswith("x86_64"), reason="reads x86-64 objects")
+@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+def test_calls_between_modules_reach_any_distance(small_pieces, level):
     """Objects may lie anywhere in memory: calls from one to another go through full addresses."""
-    native = compile_program(mixed(40))
-    text = native.llvm_ir
-    between = {n for n in _names(text, "declare") if not n.startswith("llvm.")}
+    machine = at_level(level)
+    modules = Emitter(mixed(40), machine=machine).modules()
+    declared = set().union(*(_names(module.text, "declare") for module in modules))
+    between = {name for name in declared if not name.startswith("llvm.")}
     assert {"mixed_part0"} < between
-    if host().triple.startswith("x86_64"):
-        calls = [line for line in native.asm.splitlines() if "call" in line]
-        for name in between:
-            assert any(f"{name}@GOTPCREL" in line for line in calls), name
-            assert not any(line.split()[1:] == [name] for line in calls)
+    found = {}
+    for image in objects_of(modules, machine):
+        for kind, name in relocations(image):
+            if name in between:
+                found.setdefault(name, set()).add(kind)
+    assert set(found) == between
+    for name, kinds in found.items():
+        assert kinds <= set(_WHOLE_ADDRESS), (name, kinds)
