@@ -166,7 +166,7 @@ class BlockEmitter(RegionEmitter):
                 rest = self.b.let("sub", Const(count, "i64"), self._times(piece, unit))
                 length = self.b.let("minimum", rest, Const(unit, "i64"))
             self.bases[loop.axis] = ((piece, unit),)
-            self._segment(loop, low, low + unit, length)
+            self._segment(loop, low, low + unit, length, within=high)
             del self.bases[loop.axis]
             results = [value for nest in loop.carries for value in self.carried[nest]]
             combines = [_combine(nest) for nest in loop.carries for _ in self.carried[nest]]
@@ -199,10 +199,17 @@ class BlockEmitter(RegionEmitter):
             self.b.store(view.buffer, at, self.b.let(_combine(nest), total, more))
 
     def _segment(
-        self, loop: LoopItem, low: int, high: int, length: Any = None, shared: bool = False
+        self,
+        loop: LoopItem,
+        low: int,
+        high: int,
+        length: Any = None,
+        shared: bool = False,
+        within: int | None = None,
     ) -> None:
         """Iterations ``low`` to ``high`` of a loop, or so many as ``length`` says; ``shared`` ones
-        do not depend on each other and go to several threads."""
+        do not depend on each other and go to several threads. One piece stands for all pieces of
+        ``low`` to ``within``: what holds for indices has to hold in each of them."""
         extent = high - low
         long = extent > UNROLL or is_heavy(loop, extent, self.plan.roots.__contains__)
         vector = long and can_be_vector(loop)
@@ -220,7 +227,8 @@ class BlockEmitter(RegionEmitter):
             mode = "parallel"
         with self.b.loop(extent if length is None else length, mode, flat) as handle:
             self._distribute(carries, handle.params)
-            self._iteration(loop, handle.var, low, min(high, low + loop.axis.extent))
+            end = high if within is None else within
+            self._iteration(loop, handle.var, low, min(end, low + loop.axis.extent))
             if carries:
                 handle.yield_(*[v for nest in carries for v in self.carried[nest]])
         self._distribute(carries, handle.results)

@@ -117,13 +117,13 @@ class Plan:
     ) -> Plan:
         analysis = analyse(graph.outputs)
         needed: set[int] = set()
-        for _ in range(_MOST_PLANS):
+        for attempt in range(1, _MOST_PLANS + 1):
             plan = Plan(graph, whole, dict(in_place or {}), needed=needed)
             plan._schedule(analysis)
             plan._split_kernels()
             plan._place_results()
             plan._place_temporaries()
-            again = cheaper_again(plan)
+            again = cheaper_again(plan) if attempt < _MOST_PLANS else set()
             if not again:
                 break
             analysis.roots -= again
@@ -141,7 +141,7 @@ class Plan:
                 break
             except NeedsRoot as need:
                 _settle(analysis, need.node)
-        self.roots = analysis.roots
+        self.roots = set(analysis.roots)  # those of the next plan are others
         for an_item in self.items:
             for key in _holds(an_item):
                 self.holders.setdefault(key, an_item)

@@ -41,8 +41,9 @@ def cheaper_again(plan: Plan) -> set[int]:
     found: set[int] = set()
     touched: set[Node] = set()
     readers = _Readers(plan)
+    results = set(plan.graph.outputs)  # those copied to their places at the end lie in temporaries
     for key, storage in plan.storage.items():
-        if storage.output is not None or not isinstance(key, Node) or storage.size < FEW:
+        if key in results or not isinstance(key, Node) or storage.size < FEW:
             continue
         nest = readers.only_producer(key)
         if nest is None or key in touched or any(x.node in touched for x in nest.accesses):
