@@ -392,6 +392,7 @@ def sum_of_sum(node: Node, scope: Scope) -> Node | None:
         "x: f64[3] ; broadcast_to x shape=(5, 3) ; sum %0 axes=(0,)",
         "x: f64[3,1] ; broadcast_to x shape=(3, 7) ; sum %0 axes=(0, 1)",
         "x: f32 ; broadcast_to x shape=(5,) ; max %0 axes=(0,)",
+        "x: f64[3] ; broadcast_to x shape=(5, 3) ; sum %0 axes=(1,)",
     ),
     domain="everywhere: n * x rounds once, adding x n times rounds n - 1 times",
 )
@@ -405,10 +406,10 @@ def reduce_broadcast(node: Node, scope: Scope) -> Node | None:
     axes = node["axes"]
     repeated = [a for a in axes if wide.shape[a] != 1 and (a < offset or x.shape[a - offset] == 1)]
     count = math.prod(wide.shape[a] for a in repeated)
-    if not repeated or count == 0:
+    if math.prod(wide.shape) == math.prod(x.shape) or count == 0:
         return None
     result = node.op(x, axes=tuple(a - offset for a in axes if a >= offset))
-    if combine == "add":
+    if combine == "add" and count > 1:
         largest = {"f16": 2048, "f32": 2**24, "f64": 2**53}.get(node.dtype)
         if largest is not None and count > largest:
             return None

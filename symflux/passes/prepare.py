@@ -48,15 +48,15 @@ def _marked(node: Node, shift: Node, stops: Sequence[Node]) -> Node:
 _OUTER = (sub, exp, log, sum_, broadcast_to, reshape)
 
 
-def _shift_of(x: Node, axes: tuple[int, ...]) -> Node | None:
-    """The value that x is shifted by, when that is its maximum and not a constant already."""
-    if not is_shifted(x, axes):
+def _shift_of(x: Node, axes: tuple[int, ...], scope: Scope) -> Node | None:
+    """What is subtracted in x, when that is a maximum and not a constant already."""
+    if x.op is not sub or not is_shifted(x, axes, scope):
         return None
     shift = bare(x.inputs[1])
     return None if shift.op is stop_gradient else shift
 
 
-def _log_sum(node: Node) -> tuple[Node, Node] | None:
+def _log_sum(node: Node, scope: Scope) -> tuple[Node, Node] | None:
     """(x - shift, shift) if the node is ``log(sum(exp(x - shift)))``, repeated or reshaped."""
     total = bare(node)
     if total.op is not log:
@@ -65,7 +65,7 @@ def _log_sum(node: Node) -> tuple[Node, Node] | None:
     if total.op is not sum_ or total.inputs[0].op is not exp:
         return None
     x = total.inputs[0].inputs[0]
-    shift = _shift_of(x, total["axes"])
+    shift = _shift_of(x, total["axes"], scope)
     return None if shift is None else (x, shift)
 
 
@@ -85,7 +85,7 @@ def shift_of_softmax(node: Node, scope: Scope) -> Node | None:
     """A factor exp(-shift) above and below."""
     weights, total = node.inputs
     axes = spread_sum(total, weights)
-    shift = None if axes is None else _shift_of(weights.inputs[0], axes)
+    shift = None if axes is None else _shift_of(weights.inputs[0], axes, scope)
     if shift is None:
         return None
     x = weights.inputs[0].inputs[0]
@@ -101,7 +101,7 @@ def shift_of_softmax(node: Node, scope: Scope) -> Node | None:
 def shift_of_log_softmax(node: Node, scope: Scope) -> Node | None:
     """(y - shift) - log(sum(exp(x - shift)))."""
     moved, logarithm = node.inputs
-    found = _log_sum(logarithm)
+    found = _log_sum(logarithm, scope)
     if found is None or bare(moved.inputs[1]) is not found[1]:
         return None
     x, shift = found
@@ -109,9 +109,9 @@ def shift_of_log_softmax(node: Node, scope: Scope) -> Node | None:
     return node.op(_marked(moved, shift, [y]), _marked(logarithm, shift, [x.inputs[0]]))
 
 
-def _shift_of_logsumexp(node: Node, first: int) -> Node | None:
+def _shift_of_logsumexp(node: Node, first: int, scope: Scope) -> Node | None:
     outer, logarithm = node.inputs[first], node.inputs[1 - first]
-    found = _log_sum(logarithm)
+    found = _log_sum(logarithm, scope)
     if found is None or bare(outer) is not found[1]:
         return None
     x, shift = found
@@ -126,7 +126,7 @@ def _shift_of_logsumexp(node: Node, first: int) -> Node | None:
 )
 def shift_of_logsumexp(node: Node, scope: Scope) -> Node | None:
     """shift + log(sum(exp(x - shift)))."""
-    return _shift_of_logsumexp(node, 0) or _shift_of_logsumexp(node, 1)
+    return _shift_of_logsumexp(node, 0, scope) or _shift_of_logsumexp(node, 1, scope)
 
 
 PREPARE: tuple[Law, ...] = (

@@ -286,6 +286,7 @@ class Scope:
 
     outputs: Sequence[Node]
     order: Sequence[Node]
+    _normalise: Callable[[Node], Node]
     _uses: dict[int, int] | None = field(default=None)
     _summed: set[int] | None = field(default=None)
 
@@ -294,6 +295,14 @@ class Scope:
         if self._uses is None:
             self._uses = use_counts(self.order, self.outputs)
         return self._uses.get(node.id, 1) <= 1
+
+    def normal(self, node: Node) -> Node:
+        """What the laws make of a node on inputs of this node, or anything computed on them."""
+        before = _origin.exchange(node.origin)
+        try:
+            return self._normalise(node)
+        finally:
+            _origin.exchange(before)
 
     def is_summed(self, node: Node) -> bool:
         """Whether a reduction takes in the node, as it is or computed on element by element (not
@@ -348,7 +357,7 @@ class _Run:
         self.classes = classes
         self.laws = laws
         self.settled = settled
-        self.scope = Scope(outputs, order)
+        self.scope = Scope(outputs, order, self.normalise)
         self.old = {node.id for node in order} if settled is not None else set()
         self.done: dict[int, Node] = {}
         self.forward: dict[int, Node] = {}

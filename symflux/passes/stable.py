@@ -7,9 +7,13 @@ value.
 
 from __future__ import annotations
 
+import itertools
+
 from ..ir.node import Node
 from ..ir.op import Kind
 from ..ops.composed import logsumexp, softmax
+from ..ops.elementwise import add, neg, sub
+from ..ops.reduce import max_
 from ..ops.shape import broadcast_to, reshape
 from .rewrite import Law, Scope, law, rule
 
@@ -82,18 +86,32 @@ def spread_sum(node: Node, x: Node) -> tuple[int, ...] | None:
     return axes if total.shape in shapes or node is not total else None
 
 
-def is_shifted(x: Node, axes: tuple[int, ...]) -> bool:
-    """Whether x is ``y - max(y, axes)``, in whatever way the maximum is guarded and broadcast."""
-    if x.op.name != "sub":
-        return False
-    stack = [(x.inputs[1], 8)]
-    while stack:
-        node, depth = stack.pop()
-        if node.op.name == "max" and node.inputs[0] is x.inputs[0] and node["axes"] == axes:
-            return True
-        if depth and node.op.kind in (Kind.POINTWISE, Kind.INDEX_MAP):
-            stack += [(y, depth - 1) for y in node.inputs]
+def is_shifted(x: Node, axes: tuple[int, ...], scope: Scope) -> bool:
+    """Whether x is ``y - max(y, axes)``, in whatever way the maximum is guarded and broadcast.
+
+    What other laws make of the difference and of the maximum counts as well: ``-(z + shift)`` is
+    ``-z - shift``, and the maximum of a transposed array is the maximum of the array."""
+    for y, shift in _differences(x):
+        largest = bare(scope.normal(max_(y, axes=axes)))
+        stack = [(shift, 8)]
+        while stack:
+            node, depth = stack.pop()
+            if node is largest:
+                return True
+            if depth and node.op.kind in (Kind.POINTWISE, Kind.INDEX_MAP):
+                stack += [(y, depth - 1) for y in node.inputs]
     return False
+
+
+def _differences(x: Node) -> list[tuple[Node, Node]]:
+    """The pairs of nodes whose difference x is: one for ``y - z``, two for ``-(y + z)``."""
+    if x.op is sub:
+        pairs = [x.inputs]
+    elif x.op is neg and x.inputs[0].op is add:
+        pairs = [(neg(y), z) for y, z in itertools.permutations(x.inputs[0].inputs)]
+    else:
+        pairs = []
+    return [(y, z) for y, z in pairs if y.shape == x.shape]
 
 
 @rule(
@@ -108,7 +126,7 @@ def log_sum_exp(node: Node, scope: Scope) -> Node | None:
     """log sum exp(x) = m + log sum exp(x - m), m = max x (Blanchard, Higham and Higham 2021)."""
     total = node.inputs[0]
     weights = total.inputs[0]
-    if weights.op.name != "exp" or is_shifted(weights.inputs[0], total["axes"]):
+    if weights.op.name != "exp" or is_shifted(weights.inputs[0], total["axes"], scope):
         return None
     return logsumexp(weights.inputs[0], axis=total["axes"])
 
@@ -128,7 +146,7 @@ def naive_softmax(node: Node, scope: Scope) -> Node | None:
     """A common factor exp(-max x) cancels, and keeps every term at most 1."""
     weights, total = node.inputs
     axes = spread_sum(total, weights)
-    if axes is None or is_shifted(weights.inputs[0], axes):
+    if axes is None or is_shifted(weights.inputs[0], axes, scope):
         return None
     return softmax(weights.inputs[0], axis=axes)
 
@@ -148,7 +166,7 @@ def log_softmax(node: Node, scope: Scope) -> Node | None:
     if weights.op.name != "exp":
         return None
     axes = spread_sum(total, weights)
-    if axes is None or not is_shifted(weights.inputs[0], axes):
+    if axes is None or not is_shifted(weights.inputs[0], axes, scope):
         return None
     return weights.inputs[0] - node.op(total)
 
