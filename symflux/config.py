@@ -13,17 +13,21 @@ from typing import Any
 
 from .records import record
 
-__all__ = ["SETTINGS", "Setting", "get", "names", "override", "put", "reset"]
+__all__ = ["SETTINGS", "Setting", "get", "in_code", "names", "override", "put", "reset"]
 
 
 @record(frozen=True, slots=True)
 class Setting:
-    """One setting; ``parse`` reads the environment variable's text."""
+    """One setting; ``parse`` reads the environment variable's text.
+
+    ``in_code`` says that generated code may depend on it: then code made under another value of it
+    is other code."""
 
     name: str
     default: Any
     help: str
     parse: Callable[[str], Any] = str
+    in_code: bool = True
 
     @property
     def variable(self) -> str:
@@ -43,16 +47,19 @@ SETTINGS: dict[str, Setting] = {
     s.name: s
     for s in (
         Setting("dump", "", "print each compiled function at these levels, comma-separated: "
-                "graph, optimized, origins, kernels, llvm, llvm_optimized, asm, cost"),
+                "graph, optimized, origins, kernels, llvm, llvm_optimized, asm, cost",
+                in_code=False),
         Setting("print_after", "", "print the graph or the loops after these passes, "
                 "comma-separated; `all` prints what each pass changed"),
         Setting("stop_after", "", "skip the passes behind this one, those over graphs and those "
                 "over loops (none of them is needed for a right result)"),
         Setting("verify", False, "check the graph and the loops after every pass", _flag),
         Setting("cache_dir", "", "the folder in which compiled code is kept between processes; "
-                "`off` keeps none (default: symflux in the user's cache directory)"),
-        Setting("cache_size", 512, "MiB of compiled code that are kept on disk at most", int),
-        Setting("timing", False, "print the seconds that each step of a compilation took", _flag),
+                "`off` keeps none (default: symflux in the user's cache directory)", in_code=False),
+        Setting("cache_size", 512, "MiB of compiled code that are kept on disk at most", int,
+                in_code=False),
+        Setting("timing", False, "print the seconds that each step of a compilation took", _flag,
+                in_code=False),
     )
 }  # fmt: skip
 
@@ -91,6 +98,16 @@ def get(name: str) -> Any:
     except ValueError:
         message = f"{setting.variable}={text!r} is not a value for: {setting.help}"
         raise ValueError(message) from None
+
+
+def in_code() -> str:
+    """The values of all settings that generated code may depend on, as text.
+
+    >>> with override(stop_after="dead"):
+    ...     "stop_after='dead'" in in_code()
+    True
+    """
+    return " ".join(f"{s.name}={get(s.name)!r}" for s in SETTINGS.values() if s.in_code)
 
 
 def names(setting: str, known: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from ..scalars import numpy_dtype
 
 __all__ = [
     "OUT", "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "describe", "leaves",
-    "referred",
+    "places", "referred",
 ]  # fmt: skip
 
 #: The keyword argument for results; the name in a call's keywords is this very object.
@@ -104,6 +104,16 @@ def referred(spec: CallSpec) -> tuple[Any, ...]:
     return (*found, *(array for _, array in spec.captures))
 
 
+def places(spec: CallSpec) -> dict[int, int]:
+    """The id of each object that an entry refers to, and where generated code finds it in the
+    table: at its first place, when several parts of the call are the same object.
+
+    Which parts are the same object is no matter of the structure: ``None`` may be both an argument
+    and a result, a key of an argument also one of the result. So these places are part of
+    :func:`describe`."""
+    return {id(value): n for n, value in reversed(list(enumerate(referred(spec))))}
+
+
 def _named(tree: Param | Result) -> Iterator[Any]:
     """Static values and the keys of dicts."""
     if isinstance(tree, Static):
@@ -115,18 +125,24 @@ def _named(tree: Param | Result) -> Iterator[Any]:
 
 
 def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
-    """The structure of a call as text: equal texts for equal graphs mean the same entry.
+    """All of a call that its code depends on, as text: equal texts for equal graphs mean the same
+    entry.
 
     ``numbers`` are those of the buffers, which have other names in other functions."""
+    at = places(spec)
 
     def text(tree: Param | Result) -> str:
         if isinstance(tree, Static):
-            return "static"
+            return f"static @{at[id(tree.value)]}"
         if isinstance(tree, Node):
-            return f"{tree.kind}({','.join(map(text, tree.children))})"
+            children = list(map(text, tree.children))
+            if tree.kind == "dict":
+                pairs = zip(tree.keys, children, strict=True)
+                children = [f"@{at[id(key)]}: {child}" for key, child in pairs]
+            return f"{tree.kind}({', '.join(children)})"
         place, donated = numbers[tree.buffer], "!" if tree.donated else ""
         return f"{tree.kind} {tree.dtype}{list(tree.shape)} {place}{donated}"
 
-    captured = [f"{numbers[name]} {list(array.shape)}" for name, array in spec.captures]
+    captured = [f"{numbers[name]} {list(a.shape)} @{at[id(a)]}" for name, a in spec.captures]
     out = "" if spec.out is None else f" out {text(spec.out)}"
     return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}{out}"

@@ -14,7 +14,7 @@ from ...records import replace
 from ..ir import Buffer, Program, Role
 from . import capi
 from .arguments import Arguments
-from .callspec import OUT, CallSpec, Leaf, leaves, referred
+from .callspec import OUT, CallSpec, Leaf, leaves, places, referred
 from .cost import is_long
 from .emit import Emitter
 from .entry import Entry
@@ -68,9 +68,8 @@ def _write(
     for line in capi.DECLARATIONS.values():
         e.add_function(line)
     buffers = {b.name: b for b in program.arguments()}
-    referred_to = referred(spec)
-    e.objects = {id(value): n for n, value in reversed(list(enumerate(referred_to)))}
-    e.add_function(f"@objects = global [{len(referred_to)} x ptr] zeroinitializer, align 8")
+    e.objects = places(spec)
+    e.add_function(f"@objects = global [{len(referred(spec))} x ptr] zeroinitializer, align 8")
     _write_entry(e, program, spec, buffers, out=False)
     if spec.out is not None:
         _write_entry(e, program, spec, buffers, out=True)

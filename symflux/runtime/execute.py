@@ -29,7 +29,7 @@ __all__ = ["execute", "flat_entry", "native_entry", "plain"]
 #: How many graphs that ran through :func:`execute` are kept compiled.
 CAPACITY = 512
 
-_cache: OrderedDict[str, Entry] = OrderedDict()
+_cache: OrderedDict[tuple[str, str], Entry] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -113,8 +113,9 @@ def _name(stages: Stages, spec: CallSpec) -> str:
     numbers: dict[str, int] = {}
     for name in (*stages.inputs, *stages.outputs):
         numbers.setdefault(name, len(numbers))
+    donate = sorted(stages.donate.items())
     return fingerprint(
-        stages.graph.canonical, f"{describe(spec, numbers)} donate {sorted(stages.donate.items())}"
+        stages.graph.canonical, f"{describe(spec, numbers)} donate {donate} {config.in_code()}"
     )
 
 
@@ -130,7 +131,7 @@ def execute(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
 
     Structurally equal graphs share one compilation. Scalar outputs are NumPy scalars.
     """
-    key = graph.canonical
+    key = graph.canonical, config.in_code()
     with _lock:
         entry = _cache.get(key)
         if entry is not None:
