@@ -13,14 +13,13 @@ import numpy as np
 from . import tree
 from .ir.graph import Graph
 from .ir.node import symbol as new_symbol
-from .ir.types import dtype_of
 from .ops.elementwise import stop_gradient as stop_gradient_op
 from .runtime.execute import execute
 from .runtime.function import Call, CompiledFunction, Options
 from .trace import trace as tracing
 from .trace.array import Array, as_node
 from .trace.param import Gradients, Params, bind
-from .trace.scope import is_tracing
+from .trace.scope import is_tracing, short_dtype
 from .transform import control_flow, functions
 
 __all__ = [
@@ -140,7 +139,7 @@ def symbol(name: str, shape: int | Sequence[int] = (), dtype: Any = "float64") -
     ((3,), dtype('float32'))
     """
     extents = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
-    return Array(new_symbol(name, extents, dtype_of(dtype)))
+    return Array(new_symbol(name, extents, short_dtype(dtype)))
 
 
 def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> CompiledFunction:

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import origin as _origin
 from .op import LOCALLY_CONSTANT, Kind, NotDifferentiable, Op, lookup
-from .types import ArrayType, TupleType, Type, dtype_of, numpy_dtype
+from .types import DTYPES, ArrayType, TupleType, Type, dtype_of, numpy_dtype
 
 __all__ = ["Node", "apply", "constant", "constant_value", "item", "rebuild", "symbol"]
 
@@ -215,8 +215,12 @@ def item(source: Node, index: int) -> Node:
 
 
 def symbol(name: str, shape: tuple[int, ...] = (), dtype: Any = "f64") -> Node:
-    """A fresh input node; two symbols are never the same node, whatever their names."""
-    attrs = {"name": name, "shape": tuple(shape), "dtype": dtype_of(dtype), "uid": next(_ids)}
+    """A fresh input node; two symbols are never the same node, whatever their names.
+
+    ``dtype`` is a short name of graphs (``"i8"`` is int8 here), or anything else that NumPy takes.
+    """
+    short = dtype if isinstance(dtype, str) and dtype in DTYPES else dtype_of(dtype)
+    attrs = {"name": name, "shape": tuple(shape), "dtype": short, "uid": next(_ids)}
     return apply(INPUT, (), attrs)
 
 

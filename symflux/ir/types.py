@@ -34,12 +34,20 @@ def dtype_of(dtype: Any) -> str:
     """The short name of anything NumPy takes for a dtype: ``"float64"``, ``np.float32``, ``int``
     ...
 
+    A string means what it means to NumPy, which counts bytes: ``"i8"`` is int64. The short names
+    of graphs, which count bits, are for the compiler alone: there ``"i8"`` is int8.
+
     Raises:
-        TypeError: for dtypes that graphs do not hold (complex, object, strings, dates).
+        TypeError: for dtypes that graphs do not hold (complex, object, strings, dates), and for
+            what is no dtype to NumPy.
     """
-    if isinstance(dtype, str) and dtype in _NUMPY:
-        return dtype
-    found = np.dtype(dtype).newbyteorder("=")
+    try:
+        found = np.dtype(dtype).newbyteorder("=")
+    except TypeError:
+        if isinstance(dtype, str) and dtype in _NUMPY:
+            name = _NUMPY[dtype].name
+            raise TypeError(f"dtype {dtype!r} is not NumPy's name: write {name!r}") from None
+        raise
     short = _SHORT.get(found)
     if short is None:
         # long long and friends: another type number, the same bits

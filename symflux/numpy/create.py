@@ -56,9 +56,10 @@ def ones(shape: Any, dtype: Any = None, order: str = "C", **_: Any) -> Array:
 @implements(np.full)
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **_: Any) -> Array:
     """One value everywhere."""
-    node = as_node(fill_value)
-    wanted = _short(dtype, node.dtype)
-    return Array(broadcast_node(cast(node, wanted), _shape(shape)))
+    key, value = operand(fill_value)
+    wanted = _short(dtype, STORED.get(key, key))
+    node = cast(value, wanted) if type(value) is Node else literal(value, wanted)
+    return Array(broadcast_node(node, _shape(shape)))
 
 
 def _like(a: Any, dtype: Any, shape: Any) -> tuple[tuple[int, ...], str]:
@@ -88,16 +89,15 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subo
     """One value everywhere, in the shape and dtype of ``a``."""
     extents, short = _like(a, dtype, shape)
     value = operand(fill_value)[1]
-    node = cast(value, short) if type(value) is Node else constant(
-        np.asarray(value).astype(as_array(a).dtype if dtype is None else dtype), short
-    )  # fmt: skip
+    node = cast(value, short) if type(value) is Node else literal(value, short)
     return Array(broadcast_node(node, extents))
 
 
 @implements(np.arange)
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Array:
     """``start``, ``start + step``, ... below ``stop``; all three known while tracing."""
-    return Array(build(composed.arange, start, stop, step, dtype))
+    short = None if dtype is None else short_dtype(dtype)
+    return Array(build(composed.arange, start, stop, step, short))
 
 
 @implements(np.linspace)
@@ -201,5 +201,7 @@ def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any
     if not extents:
         raise ArgumentError("fromfunction needs a shape", place=user_frame())
     short = short_dtype(dtype)
-    grids = [Array(lookup("iota")(shape=extents, dtype=short, axis=i)) for i in range(len(extents))]
+    wide = "i64" if short == "bool" else short
+    numbers = [lookup("iota")(shape=extents, dtype=wide, axis=i) for i in range(len(extents))]
+    grids = [Array(cast(n, short)) for n in numbers]
     return function(*grids, **kwargs)

@@ -76,10 +76,13 @@ def _accumulated(
     x = as_node(a)
     wanted = reduced_dtype(ufunc, x.dtype) if _absent(dtype) is None else short_dtype(dtype)
     x = cast(x, wanted)
+    # a sum of bools is whether any of them holds, a product whether all of them do
+    fold, combine = {"sum": ("any", "or"), "prod": ("all", "and")}[name] if wanted == "bool" else (
+        name, "add" if name == "sum" else "mul")  # fmt: skip
     x = _selected(x, where, 0 if name == "sum" else 1)
-    result = reduced(name, x, axis, keepdims)
+    result = reduced(fold, x, axis, keepdims)
     if _absent(initial) is not None:
-        result = build("add" if name == "sum" else "mul", result, cast(as_node(initial), wanted))
+        result = build(combine, result, cast(as_node(initial), wanted))
     return Array(result)
 
 
@@ -313,6 +316,9 @@ def _running(name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any) -> 
     no_keywords(f"cum{name}", out=out)
     x = as_node(a)
     wanted = reduced_dtype(ufunc, x.dtype) if _absent(dtype) is None else short_dtype(dtype)
+    if wanted == "bool":  # whether any, or all, of the elements so far hold
+        counted = _running(name, ufunc, Array(cast(truth(x), "i64")), axis, None, None)
+        return Array(truth(counted.node))
     x = cast(x, wanted)
     if axis is None:
         x = reshape(x, (math.prod(x.shape),))

@@ -303,7 +303,9 @@ def _matrix_norm(x: Node, order: Any, axes: tuple[int, ...]) -> Node:
 # --- numbers in a row -----------------------------------------------------------------------------
 
 
-def arange(start: Number, stop: Number | None = None, step: Number = 1, dtype: Any = None) -> Node:
+def arange(
+    start: Number, stop: Number | None = None, step: Number = 1, dtype: str | None = None
+) -> Node:
     """start, start + step, ... below stop, as ``numpy.arange``; the length is static.
 
     Raises:
@@ -314,7 +316,7 @@ def arange(start: Number, stop: Number | None = None, step: Number = 1, dtype: A
     if step == 0:
         raise ValueError("arange: the step must not be 0")
     example = np.asarray([start, stop, step])
-    target = dtype_of(example.dtype if dtype is None else dtype)
+    target = dtype_of(example.dtype) if dtype is None else dtype
     count = max(math.ceil((stop - start) / step), 0)
     wide = "i64" if all(isinstance(v, int | np.integer) for v in (start, stop, step)) else "f64"
     numbers = iota(shape=(count,), dtype=wide, axis=0)
@@ -326,7 +328,7 @@ def arange(start: Number, stop: Number | None = None, step: Number = 1, dtype: A
 
 
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: str | None = None
 ) -> Node:
     """``num`` evenly spaced numbers from start to stop (numbers or scalar nodes)."""
     nodes = [v if isinstance(v, Node) else constant(float(v), "f64") for v in (start, stop)]
@@ -338,7 +340,7 @@ def linspace(
     result = numbers * ((last - first) / float(max(steps, 1))) + first
     if endpoint and num > 1:
         result = where(eq(numbers, constant(num - 1, wide)), last, result)
-    target = wide if dtype is None else dtype_of(dtype)
+    target = wide if dtype is None else dtype
     return result if target == wide else cast(result, dtype=target)
 
 
@@ -348,14 +350,14 @@ def _places(rows: int, columns: int, k: int) -> tuple[Node, Node]:
     return (row + k if k else row), iota(shape=(rows, columns), dtype="i64", axis=1)
 
 
-def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = "f64") -> Node:
+def eye(n: int, m: int | None = None, k: int = 0, dtype: str = "f64") -> Node:
     """Ones on diagonal ``k``, zeros elsewhere."""
-    return cast(eq(*_places(n, n if m is None else m, k)), dtype=dtype_of(dtype))
+    return cast(eq(*_places(n, n if m is None else m, k)), dtype=dtype)
 
 
-def tri(n: int, m: int | None = None, k: int = 0, dtype: Any = "f64") -> Node:
+def tri(n: int, m: int | None = None, k: int = 0, dtype: str = "f64") -> Node:
     """Ones on and below diagonal ``k``, zeros above."""
-    return cast(ge(*_places(n, n if m is None else m, k)), dtype=dtype_of(dtype))
+    return cast(ge(*_places(n, n if m is None else m, k)), dtype=dtype)
 
 
 def tril(x: Node, k: int = 0) -> Node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -100,12 +100,11 @@ def short_dtype(dtype: Any) -> str:
     try:
         return dtype_of(dtype)
     except TypeError as error:
-        complex_ = np.dtype(dtype).kind == "c"
-        raise DTypeError(
-            str(error),
-            place=user_frame(),
-            right="the real and the imaginary part as two arrays" if complex_ else "",
-        ) from None
+        right = ""
+        with suppress(TypeError):
+            if np.dtype(dtype).kind == "c":
+                right = "the real and the imaginary part as two arrays"
+        raise DTypeError(str(error), place=user_frame(), right=right) from None
 
 
 def capture(array: np.ndarray[Any, Any], name: str = "") -> Node:
