@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..records import record
+from ..thresholds import thresholds
 from .ir import (
     Block,
     Buffer,
@@ -324,14 +325,11 @@ def _overlap_of_two(
             places.setdefault((access.terms.get(var, 0), access.offset), []).append(access)
     for places in groups.values():
         found = _overlap_of_shifts(places, extent, what)
-        if found is None and extent is not None and len(places) <= _MOST_PLACES:
+        if found is None and extent is not None and len(places) <= thresholds.compared_places:
             found = _overlap_of_steps(places, extent, what)
         if found:
             return found
     return None
-
-
-_MOST_PLACES = 16  # pairs are looked at: beyond this many places per buffer they are too many
 
 
 def _a_store(accesses: Sequence[_Access]) -> Statement | None:

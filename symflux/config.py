@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .records import record
+from .thresholds import changed
 
 __all__ = ["SETTINGS", "Setting", "get", "in_code", "names", "override", "put", "reset"]
 
@@ -101,13 +102,15 @@ def get(name: str) -> Any:
 
 
 def in_code() -> str:
-    """The values of all settings that generated code may depend on, as text.
+    """The values of all settings that generated code may depend on, and the thresholds that are
+    lowered, as text.
 
     >>> with override(stop_after="dead"):
     ...     "stop_after='dead'" in in_code()
     True
     """
-    return " ".join(f"{s.name}={get(s.name)!r}" for s in SETTINGS.values() if s.in_code)
+    settings = " ".join(f"{s.name}={get(s.name)!r}" for s in SETTINGS.values() if s.in_code)
+    return f"{settings} {changed()}"
 
 
 def names(setting: str, known: Iterable[str]) -> list[str]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...records import replace
+from ...thresholds import thresholds
 from ..ir import Buffer, Contract, Program, Role, nests
 from .contract_dots import DotRows
-from .contract_panels import STACK_SCRATCH
 from .contract_plan import Dots, Plan, Tile, Tiling, plan, wide_dtype
 from .contract_shape import Product, normalise
 from .contract_small import emit_loops, emit_unrolled
@@ -48,7 +48,7 @@ class Contractions:
                         acc = wide_dtype(product.acc.dtype)
                         known.add((acc, way.lanes, way.rows, way.vectors))
         self.program, self.scratch = program, None
-        if most > STACK_SCRATCH:
+        if most > thresholds.stack_scratch:
             start = -(-program.arena // 64) * 64
             self.scratch = Buffer("contraction scratch", "u8", most, Role.TEMP, start)
             buffers = (*program.buffers, self.scratch)

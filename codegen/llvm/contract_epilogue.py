@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...thresholds import thresholds
 from ..ir import Block, Buffer, Const, If, Let, Load, Store, Var, walk
 from ..scalars import SCALARS
 from .contract_shape import Product
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from .emit import Emitter
 
 __all__ = ["Epilogue", "fits_registers"]
-
-#: operations for each element up to which an epilogue is written behind every tile's sums
-_SHORT = 24
 
 
 class Epilogue:
@@ -115,4 +113,6 @@ def fits_registers(product: Product) -> bool:
                 cost += 1
             case _:
                 return False
-    return cost <= _SHORT and analyse(product.epilogue, _lanes(product, product.acc))
+    if cost > thresholds.epilogue_cost:
+        return False
+    return analyse(product.epilogue, _lanes(product, product.acc))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...records import record
+from ...thresholds import thresholds
 from ..ir import BYTES
 from .contract_values import convert, masks, offset
 from .instructions import constant_text, memory_type
@@ -22,8 +23,6 @@ __all__ = ["SQUARE", "PackKernel", "pack_kernel", "transposed"]
 
 #: side of the square blocks that are transposed in registers
 SQUARE = 8
-#: terms that are transposed for all columns before the next: what is written stays in the cache
-_CHUNK = 64
 
 
 @record(frozen=True, slots=True)
@@ -124,12 +123,13 @@ def _pack_transposed(e: Emitter, kernel: PackKernel) -> None:
     dtype, width = kernel.source, kernel.width
     size, groups = BYTES[dtype], -(-width // SQUARE)
     last = e.value("sub i64 %columns, 1", "n")
-    chunks = e.value(f"udiv i64 {e.value(f'add i64 %k, {_CHUNK - 1}', 'n')}, {_CHUNK}", "n")
+    most = thresholds.pack_terms
+    chunks = e.value(f"udiv i64 {e.value(f'add i64 %k, {most - 1}', 'n')}, {most}", "n")
 
     def chunk(c: str, _: list[str]) -> list[str]:
-        first = e.value(f"mul i64 {c}, {_CHUNK}", "k")
+        first = e.value(f"mul i64 {c}, {most}", "k")
         left = e.value(f"sub i64 %k, {first}", "n")
-        left = e.value(f"call i64 @llvm.smin.i64(i64 {left}, i64 {_CHUNK})", "n")
+        left = e.value(f"call i64 @llvm.smin.i64(i64 {left}, i64 {most})", "n")
         blocks = e.value(f"udiv i64 {e.value(f'add i64 {left}, {SQUARE - 1}', 'n')}, {SQUARE}", "n")
         start = offset(e, "%from", e.value(f"mul i64 {first}, {size}", "x"))
         end = offset(e, "%to", e.value(f"mul i64 {first}, {width * size}", "x"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ...thresholds import thresholds
 from ..ir import BYTES, Block, Buffer, Const, Dim, Index, Let, Load, Loop, Mode, Role, Store, Var
 from .contract_plan import direct_store, wide_dtype
 from .contract_shape import Product
@@ -13,10 +14,7 @@ from .contract_values import offset
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["STACK_SCRATCH", "Panels", "least", "scratch_memory", "times"]
-
-#: scratch memory of one contraction up to this many bytes is on the stack
-STACK_SCRATCH = 48 * 1024
+__all__ = ["Panels", "least", "scratch_memory", "times"]
 
 
 def times(e: Emitter, value: str, factor: int) -> str:
@@ -44,7 +42,7 @@ def scratch_memory(e: Emitter, count: int) -> str:
     if not count:
         return "null"
     scratch = e.contractions.scratch
-    if scratch is not None and count > STACK_SCRATCH:
+    if scratch is not None and count > thresholds.stack_scratch:
         return e.pointer(scratch)
     return e.entry_alloca(f"[{count} x i8]", align=64)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence, Set
 from typing import Literal
 
 from ...records import record
+from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Dim, Load, Store, Var, walk
 from .contract_epilogue import fits_registers
 from .contract_shape import Product
@@ -28,37 +29,6 @@ __all__ = [
     "turns_in_registers",
     "wide_dtype",
 ]
-
-#: bytes of the panel of b that is read again for every tile of rows; larger than the first cache:
-#: it streams from the second as fast as it is used
-_PANEL = 96 * 1024
-#: bytes of such a panel where partial sums would need memory of their own
-_LONG_PANEL = 256 * 1024
-#: bytes of the packed block of a, read again for every panel of b (stays in the second cache)
-_BLOCK = 192 * 1024
-#: bytes of the packed block of b, read again for every block of rows (stays in the third cache)
-_COLUMNS = 4 * 1024 * 1024
-#: bytes of the scratch panel that holds finished sums until their epilogue runs
-_SUMS = 16 * 1024
-#: rows from which a panel of b is copied: it is then aligned, and its rows fill all sets of a cache
-_PACK_B_ROWS = 32
-#: columns from which a block of a is copied
-_PACK_A_COLUMNS = 64
-#: bytes between neighbours along the summed dimension, or rows, from which a is copied
-_FAR = 512
-#: bytes of a below which reading it in place is faster: its terms side by side, or its rows
-_SMALL_A = {"transpose": 1024 * 1024, "rows": 400 * 1024}
-#: bytes of b from which on a single row reads it in wider stretches: it comes from far
-_STREAMED = 1024 * 1024
-_WIDE_ROW = 8
-#: terms in a block where such a b is read in place for several rows: as many lines of it are open
-#: as the second cache fetches ahead of at once
-_OPEN_ROWS = 32
-_SEVERAL_ROWS = 8
-#: rows or columns up to which long sums side by side are dot products
-_FEW = 24
-#: fused multiply-adds written out instead of a loop
-_UNROLLED = 96
 
 
 Pack = Literal["", "elements", "rows", "transpose"]
@@ -212,14 +182,14 @@ def plan(product: Product, machine: Machine, known: Set[Tile] = frozenset()) -> 
         return "loops"
     turned = turns_in_registers(product, machine)
     width = most if product.n.stride_b == 1 or n == 1 or turned else 1
-    if m * terms * math.ceil(n / width) <= _UNROLLED * (3 if turned else 1) and m * n <= (
-        256 if turned else 64
-    ):
+    few, small = thresholds.product_unrolled * (3 if turned else 1), 256 if turned else 64
+    if m * terms * math.ceil(n / width) <= few and m * n <= small:
         return "unrolled"
-    if terms <= 4:
+    if terms <= thresholds.product_short_sum:
         return "loops"
     along_k = k.stride_a == 1 and k.stride_b == 1
-    if along_k and (min(m, n) == 1 or (k.extent >= 24 * min(m, n) and min(m, n) <= _FEW)):
+    short, long = min(m, n), thresholds.product_long_dots * min(m, n)
+    if along_k and (short == 1 or (k.extent >= long and short <= thresholds.product_few_rows)):
         return _dots(product, most)
     if n == 1 and product.n.stride_b == 0 and not along_k:
         return "loops"
@@ -234,10 +204,11 @@ def _dots(product: Product, most: int) -> Dots:
     rows = _divisor(m, 8 if columns == 1 else 4)
     depth = max(1, min(8 // (rows * columns), math.ceil(k / lanes)))
     size = BYTES[wide_dtype(product.acc.dtype)]
-    block = max(1, _SUMS // (size * n) // rows) * rows
+    block = max(1, thresholds.product_sums // (size * n) // rows) * rows
     k_block = k
     if min(m, n) > 4:  # terms are read again: by then they should still be in the second cache
-        k_block = _even_blocks(k, max(512, _BLOCK * 2 // ((m + n) * size)), depth * lanes)
+        terms = thresholds.product_block * 2 // ((m + n) * size)
+        k_block = _even_blocks(k, max(thresholds.product_dots_block, terms), depth * lanes)
     return Dots(rows, columns, depth, lanes, min(m, block), k_block)
 
 
@@ -260,18 +231,19 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     registers = 32 if machine.vector_bytes == 64 else 16
     shapes = [t[2:] for t in known if t[:2] == (acc, lanes)]
     rows, vectors = _tile(m, n, min(product.terms, 512), lanes, registers, shapes)
-    if m == 1 and n * product.terms * size > _STREAMED:
-        vectors = max(vectors, min(_WIDE_ROW, -(-n // lanes)))
+    if m == 1 and n * product.terms * size > thresholds.streamed:
+        vectors = max(vectors, min(thresholds.streamed_vectors, -(-n // lanes)))
     columns = vectors * lanes
     masks = machine.has_masks(acc) or n % columns == 0
     inside = tuple(d for d in product.outer if d.stride_b == 0 and d.role == product.m.role)
     packs_b = _packs_b(product, acc, m * math.prod(d.extent for d in inside))
     packs_a = _packs_a(product, acc) if machine.has_masks(acc) else ""
     streams = (
-        not packs_b and m >= _SEVERAL_ROWS and n > columns
-        and product.k.stride_b >= n and n * product.terms * size > _STREAMED
+        not packs_b and m >= thresholds.streamed_rows and n > columns
+        and product.k.stride_b >= n and n * product.terms * size > thresholds.streamed
     )  # fmt: skip
-    levels, k_block = _terms(product, _OPEN_ROWS if streams else _PANEL // (columns * size))
+    in_panel = thresholds.product_panel // (columns * size)
+    levels, k_block = _terms(product, thresholds.streamed_terms if streams else in_panel)
     finish: Literal["stored", "registers", "loops"] = "loops"
     if masks and direct_store(product):
         finish = "stored"
@@ -279,13 +251,13 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
         finish = "registers"
     stored = partial_store(product) is not None and masks
     if _several(product, levels, k_block) and not stored:
-        levels, k_block = _terms(product, _LONG_PANEL // (columns * size))
+        levels, k_block = _terms(product, thresholds.product_long_panel // (columns * size))
     several = _several(product, levels, k_block)
     target: Literal["result", "panel", "full", ""] = "panel" if finish == "loops" else ""
     if several or finish == "stored":
         target = "result" if stored else "full"
     all_rows = m * math.prod(d.extent for d in inside)
-    if not packs_b or (target == "full" and all_rows * n * size > _COLUMNS):
+    if not packs_b or (target == "full" and all_rows * n * size > thresholds.product_columns):
         inside, all_rows = (), m
     run = k_block if levels == 1 else product.k.extent
     if packs_b == "transpose" and (columns % 8 or (run % 8 and not machine.has_masks(acc))):
@@ -295,13 +267,13 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     terms = k_block * math.prod(d.extent for d in product.sums[len(product.sums) - levels : -1])
     m_block = m
     if packs_a or n > columns:
-        m_block = _even_blocks(m, _BLOCK // (terms * size), rows)
+        m_block = _even_blocks(m, thresholds.product_block // (terms * size), rows)
     if target == "panel":
-        m_block = _even_blocks(m, min(m_block, _SUMS // (columns * size)), rows)
+        m_block = _even_blocks(m, min(m_block, thresholds.product_sums // (columns * size)), rows)
     shares_b = bool(packs_b) and (m_block < m or len(inside) > 0)
     n_block = -(-n // columns) * columns
     if shares_b or target == "full":
-        n_block = _even_blocks(n_block, _COLUMNS // (terms * size), columns)
+        n_block = _even_blocks(n_block, thresholds.product_columns // (terms * size), columns)
     return Tiling(
         rows, vectors, lanes, m_block, n_block, k_block, levels, packs_a, packs_b, shares_b,
         target, finish, several, inside, size, terms, all_rows, n,
@@ -342,15 +314,15 @@ def _aligned(number: int) -> int:
 def _packs_a(product: Product, acc: str) -> Pack:
     """A block of a is copied when it is read several times from places far apart."""
     m, k, size = product.m, product.k, BYTES[acc]
-    if product.a.dtype != acc or product.n.extent < _PACK_A_COLUMNS:
+    if product.a.dtype != acc or product.n.extent < thresholds.pack_a_columns:
         return ""
-    way: Pack = ""
-    if k.stride_a == 1 and abs(m.stride_a) * size >= _FAR:
-        way = "transpose"
-    elif m.stride_a == 1 and abs(k.stride_a) * size >= _FAR:
-        way = "rows"
-    if way and m.extent >= 8 and m.extent * product.terms * size > _SMALL_A[way]:
-        return way
+    if m.extent < thresholds.pack_a_rows:
+        return ""
+    bytes_of_a = m.extent * product.terms * size
+    if k.stride_a == 1 and abs(m.stride_a) * size >= thresholds.pack_a_distance:
+        return "transpose" if bytes_of_a > thresholds.pack_a_transposed else ""
+    if m.stride_a == 1 and abs(k.stride_a) * size >= thresholds.pack_a_distance:
+        return "rows" if bytes_of_a > thresholds.pack_a_straight else ""
     return ""
 
 
@@ -358,7 +330,7 @@ def _packs_b(product: Product, acc: str, rows: int) -> Pack:
     """A panel of b is copied when its columns do not lie side by side, or for many rows."""
     n, k = product.n, product.k
     if n.stride_b == 1 or n.extent == 1:
-        return "rows" if rows >= _PACK_B_ROWS and product.b.dtype == acc else ""
+        return "rows" if rows >= thresholds.pack_b_rows and product.b.dtype == acc else ""
     if k.stride_b == 1 and product.b.dtype == acc and BYTES[acc] >= 4:
         return "transpose"
     return "elements"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from ...thresholds import thresholds
 from ..ir import (
     BYTES,
     Block,
@@ -35,15 +36,12 @@ if TYPE_CHECKING:
 
 __all__ = ["emit_loops", "emit_unrolled"]
 
-#: sums of up to this many terms are written out inside the loops
-_SHORT = 4
-
 
 def emit_loops(e: Emitter, product: Product) -> None:
     """Loops over m and n with the sum inside: for few terms (then n is the vector loop), and for
     operands that lie side by side along no dimension."""
     m, n = product.m, product.n
-    short = product.terms <= _SHORT
+    short = product.terms <= thresholds.product_short_sum
     body = _short_sum(product) if short else _long_sum(product)
     inner = Block((*body, *product.epilogue.statements))
     narrow = n.extent == 1
@@ -186,7 +184,9 @@ def _epilogue_loops(e: Emitter, product: Product, scratch: Buffer, columns: int,
         isinstance(s, Let) and SCALARS[s.op].native == "mathlib"
         for s in product.epilogue.statements
     )
-    mode: Mode = "vector" if elementary or m.extent * n.extent > 8 else "unroll"
+    mode: Mode = (
+        "vector" if elementary or m.extent * n.extent > thresholds.product_vector else "unroll"
+    )
     narrow = n.extent == 1
     over_n = Loop(n.var, n.extent, inner, mode="unroll" if narrow else mode)
     e.statement(Loop(m.var, m.extent, Block((over_n,)), mode=mode if narrow else "serial"))

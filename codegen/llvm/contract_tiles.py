@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...records import record, replace
+from ...thresholds import thresholds
 from ..ir import Dim
 from .contract_epilogue import Epilogue
 from .contract_kernels import TileKernel, tile_kernel
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from .emit import Emitter
 
 __all__ = ["Tiles"]
-
-#: panels of b that are copied together: wide rows to read, few places to write
-_TOGETHER = 8
-#: bytes of copied b from which panels are fetched ahead: fewer stay in the second cache
-FETCHED = 512 * 1024
-#: multiply-adds of a tile that are written out instead of a loop over terms
-WRITTEN_OUT = 256
 
 
 @record(frozen=True, slots=True)
@@ -139,7 +133,7 @@ class Tiles(Panels):
     def _block(self, terms: _Terms, first: str, count: str) -> None:
         """One block of terms and columns: everything with a."""
         if self.way.shares_b:
-            panels = _TOGETHER if self.way.packs_b == "rows" else 1
+            panels = thresholds.pack_together if self.way.packs_b == "rows" else 1
 
             def pack(n0: str, columns: str) -> None:
                 self._pack_b(terms, first, n0, columns)
@@ -291,7 +285,7 @@ class Tiles(Panels):
         count, number = tile * self.way.vectors, 0
         while number < len(levels) and levels[number].extent.isdigit():
             count *= int(levels[number].extent)
-            if count > WRITTEN_OUT:
+            if count > thresholds.tile_written_out:
                 break
             number += 1
         return levels[:number], levels[number:]
@@ -312,7 +306,7 @@ class Tiles(Panels):
             known_row = self.size
         # every tile of rows fetches its part of the next panel of b
         pace = 0
-        if way.shares_b and len(loops) == 1 and way.areas[1] > FETCHED:
+        if way.shares_b and len(loops) == 1 and way.areas[1] > thresholds.fetched_panels:
             written_out = math.prod(int(level.extent) for level in fixed)
             iterations = -(-way.m_block // way.rows) * way.terms // written_out
             pace = -(-way.panel_bytes // max(1, iterations))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ...thresholds import thresholds
 from ..ir import Block, Contract, If, Let, Loop, Program, Statement, Var, While
 from ..ranges import most_trips, upper_bounds
 from ..scalars import SCALARS
@@ -13,8 +14,6 @@ __all__ = ["is_long", "operations"]
 
 #: iterations assumed where only the data can tell
 UNKNOWN = 1000
-#: operations that take a few microseconds
-LONG = 20_000
 
 
 def operations(block: Block) -> int:
@@ -48,4 +47,4 @@ def _statement(statement: Statement, bounds: Mapping[Var, int]) -> int:
 
 def is_long(program: Program) -> bool:
     """Whether a run takes so long that other Python threads should run meanwhile."""
-    return sum(operations(kernel.body) for kernel in program.kernels) > LONG
+    return sum(operations(kernel.body) for kernel in program.kernels) > thresholds.long_run

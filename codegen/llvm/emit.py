@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ...records import replace
+from ...thresholds import thresholds
 from ..ir import (
     BYTES,
     Block,
@@ -40,7 +41,7 @@ from .machine import Machine, host
 from .optimise import ModuleText, Options
 from .share import share_out
 from .split import LongBlocks, is_long, write_in_pieces
-from .straight import COMPANY, grouped, has_groups, runs, write_group
+from .straight import grouped, has_groups, runs, write_group
 from .tables import constant_memory
 from .types import constant_text, memory_type, value_type
 from .writer import Part, Writer
@@ -48,22 +49,7 @@ from .writer import Part, Writer
 if TYPE_CHECKING:
     from .contract import Contractions
 
-__all__ = ["STACK_ARENA", "Emitter", "buffers_of", "is_written"]
-
-#: arenas up to this many bytes live on the stack
-STACK_ARENA = 64 * 1024
-#: statements that a module of straight-line code holds, about
-PART = 8000
-#: statements of a program up to which long straight-line code is optimised too: it runs in half the
-#: time, and LLVM takes several times as long
-OPTIMISED = 16000
-#: statements up to which a program becomes one function
-SMALL = 150
-#: statements up to which a loop of mode ``unroll`` is written out
-UNROLLED = 2000
-#: elementary functions of single values are put into their callers up to this many calls: a long
-#: scalar program would otherwise be made of copies of them
-INLINED_CALLS = 16
+__all__ = ["Emitter", "buffers_of", "is_written"]
 
 
 class Emitter(Writer):
@@ -192,7 +178,7 @@ class Emitter(Writer):
         one_at_a_time = not self._function.access_group and self.lanes == 1
         if one_at_a_time and is_long(block):
             return write_in_pieces(self, block)
-        if one_at_a_time and has_groups(block.statements, COMPANY):
+        if one_at_a_time and has_groups(block.statements, thresholds.side_by_side):
             self._in_company(block.statements)
         else:
             for statement in block.statements:
@@ -318,7 +304,7 @@ class Emitter(Writer):
         """Write a loop's iterations one after the other, if there are not too many."""
         if not isinstance(loop.extent, int):
             return False
-        if loop.extent * length(loop.body) > UNROLLED:
+        if loop.extent * length(loop.body) > thresholds.unrolled_statements:
             return False
         carried = [(read or self.operand)(i) for i in loop.inits]
         for n in range(loop.extent):
@@ -479,7 +465,7 @@ class Emitter(Writer):
 
     def part(self, weight: int) -> Part:
         """A module beside the main one, for a function of so many statements."""
-        if self._part.weight and self._part.weight + weight > PART:
+        if self._part.weight and self._part.weight + weight > thresholds.module_statements:
             self._hand_over()
         self._part.weight += weight
         return self._part
@@ -487,7 +473,7 @@ class Emitter(Writer):
     def _hand_over(self) -> None:
         part, self._part = self._part, Part()
         if part.weight and self._sink is not None:
-            level = 2 if self.weight <= OPTIMISED else 0
+            level = 2 if self.weight <= thresholds.optimised else 0
             lines = (*part.declarations.values(), *part.functions, self._attributes())
             self._sink(ModuleText("\n".join(lines), Options(code_level=level)))
 
@@ -506,12 +492,12 @@ class Emitter(Writer):
 
     def exports(self) -> list[str]:
         """The names that the written module lets others call."""
-        return ["call", "release"] if self.program.arena > STACK_ARENA else ["call"]
+        return ["call", "release"] if self.program.arena > thresholds.stack_arena else ["call"]
 
     def finish(self) -> ModuleText:
         """Everything written so far, but for what the sink was given."""
         self._hand_over()
-        inlined = ("#1", "#3") if self.scalar_calls <= INLINED_CALLS else ("#1",)
+        inlined = ("#1", "#3") if self.scalar_calls <= thresholds.inlined_calls else ("#1",)
         shares = [self._text]
         if self._sink is not None and not self.needs_vectoriser:
             shares = share_out(self._text, inlined)
@@ -526,7 +512,7 @@ class Emitter(Writer):
 
     def _attributes(self) -> str:
         width = f'"prefer-vector-width"="{8 * self.machine.vector_bytes}"'
-        inlining = "alwaysinline" if self.scalar_calls <= INLINED_CALLS else "noinline"
+        inlining = "alwaysinline" if self.scalar_calls <= thresholds.inlined_calls else "noinline"
         return (
             f"attributes #0 = {{ nounwind {width} }}\n"
             f"attributes #1 = {{ alwaysinline nounwind {width} }}\n"

@@ -20,10 +20,8 @@ from typing import Any
 from .code import Code, offer
 from .machine import host
 
-__all__ = ["LARGE", "SYMBOLS", "available", "object_code", "register"]
+__all__ = ["SYMBOLS", "available", "object_code", "register"]
 
-#: Bytes of a result from which on its memory is kept for the next.
-LARGE = 256 * 1024
 #: Blocks kept at most, and their bytes together.
 _PLACES, _KEPT = 8, 256 << 20
 #: Bytes of a block from which on it is made of huge pages, and the bytes of one.
@@ -136,7 +134,7 @@ done:
 
 ; what dies is kept in place of what was kept first, as long as there is room for it
 define void @symflux_release(ptr %context, ptr %block, i64 %bytes) {{
-  %small = icmp ult i64 %bytes, {large}
+  %small = icmp eq i64 %bytes, 0
   %big = icmp ugt i64 %bytes, {kept}
   %other = or i1 %small, %big
   br i1 %other, label %gone, label %keep
@@ -230,7 +228,7 @@ def object_code() -> bytes:
     machine = host()
     advise = f"%advised = call i32 @madvise(ptr %block, i64 %bytes, i32 {_ADVICE})"
     text = _TEXT.format(
-        places=_PLACES, kept=_KEPT, large=LARGE, huge=_HUGE, huge_from=_HUGE_FROM,
+        places=_PLACES, kept=_KEPT, huge=_HUGE, huge_from=_HUGE_FROM,
         advise=advise if "linux" in machine.triple else "",
     )  # fmt: skip
     return object_of(ModuleText(text, Options(code_level=0)), machine)  # at 2: 8 ms longer

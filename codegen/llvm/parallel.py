@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...records import record, replace
+from ...thresholds import thresholds
 from ..ir import Block, Const, Contract, Let, Loop, Var, walk
 from . import pool
 from .cost import UNKNOWN, operations
@@ -32,15 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["as_single", "write_loop"]
 
-#: the most chunks that a loop is cut into
-CHUNKS = 64
-#: operations below which starting threads costs more than it saves
-THRESHOLD = 20_000
-#: operations in a chunk, if that makes no more chunks than these, where results do not depend on it
-PIECE = 160_000
-#: innermost loops are cut at multiples of this many iterations, whole vectors and cache lines
-GRAIN = 64
-
 
 def _is_innermost(loop: Loop) -> bool:
     return not any(isinstance(s, (Loop, Contract)) for s in walk(loop.body))
@@ -54,7 +46,7 @@ def as_single(loop: Loop, machine: Machine) -> Loop:
 
 def _is_worth_it(loop: Loop) -> bool:
     extent = loop.extent if isinstance(loop.extent, int) else UNKNOWN
-    return extent > 1 and extent * _operations(loop) >= THRESHOLD
+    return extent > 1 and extent * _operations(loop) >= thresholds.thread_from
 
 
 def _operations(loop: Loop) -> int:
@@ -119,17 +111,17 @@ class _ParallelLoop:
 
     def _cut(self) -> _Cut:
         e = self.e
-        grain = GRAIN if _is_innermost(self.loop) else 1
+        grain = thresholds.chunk_grain if _is_innermost(self.loop) else 1
         extent = e.extent(self.loop.extent)
         if isinstance(extent, int):
-            most = CHUNKS
+            most = thresholds.chunks
             if grain > 1 and not self.loop.params:  # results do not depend on the chunks
-                most = max(4, min(CHUNKS, extent * _operations(self.loop) // PIECE))
+                most = min(most, max(4, extent * _operations(self.loop) // thresholds.chunk))
             unit = -(-extent // (most * grain)) * grain
             return _Cut(-(-extent // unit), str(unit), str(extent))
-        up = e.value(f"add i64 {extent}, {CHUNKS * grain - 1}")
-        units = e.value(f"sdiv i64 {up}, {CHUNKS * grain}")
-        return _Cut(CHUNKS, e.value(f"mul i64 {units}, {grain}", "unit"), extent)
+        up = e.value(f"add i64 {extent}, {thresholds.chunks * grain - 1}")
+        units = e.value(f"sdiv i64 {up}, {thresholds.chunks * grain}")
+        return _Cut(thresholds.chunks, e.value(f"mul i64 {units}, {grain}", "unit"), extent)
 
     def _write_body(self) -> None:
         """``body(buffers, sizes, live values, first, count, partial results of the chunk)``."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Kernel, Program, Role
-from .emit import SMALL, STACK_ARENA, Emitter, is_written
+from .emit import Emitter, is_written
 from .tables import constant_memory
 
 __all__ = ["write_program"]
@@ -114,7 +115,7 @@ def _write_kernel(
     if kernel.note:
         e.add_function("\n".join(f"; {line}" for line in kernel.note.splitlines()))
     header = f"define internal void {name}({parameters(buffers, e)})"
-    attributes = "#2" if not inline else "#1" if e.weight <= SMALL else "#0"
+    attributes = "#2" if not inline else "#1" if e.weight <= thresholds.one_function else "#0"
     with e.function(header, attributes=attributes):
         bind_parameters(buffers, e)
         e.block(kernel.body)
@@ -127,7 +128,7 @@ def _take_arena(e: Emitter, program: Program) -> str | None:
     Memory from the heap may be missing: then the function returns 1."""
     if not program.arena:
         return None
-    if program.arena <= STACK_ARENA:
+    if program.arena <= thresholds.stack_arena:
         return e.entry_alloca(f"[{program.arena} x i8]", align=64)
     raw = e.value("call ptr @arena_take()", "raw")
     missing = e.value(f"icmp eq ptr {raw}, null")
@@ -151,7 +152,7 @@ def write_program(
 
     ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants."""
     program = e.program
-    heap = program.arena > STACK_ARENA
+    heap = program.arena > thresholds.stack_arena
     if heap:
         e.add_function(_ARENA.format(bytes=program.arena + 64))
     kernels = []

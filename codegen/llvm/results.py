@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...records import field, record
+from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Var
 from ..scalars import numpy_dtype
 from . import capi, memory
@@ -145,7 +146,7 @@ class Results:
 
     def _new_array(self, leaf: Leaf) -> None:
         e = self.e
-        if memory.available() and _bytes(leaf) >= memory.LARGE:
+        if memory.available() and _bytes(leaf) >= thresholds.large_result:
             self._large_array(leaf)
             return
         dimensions = self._dimensions(leaf.shape)

@@ -10,12 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["LINES", "MOST", "share_out"]
+from ...thresholds import thresholds
 
-#: Lines of functions that make one more module worth its cost.
-LINES = 700
-#: The most modules that one is made into.
-MOST = 4
+__all__ = ["share_out"]
 
 _NAME = re.compile(r"@([A-Za-z0-9_.]+)")
 _HEADER = re.compile(r"define ([^@]*)@([A-Za-z0-9_.]+)(\(.*\)) (#\d+) \{\n")
@@ -66,7 +63,7 @@ def share_out(texts: Sequence[str], inlined: Collection[str]) -> list[list[str]]
         if function.movable and function.name not in copied and others.isdisjoint(needed):
             free.append(function)
     total = sum([function.lines for function in free])
-    count = min(MOST, len(free), total // LINES)
+    count = min(thresholds.modules, len(free), total // thresholds.module_lines)
     if count < 1:
         return [list(texts)]
     fixed = [f for f in functions.values() if f not in free and f.name not in copied]

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...records import field, record, replace
+from ...thresholds import thresholds
 from ..ir import (
     BYTES,
     Block,
@@ -39,27 +40,18 @@ from ..ir import (
     walk,
 )
 from .instructions import words
-from .straight import COMPANY, Step, grouped, has_groups, runs, write_group
+from .straight import Step, grouped, has_groups, runs, write_group
 from .types import memory_type
 
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["BUDGET", "STRAIGHT_BUDGET", "LongBlocks", "is_long", "write_in_pieces"]
-
-#: statements that one function may hold
-BUDGET = 1000
-#: statements that one function of straight-line code may hold
-STRAIGHT_BUDGET = 4000
-#: statements in a row that make straight-line code worth a function of its own
-STRAIGHT = 500
-#: values between pieces up to this many bytes are kept on the stack
-STACK_AREA = 48 * 1024
+__all__ = ["LongBlocks", "is_long", "write_in_pieces"]
 
 
 def is_long(block: Block) -> bool:
     """Whether a block holds more statements than one function should."""
-    return length(block) > BUDGET
+    return length(block) > thresholds.function_statements
 
 
 def uses(statement: Statement) -> set[Var]:
@@ -151,17 +143,17 @@ def _cut(statements: Sequence[Statement]) -> list[_Piece]:
     rest: list[Statement] = []  # what is in no piece yet, with its weight
     weight = 0
     for is_leaf, run in runs(statements):
-        if is_leaf and len(run) >= STRAIGHT:
+        if is_leaf and len(run) >= thresholds.straight_from:
             if rest:
                 pieces.append(_Piece(rest, straight=False))
                 rest, weight = [], 0
-            count = -(-len(run) // STRAIGHT_BUDGET)
+            count = -(-len(run) // thresholds.straight_statements)
             size = -(-len(run) // count)
             pieces += [_Piece(run[i : i + size], True) for i in range(0, len(run), size)]
             continue
         for statement in run:
             more = length(Block((statement,)))
-            if rest and weight + more > BUDGET:
+            if rest and weight + more > thresholds.function_statements:
                 pieces.append(_Piece(rest, straight=False))
                 rest, weight = [], 0
             rest.append(statement)
@@ -228,7 +220,7 @@ class LongBlocks:
                 self._plans[id(kernel.body)] = (kernel.body, _plan(kernel.body, self._known))
         most = 8 * max([plan.size for _, plan in self._plans.values()], default=0)
         self.program, self.area = program, None
-        if most > STACK_AREA:
+        if most > thresholds.stack_values:
             start = -(-program.arena // 64) * 64
             self.area = Buffer("values between functions", "u8", most, Role.TEMP, start)
             buffers = (*program.buffers, self.area)
@@ -281,7 +273,7 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
             _write_straight(e, piece.statements, slots)
         else:
             for is_leaf, run in runs(piece.statements):
-                if is_leaf and has_groups(run, COMPANY):
+                if is_leaf and has_groups(run, thresholds.side_by_side):
                     _write_straight(e, run, slots)
                     continue
                 for statement in run:

@@ -19,11 +19,8 @@ from ..scalars import SCALARS
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["COMPANY", "Group", "Step", "grouped", "has_groups", "runs", "write_group"]
+__all__ = ["Group", "Step", "grouped", "has_groups", "runs", "write_group"]
 
-
-#: Calls of one function from which on they are made side by side where code is short.
-COMPANY = 3
 
 #: Calls of one function, side by side.
 Group: TypeAlias = list[Let]

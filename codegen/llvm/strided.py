@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Index, Let, Load, Statement, Store
 from .machine import Machine
 from .masked import masked_load, masked_store
@@ -24,15 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Waiting", "are_apart", "is_near", "load", "load_family", "store", "with_family"]
 
-#: the largest distance, in elements
-_FARTHEST = 4
-
 
 def is_near(stride: int, dtype: str, machine: Machine) -> bool:
     """Whether lanes ``stride`` elements apart are better accessed in whole vectors than singly."""
     if BYTES[dtype] < 4 or not machine.has_masks(dtype):
         return False
-    return stride == -1 or 1 < abs(stride) <= _FARTHEST
+    return stride == -1 or 1 < abs(stride) <= thresholds.strided_most
 
 
 def are_apart(a: Index, b: Index, stride: int) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...thresholds import thresholds
 from ..ir import (
     BYTES,
     Block,
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["write_function", "write_loop"]
 
-#: bytes of a buffer that comes from beyond the second cache; how far ahead it is fetched into that:
-#: processors fetch ahead themselves, but only up to the end of a page
-FAR, AHEAD = 1 << 20, 2048
+#: how many bytes ahead a large buffer is fetched into the second cache: processors fetch ahead
+#: themselves, but only up to the end of a page
+AHEAD = 2048
 
 
 def write_loop(e: Emitter, loop: Loop) -> bool:
@@ -194,9 +195,9 @@ class LaneCode:
 
     def _fetch_ahead(self, buffer: Buffer, index: Index, address: str) -> None:
         """Ask for what the loop reads some iterations later, once for neighbours."""
-        size = buffer.size if isinstance(buffer.size, int) else 0
+        size = buffer.size * BYTES[buffer.dtype] if isinstance(buffer.size, int) else 0
         place = buffer, index.terms
-        if not self.fetches or size * BYTES[buffer.dtype] < FAR or place in self._fetched:
+        if not self.fetches or size < thresholds.fetch_from or place in self._fetched:
             return
         self._fetched.add(place)
         ahead = self.e.value(f"getelementptr i8, ptr {address}, i64 {AHEAD}", "p")

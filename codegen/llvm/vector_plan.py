@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ...records import field, record
+from ...thresholds import thresholds
 from ..ir import (
     BYTES,
     Block,
@@ -262,8 +263,9 @@ def plan_loop(loop: Loop, machine: Machine) -> VectorPlan | None:
         return None
     width = max(2, machine.vector_bytes // _widest(loop, lanes))
     cost = _cost(loop)
+    four, two, independent = thresholds.loop_copies
     if loop.params:
-        copies = 4 if cost <= 16 else 2 if cost <= 48 else 1
+        copies = 4 if cost <= four else 2 if cost <= two else 1
     else:
-        copies = 2 if cost <= 12 else 1
+        copies = 2 if cost <= independent else 1
     return VectorPlan(width, copies, lanes, combines)

@@ -20,6 +20,7 @@ that they write: then the order does not show.
 from __future__ import annotations
 
 from ...records import replace
+from ...thresholds import thresholds
 from ..ir import BYTES, Block, Let, Load, Loop, Program, Statement, Store, Var
 from .moved import Moved
 
@@ -28,8 +29,6 @@ __all__ = ["block"]
 #: Bytes of a cache line. A block writes one line at a time: with several, the lines of x that it
 #: reads meanwhile, far apart as they are, fall onto the same few places of the caches.
 LINE = 64
-#: Iterations of the inner loop whose lines a first cache holds.
-FEW = 512
 
 
 def block(program: Program) -> Program:
@@ -70,7 +69,9 @@ def _in_blocks(outer: Loop) -> list[Statement] | None:
     if not isinstance(inner, Loop) or inner.params or inner.mode != "vector":
         return None
     rows, length = outer.extent, inner.extent
-    if not isinstance(length, int) or length <= FEW or (isinstance(rows, int) and rows < 8):
+    if not isinstance(length, int) or length <= thresholds.block_from:
+        return None
+    if isinstance(rows, int) and rows < thresholds.block_rows:
         return None
     if not _pays(outer.var, inner) or not _any_order(outer.var, inner):
         return None

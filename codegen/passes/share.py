@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 
 from ...records import record, replace
+from ...thresholds import thresholds
 from ..ir import (
     Block,
     Const,
@@ -39,11 +40,6 @@ __all__ = ["share_contractions"]
 
 #: Multiply-adds of single precision that a core does in a microsecond; half as many of double.
 RATE = 75_000
-#: Microseconds of work from which on a contraction is cut, and in a piece.
-WORTH, PIECE = 15.0, 8.0
-#: The most pieces (several for each processor: they need not all be there all the time), and the
-#: least rows (or columns) of one.
-MOST, LEAST = max(4, min(64, 2 * processors())), 48
 
 
 def share_contractions(program: Program) -> Program:
@@ -109,9 +105,10 @@ class _Cut:
 def _cuts(contract: Contract) -> list[_Cut]:
     work = math.prod(d.extent for d in contract.dims)
     rate = RATE if contract.acc.dtype == "f32" else RATE / 2
-    if work < WORTH * rate:
+    if work < thresholds.product_share_from * rate:
         return []
-    pieces = max(2, min(MOST, int(work / (PIECE * rate))))
+    most = thresholds.product_pieces or max(4, min(64, 2 * processors()))
+    pieces = max(2, min(most, int(work / (thresholds.product_piece * rate))))
     batch = [d for d in contract.dims if d.role == "batch"]
     widest = max(batch, key=lambda d: d.extent, default=None)
     if widest is not None and widest.extent >= pieces:
@@ -154,7 +151,8 @@ class _Side:
         """How many pieces it has room for."""
         if self.dim is None:
             return 1
-        return max(1, min(self.dim.extent, self.dim.extent * self.inner // LEAST))
+        extent = self.dim.extent
+        return max(1, min(extent, extent * self.inner // thresholds.product_share_rows))
 
 
 def _cut(contract: Contract, dim: Dim, count: int, multiple: int) -> _Cut:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ...records import replace
+from ...thresholds import thresholds
 from ..ir import (
     BYTES,
     Block,
@@ -51,7 +52,6 @@ from .memory import Contents, stored_in
 
 __all__ = ["simplify", "simplify_kernel"]
 
-_MOST_TERMS = 4  # an affine index is not grown beyond this many variables
 _COMMUTATIVE = frozenset(name for name, row in SCALARS.items() if row.commutative)
 _AFFINE = frozenset({"add", "sub", "mul", "neg"})
 
@@ -260,7 +260,7 @@ class _Simplifier:
         low, high = LIMITS["i64"]
         numbers = [total.offset, *[c for _, c in total.terms]]
         fits = low <= min(numbers) and max(numbers) <= high
-        if len(total.terms) <= _MOST_TERMS and fits:
+        if len(total.terms) <= thresholds.affine_terms and fits:
             self.affine[let.result] = total
 
     def as_affine(self, operand: Operand) -> Index:

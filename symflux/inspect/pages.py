@@ -23,6 +23,7 @@ from ..ir.op import (
     registered,
 )
 from ..runtime.passes import PASS_NAMES
+from ..thresholds import TABLE
 
 __all__ = ["PAGES", "write"]
 
@@ -123,6 +124,33 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def thresholds_page() -> str:
+    """The table of thresholds."""
+    lines = [_NOTE.format(source="`symflux/thresholds.py`"), "# Thresholds", ""]
+    lines += [
+        "The sizes at which the compiler decides otherwise. They are no settings: the defaults",
+        "were measured to be fast, and results are right with any other values. Tests lower them,",
+        "so that small programs take the ways of large ones:",
+        "",
+        "```python",
+        ">>> import numpy as np, symflux as sf",
+        ">>> from symflux.thresholds import lowered",
+        ">>> with lowered(share_from=0.0, share_piece=1e-3, thread_from=1):  # for all threads",
+        "...     float(sf.compile(np.sum)(np.arange(10.0)))",
+        "45.0",
+        "",
+        "```",
+        "",
+        "They concern what is compiled inside of the block, and are part of the caches' keys.",
+        "",
+        "| threshold | default | meaning |",
+        "|---|---|---|",
+    ]
+    for name, row in TABLE.items():
+        lines.append(f"| `{name}` | `{row.default!r}` | {_cell(row.help)} |")
+    return "\n".join(lines) + "\n"
+
+
 #: The folders as data flows through them: what goes in and what comes out.
 _FOLDERS = {
     "symflux": "What a user imports; what everything else may use (errors, settings, containers).",
@@ -192,7 +220,8 @@ def folders_page() -> str:
         "- `examples/`: programs that print what they do.",
         "- `tests/`: the same folders again; `filetests/` holds IR text in and IR text out,",
         "  `fuzz/` random programs, `benchmarks/` what is measured.",
-        "- `docs/`: these pages. `docs/ops.md`, `docs/settings.md` and this one are generated.",
+        "- `docs/`: these pages. `docs/ops.md`, `docs/settings.md`, `docs/thresholds.md` and this",
+        "  one are generated.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -201,6 +230,7 @@ def folders_page() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "ops.md": ops_page,
     "settings.md": settings_page,
+    "thresholds.md": thresholds_page,
     "folders.md": folders_page,
 }
 

@@ -13,9 +13,10 @@ from ..codegen.ir import Index as LoopIndex
 from ..ir.node import Node
 from ..ops.table import Fold
 from ..records import replace
+from ..thresholds import thresholds
 from .affine import Affine, Axis
 from .elements import View, element_number
-from .fuse import UNROLL, ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
+from .fuse import ContractItem, Item, Leaf, LoopItem, Nest, RegionItem
 from .loops import (
     can_be_vector,
     inner_axes,
@@ -145,7 +146,7 @@ class BlockEmitter(RegionEmitter):
             self._segment(loop, low, high)
             return
         own = loop.starts or loop.carries or share.own or share.partial
-        if count > UNROLL and can_be_vector(loop) and not own:
+        if count > thresholds.unroll and can_be_vector(loop) and not own:
             self._segment(loop, low, high, shared=True)  # cut wherever it suits the threads
             return
         flat = [value for nest in loop.carries for value in self.carried[nest]]
@@ -190,7 +191,7 @@ class BlockEmitter(RegionEmitter):
         view, size = self.plan.storage[nest.key].view, partial.size
         with (
             self.b.loop(pieces, "serial") as piece,
-            self.b.loop(size, "vector" if size > UNROLL else "unroll") as i,
+            self.b.loop(size, "vector" if size > thresholds.unroll else "unroll") as i,
         ):
             at = LoopIndex((*view.base.terms, (i.var, 1)), view.base.offset)
             own = LoopIndex(((piece.var, partial.apart), (i.var, 1)))
@@ -211,7 +212,7 @@ class BlockEmitter(RegionEmitter):
         do not depend on each other and go to several threads. One piece stands for all pieces of
         ``low`` to ``within``: what holds for indices has to hold in each of them."""
         extent = high - low
-        long = extent > UNROLL or is_heavy(loop, extent, self.plan.roots.__contains__)
+        long = extent > thresholds.unroll or is_heavy(loop, extent, self.plan.roots.__contains__)
         vector = long and can_be_vector(loop)
         held = sums_in_registers(loop) if vector else []
         for nest in held:
@@ -266,7 +267,7 @@ class BlockEmitter(RegionEmitter):
             return "vector"
         if any(isinstance(child, (LoopItem, RegionItem, ContractItem)) for child in loop.children):
             return "serial"
-        return "unroll" if extent <= UNROLL else "serial"
+        return "unroll" if extent <= thresholds.unroll else "serial"
 
     # --- folds ---
 
@@ -286,7 +287,7 @@ class BlockEmitter(RegionEmitter):
         for axis in inner:
             self.places[axis] = (None, 0)
         total = math.prod(axis.extent for axis in inner)  # they lie side by side
-        with self.b.loop(total, "vector" if total > UNROLL else "unroll") as handle:
+        with self.b.loop(total, "vector" if total > thresholds.unroll else "unroll") as handle:
             self.places[inner[-1]] = (handle.var, 0)
             self._store(nest, self.b.operand(value, storage.dtype))
         for axis in inner:

@@ -18,12 +18,12 @@ from ..ir.node import Node
 from ..ir.op import Kind
 from ..ops.table import Fold
 from ..records import field, record
+from ..thresholds import thresholds
 from .affine import Affine, Axis
 from .reading import Index, NeedsRoot, Read, Reader, ReadFlat, flat_index
-from .roots import FEW_PIECES, Access, DryReader, is_leaf, known_inside
+from .roots import Access, DryReader, is_leaf, known_inside
 
 __all__ = [
-    "UNROLL",
     "ContractItem",
     "Item",
     "Leaf",
@@ -36,12 +36,6 @@ __all__ = [
 ]
 
 Style = Literal["map", "fold", "memory fold", "piece"]
-
-#: Loops of at most this many iterations are unrolled; sums of so few terms are added in registers,
-#: wherever the terms lie.
-UNROLL = 8
-#: terms of a contraction, and extents of its axes, that are long
-_LONG = 64
 
 
 @record(eq=False)
@@ -141,7 +135,7 @@ Item = LoopItem | Leaf | ContractItem | RegionItem
 
 def in_pieces(node: Node) -> bool:
     """Whether a concatenation is written piece by piece."""
-    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > FEW_PIECES
+    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > thresholds.few_pieces
 
 
 def leaves_of(item: Item) -> Iterator[Leaf]:
@@ -210,7 +204,7 @@ class Schedule:
         fold = node.op.lower
         assert isinstance(fold, Fold)
         # a few terms are added in registers, each from a line of its own
-        few = math.prod(a.extent for a in folded) <= UNROLL
+        few = math.prod(a.extent for a in folded) <= thresholds.unroll
         last = len(all_axes) - 1
         in_memory = bool(inner) and last not in reduced and fold.combine is not None and not few
         style: Style = "memory fold" if in_memory else "fold"
@@ -332,7 +326,8 @@ class Schedule:
         """Sharing pays when data is shared, or when everything is tiny."""
         if not wanted.isdisjoint(item.holds) or not wanted.isdisjoint(item.reads):
             return True
-        return item.axis.extent <= 8 and len(item.holds) < 32
+        short = item.axis.extent <= thresholds.tiny_loop
+        return short and len(item.holds) < thresholds.tiny_loop_values
 
     def _enter(self, top: LoopItem, nest: Nest) -> bool:
         """Enter ``top`` as deep as possible."""
@@ -362,7 +357,7 @@ class Schedule:
 
     def _allowed(self, loop: LoopItem, nest: Nest, level: int) -> bool:
         axis = nest.order[level]
-        if loop.axis.extent != axis.extent or len(loop.holds) > 64:
+        if loop.axis.extent != axis.extent or len(loop.holds) > thresholds.loop_values:
             return False
         for access in nest.accesses:
             producer = loop.holds.get(access.node)
@@ -424,7 +419,8 @@ def _parts_axes(item: ContractItem, nest: Nest, mapping: Mapping[Axis, Axis]) ->
     them and in the result, would not be one to what the nest reads.
 
     Long sums over many short rows take more time than to write the result and to read it again."""
-    if math.prod(a.extent for a in item.letters.values() if a not in item.axes) < _LONG:
+    terms = math.prod(a.extent for a in item.letters.values() if a not in item.axes)
+    if terms < thresholds.long_sum:
         return False
     own = [x for x in nest.accesses if x.index is not None and x.node not in item.holds]
     numbers: list[dict[Any, int]] = []
@@ -434,7 +430,7 @@ def _parts_axes(item: ContractItem, nest: Nest, mapping: Mapping[Axis, Axis]) ->
         numbers.append({mapping[a]: c for a, c in flat if isinstance(a, Axis) and a in mapping})
     operands: list[dict[Any, int]] = [dict(number.terms) for _, number in item.operands]
     for slow, fast in itertools.pairwise(item.axes):
-        if fast.extent >= _LONG:
+        if fast.extent >= thresholds.long_sum:
             continue
         here = [o for o in operands if slow in o or fast in o]
         is_one = [o.get(slow, 0) == fast.extent * o.get(fast, 0) for o in (*here, *numbers)]

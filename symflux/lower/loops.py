@@ -8,20 +8,15 @@ from collections.abc import Callable, Iterator
 
 from ..ir.node import Node
 from ..ir.types import ArrayType
+from ..thresholds import thresholds
 from .affine import Affine, Axis
-from .fuse import UNROLL, Leaf, LoopItem, Nest, leaves_of
+from .fuse import Leaf, LoopItem, Nest, leaves_of
 from .recompute import flops
 
 __all__ = [
     "can_be_vector", "inner_axes", "inner_loops", "is_heavy", "run_as_one",
     "sums_in_registers",
 ]  # fmt: skip
-
-#: As ``UNROLL``, for the loops inside of a vector loop taken together, and the sums kept in
-#: registers over it.
-WRITTEN_OUT = 16
-#: Operations an element from which on few iterations are one vector, though not a full one.
-HEAVY = 24
 
 
 def inner_loops(loop: LoopItem) -> Iterator[LoopItem]:
@@ -40,7 +35,7 @@ def _copies(loop: LoopItem) -> int:
             total += 1
         elif isinstance(child, LoopItem):
             inner = _copies(child)
-            if inner == 0 or child.axis.extent > UNROLL:
+            if inner == 0 or child.axis.extent > thresholds.unroll:
                 return 0
             total += child.axis.extent * inner
         else:
@@ -53,7 +48,7 @@ def can_be_vector(loop: LoopItem) -> bool:
     the short loops inside are written out."""
     copies = _copies(loop)
     leaves = sum(1 for _ in leaves_of(loop))
-    if copies == 0 or copies > WRITTEN_OUT * leaves:
+    if copies == 0 or copies > thresholds.written_out * leaves:
         return False
     if any(nest.fold.combine is None for nest in loop.carries):
         return False
@@ -63,10 +58,12 @@ def can_be_vector(loop: LoopItem) -> bool:
 def is_heavy(loop: LoopItem, extent: int, is_root: Callable[[int], bool]) -> bool:
     """Whether a short loop computes so much that one vector for all iterations takes less than to
     write them out one by one."""
-    if extent <= UNROLL // 2 or any(inner.axis.extent > 1 for inner in inner_loops(loop)):
+    if extent <= thresholds.unroll // 2:
+        return False
+    if any(inner.axis.extent > 1 for inner in inner_loops(loop)):
         return False
     sources = [leaf.nest.source[0] for leaf in leaves_of(loop)]
-    return flops(sources, lambda x: is_root(x.id) or not _has_axes(x)) >= HEAVY
+    return flops(sources, lambda x: is_root(x.id) or not _has_axes(x)) >= thresholds.heavy
 
 
 def _has_axes(node: Node) -> bool:
@@ -88,7 +85,7 @@ def sums_in_registers(loop: LoopItem) -> list[Nest]:
         nest = leaf.nest
         if nest.style != "memory fold" or nest.fold_axes[-1] is not loop.axis:
             continue
-        if math.prod(axis.extent for axis in inner_axes(nest)) <= WRITTEN_OUT:
+        if math.prod(axis.extent for axis in inner_axes(nest)) <= thresholds.written_out:
             found.append(nest)
     return found
 

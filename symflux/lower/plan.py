@@ -12,6 +12,7 @@ from ..ir.op import Kind
 from ..ir.types import TupleType
 from ..ops.index import scatter_add
 from ..records import field, record
+from ..thresholds import thresholds
 from .affine import Axis
 from .fuse import (
     ContractItem,
@@ -31,10 +32,6 @@ from .share import Share, share_out
 
 __all__ = ["Plan", "Storage"]
 
-#: How often the loops of a graph are planned, at most.
-_MOST_PLANS = 4
-#: Loops with fewer elements than this share a kernel with their neighbours.
-SMALL_WORK = 512
 #: Bytes of a cache line.
 _LINE = 64
 
@@ -117,13 +114,13 @@ class Plan:
     ) -> Plan:
         analysis = analyse(graph.outputs)
         needed: set[int] = set()
-        for attempt in range(1, _MOST_PLANS + 1):
+        for attempt in range(1, thresholds.plans + 1):
             plan = Plan(graph, whole, dict(in_place or {}), needed=needed)
             plan._schedule(analysis)
             plan._split_kernels()
             plan._place_results()
             plan._place_temporaries()
-            again = cheaper_again(plan) if attempt < _MOST_PLANS else set()
+            again = cheaper_again(plan) if attempt < thresholds.plans else set()
             if not again:
                 break
             analysis.roots -= again
@@ -193,7 +190,7 @@ class Plan:
             return
         small: list[Item] = []
         for an_item in self.items:
-            if _work(an_item) < SMALL_WORK:
+            if _work(an_item) < thresholds.kernel_from:
                 small.append(an_item)
                 continue
             if small:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..codegen.ir import BYTES
 from ..ir.node import Node
 from ..ir.op import Kind
+from ..thresholds import thresholds
 from .fuse import Leaf, LoopItem, Nest, leaves_of
 from .roots import is_leaf, scalar_cost
 
@@ -23,17 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NEAR", "RATE", "cheaper_again", "flops"]
 
-#: Arrays with fewer elements stay where they are.
-FEW = 2048
 #: Bytes that a loop moves in a nanosecond, by the size of the array they belong to: from the caches
 #: of a core, and from what lies beyond them.
 NEAR, FAR = 60.0, 12.0
-#: Bytes up to which an array stays in a core's caches.
-CACHE = 1 << 20
 #: Bytes of results that a core computes in a nanosecond, simple operations in vectors.
 RATE = 160.0
-#: How much cheaper computing must be.
-MARGIN = 1.2
 
 
 def cheaper_again(plan: Plan) -> set[int]:
@@ -43,12 +38,14 @@ def cheaper_again(plan: Plan) -> set[int]:
     readers = _Readers(plan)
     results = set(plan.graph.outputs)  # those copied to their places at the end lie in temporaries
     for key, storage in plan.storage.items():
-        if key in results or not isinstance(key, Node) or storage.size < FEW:
+        if key in results or not isinstance(key, Node):
+            continue
+        if storage.size < thresholds.recompute_from:
             continue
         nest = readers.only_producer(key)
         if nest is None or key in touched or any(x.node in touched for x in nest.accesses):
             continue
-        if _again(key, nest, readers) * MARGIN < _memory(key, readers):
+        if _again(key, nest, readers) * thresholds.recompute_margin < _memory(key, readers):
             found.add(key.id)
             touched |= {key, *(x.node for x in nest.accesses)}
     return found
@@ -88,7 +85,7 @@ class _Readers:
 
 
 def _speed(node: Node) -> float:
-    return NEAR if node.type.size * BYTES[node.dtype] <= CACHE else FAR
+    return NEAR if node.type.size * BYTES[node.dtype] <= thresholds.recompute_cache else FAR
 
 
 def _pass(node: Node) -> float:

@@ -9,8 +9,8 @@ from ..codegen.ir import Const
 from ..codegen.ir import Index as LoopIndex
 from ..ir.graph import Graph
 from ..ir.node import Node, item
+from ..thresholds import thresholds
 from .elements import ElementEmitter, View, row_major
-from .fuse import UNROLL
 from .plan import Plan
 
 __all__ = ["RegionEmitter"]
@@ -49,7 +49,7 @@ class RegionEmitter(ElementEmitter):
         if (target.buffer is source.buffer and target.base == source.base) or size == 0:
             return
         if source.strides == row_major(shape) == target.strides:
-            mode = "vector" if size > UNROLL else "unroll"
+            mode = "vector" if size > thresholds.unroll else "unroll"
             with self.b.loop(size, mode) as i:  # type: ignore[arg-type]
                 at = _plus(source.base, i.var)
                 self.b.store(
@@ -201,7 +201,7 @@ class RegionEmitter(ElementEmitter):
         target: View = self.plan.storage[node].view
         b = self.b
         total = node.type.size
-        with b.loop(total, "vector" if total > UNROLL else "unroll") as i:
+        with b.loop(total, "vector" if total > thresholds.unroll else "unroll") as i:
             b.store(target.buffer, _plus(target.base, i.var), b.operand(0, node.dtype))
         axes = [Axis(n) for n in updates.shape]
         places = tuple(Affine.of(a) for a in axes)

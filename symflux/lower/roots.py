@@ -18,6 +18,7 @@ from ..ir.types import TupleType
 from ..ir.walk import topological, use_counts
 from ..ops.index import scatter_add, take
 from ..records import record
+from ..thresholds import thresholds
 from .affine import Affine, Axis
 from .reading import (
     Fill,
@@ -31,16 +32,6 @@ from .reading import (
 )  # fmt: skip
 
 __all__ = ["Access", "Analysis", "analyse", "is_leaf", "read_with", "scalar_cost"]
-
-#: Values at least this costly (in flops) are computed once rather than again at each use.
-COSTLY = 6
-#: The same for scalars, which a kernel computes once anyway: this only bounds how much of a large
-#: scalar graph each root has to look through.
-COSTLY_SCALAR = 64
-#: Elements that the first cache holds beside others.
-FIRST_CACHE = 2048
-#: Concatenations of more operands than this are written piece by piece.
-FEW_PIECES = 4
 
 
 @record(slots=True)
@@ -96,12 +87,12 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
             for x in node.inputs:
                 total += inline.get(x.id, 0)
             total = min(total, 1 << 20)
-            limit = COSTLY if node.type.shape else COSTLY_SCALAR
+            limit = thresholds.costly if node.type.shape else thresholds.costly_scalar
             if total >= limit and uses.get(node.id, 0) > 1:
                 roots.add(node.id)
             if node.type.shape:
                 for x in node.inputs:
-                    if inline.get(x.id, 0) >= COSTLY and x.type.size < node.type.size:
+                    if inline.get(x.id, 0) >= thresholds.costly and x.type.size < node.type.size:
                         roots.add(x.id)
             inline[node.id] = 0 if node.id in roots else total
             continue
@@ -115,13 +106,13 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
         if kind is Kind.INDEX_MAP and node.id not in roots:
             repeated = node.type.size > sum(x.type.size for x in node.inputs)
             for x in node.inputs:
-                if inline.get(x.id, 0) >= COSTLY and (repeated or uses.get(x.id, 0) > 1):
+                if inline.get(x.id, 0) >= thresholds.costly and (repeated or uses.get(x.id, 0) > 1):
                     roots.add(x.id)
             inline[node.id] = max(
                 [inline.get(x.id, 0) for x in node.inputs if x.id not in roots], default=0
             )
             if node.op is take:  # where to read is computed too, and elements lie anywhere
-                inline[node.id] += COSTLY
+                inline[node.id] += thresholds.costly
     analysis = Analysis(nodes, roots)
     return analysis
 
@@ -132,7 +123,7 @@ def _always_root(node: Node) -> bool:
         return True
     if kind is Kind.OPAQUE:
         return True
-    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > FEW_PIECES
+    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > thresholds.few_pieces
 
 
 def _needs_memory(user: Node, x: Node) -> bool:
@@ -150,9 +141,9 @@ def _is_read_through(
     computed in vectors before it, as they stay in the first cache."""
     if user.op is not scatter_add or uses.get(x.id, 0) > 1 or x.op.kind is not Kind.POINTWISE:
         return False
-    if 1 < x.type.size <= FIRST_CACHE:
+    if 1 < x.type.size <= thresholds.first_cache:
         return False
-    if user.inputs[0].type.size > x.type.size and inline.get(x.id, 0) >= COSTLY:
+    if user.inputs[0].type.size > x.type.size and inline.get(x.id, 0) >= thresholds.costly:
         return False
     return all(is_leaf(y) or y.op is CONSTANT or y.id in roots for y in read_with(x, roots))
 
@@ -295,7 +286,7 @@ class DryReader:
                 place = -((bound - 1 - value.offset) // -coefficient)
             if 0 < place < axis.extent:
                 places.add(place)
-        return len(places) <= 16
+        return len(places) <= thresholds.breaks
 
 
 def known_inside(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codegen.ir import BYTES
 from ..records import field, record
+from ..thresholds import thresholds
 from .fuse import Leaf, LoopItem, Nest, leaves_of
 from .recompute import NEAR, RATE, flops
 
@@ -22,19 +23,6 @@ if TYPE_CHECKING:
     from .plan import Plan, Storage
 
 __all__ = ["Share", "share_out", "unit_of"]
-
-#: Nanoseconds of work from which on a loop is shared out.
-WORTH = 30_000.0
-#: Nanoseconds of work in a piece, if that makes no more pieces than ``MOST``.
-PIECE = 15_000.0
-MOST = 64
-#: Innermost loops are cut at multiples of this many iterations: whole vectors and cache lines.
-GRAIN = 64
-#: Iterations that a piece has at least where pieces have partial sums: adding those up must cost
-#: little beside making them.
-FEW_ROWS = 8
-#: Bytes of partial sums that all pieces may need together.
-PARTIAL = 8 << 20
 
 
 @record(eq=False)
@@ -53,7 +41,7 @@ class Share:
 def unit_of(share: Share, extent: int) -> int:
     """The iterations in a piece (in all but the last); there are not more pieces than the share
     says, since each may have memory of its own."""
-    grain = GRAIN if all(isinstance(c, Leaf) for c in share.loop.children) else 1
+    grain = thresholds.share_grain if all(isinstance(c, Leaf) for c in share.loop.children) else 1
     pieces = min(share.pieces, extent)
     for count in range(pieces, pieces * 3 // 4, -1):  # without a rest, if such a number is near
         if extent % (count * grain) == 0:
@@ -75,7 +63,7 @@ def share_out(plan: Plan) -> dict[LoopItem, Share]:
 def _within(plan: Plan, loop: LoopItem, kernel: int, top: bool) -> Iterator[Share]:
     """The loop itself, or if it cannot be shared out, loops inside of it that each do enough."""
     work = _nanoseconds(plan, loop)
-    if not work or work < WORTH:
+    if not work or work < thresholds.share_from:
         return
     share = _share(plan, loop, kernel, top)
     if share is not None:
@@ -84,7 +72,8 @@ def _within(plan: Plan, loop: LoopItem, kernel: int, top: bool) -> Iterator[Shar
     for child in loop.children:
         if isinstance(child, LoopItem):
             for share in _within(plan, child, kernel, top=False):
-                if _nanoseconds(plan, share.loop) / _outside(share.loop, plan) >= WORTH:
+                each = _nanoseconds(plan, share.loop) / _outside(share.loop, plan)
+                if each >= thresholds.share_from:
                     yield share
 
 
@@ -96,11 +85,12 @@ def _outside(loop: LoopItem, plan: Plan) -> int:
 
 def _share(plan: Plan, loop: LoopItem, kernel: int, top: bool) -> Share | None:
     nests = [leaf.nest for leaf in leaves_of(loop)]
-    if loop.axis.extent < 2 or (top and loop.axis.extent < 8 and _has_long_loops(loop)):
+    short = loop.axis.extent < thresholds.share_outer
+    if loop.axis.extent < 2 or (top and short and _has_long_loops(loop)):
         return None
     work = _nanoseconds(plan, loop) / _outside(loop, plan)
-    pieces = max(2, min(MOST, int(work / PIECE), loop.axis.extent if loop.children else 2))
-    share = Share(loop, pieces)
+    most = min(thresholds.share_pieces, loop.axis.extent if loop.children else 2)
+    share = Share(loop, max(2, min(most, int(work / thresholds.share_piece))))
     for nest in nests:
         over = loop.axis in nest.fold_axes
         if over and (
@@ -116,8 +106,8 @@ def _share(plan: Plan, loop: LoopItem, kernel: int, top: bool) -> Share | None:
             share.own.append(storage)
     if share.partial:
         each = sum(s.size * BYTES[s.dtype] for s in share.partial.values())
-        rows = loop.axis.extent // FEW_ROWS
-        share.pieces = min(share.pieces, rows, PARTIAL // max(each, 1))
+        rows = loop.axis.extent // thresholds.share_rows
+        share.pieces = min(share.pieces, rows, thresholds.share_partial // max(each, 1))
         if share.pieces < 2:
             return None
     if loop.breaks and share.own:
@@ -141,7 +131,8 @@ def _is_used_again(storage: Storage, nest: Nest, loop: LoopItem) -> bool:
 def _has_long_loops(loop: LoopItem) -> bool:
     """Whether a loop inside has more iterations than this one."""
     inner: Sequence[Any] = loop.children
-    return any(isinstance(c, LoopItem) and c.axis.extent > 8 * loop.axis.extent for c in inner)
+    long = thresholds.share_outer * loop.axis.extent
+    return any(isinstance(c, LoopItem) and c.axis.extent > long for c in inner)
 
 
 def _nanoseconds(plan: Plan, loop: LoopItem) -> float:

@@ -10,13 +10,12 @@ from ..ir.node import Node, constant, constant_value
 from ..ir.op import Kind, Rules
 from ..ir.types import ArrayType, numpy_dtype
 from ..ops.shape import broadcast_to
+from ..thresholds import thresholds
 from .patterns import NUMBERS
 from .rewrite import Law, Scope, rule
 
-__all__ = ["FOLD", "LARGEST"]
+__all__ = ["FOLD"]
 
-#: Elements of the largest constant that folding makes.
-LARGEST = 64
 _CONSTANT_KEYS = NUMBERS | {"constant", "nan", "array"}
 
 
@@ -41,7 +40,8 @@ def fold_constants(node: Node, scope: Scope) -> Node | None:
         return None
     if not isinstance(node.type, ArrayType) or node.op is broadcast_to:
         return None
-    if node.type.size > LARGEST or sum(x.type.size for x in node.inputs) > 16 * LARGEST:
+    most = thresholds.fold_most
+    if node.type.size > most or sum(x.type.size for x in node.inputs) > 16 * most:
         return None
     with np.errstate(all="ignore"):
         values = [constant_value(x) for x in node.inputs]

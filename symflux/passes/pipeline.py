@@ -16,6 +16,7 @@ from ..ir.origin import exchange
 from ..ir.verify import verify
 from ..ir.walk import rewrite as rebuild_all
 from ..records import field, record
+from ..thresholds import thresholds
 from .algebra import ALGEBRA
 from .contractions import CONTRACTIONS
 from .dead import remove_dead
@@ -126,9 +127,6 @@ PASSES: tuple[Pass, ...] = checked(
     )
 )  # fmt: skip
 
-#: How often passes are run again because regions changed.
-_MOST_ROUNDS = 4
-
 
 def optimize(
     graph: Graph,
@@ -168,7 +166,7 @@ def optimize(
         return done[body]
 
     def everything(graph: Graph) -> Graph:
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(thresholds.pass_rounds):
             again = False
             for p in passes:
                 before = graph

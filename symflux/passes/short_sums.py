@@ -14,14 +14,11 @@ import math
 from ..ir.node import Node
 from ..ir.op import Kind
 from ..ops.reduce import sum_
+from ..thresholds import thresholds
 from .contractions import product
 from .rewrite import Law, Scope, rule
 
 __all__ = ["SHORT_SUMS"]
-
-#: products in a sum up to which, and results from which on, contractions can do without kernels
-_FEW = 3
-_MANY = 64
 
 
 @rule(
@@ -45,7 +42,9 @@ def contract_as_sum(node: Node, scope: Scope) -> Node | None:
     }
     summed = [letter for letter in extents if letter not in result]
     terms = math.prod(extents[letter] for letter in summed)
-    if not 1 < terms <= _FEW or node.type.size < _MANY or len(result) < 3:
+    if not 1 < terms <= thresholds.short_sum or len(result) < 3:
+        return None
+    if node.type.size < thresholds.short_sum_from:
         return None
     if node.dtype == "f16":  # contractions add in f32
         return None

@@ -9,9 +9,9 @@ from symflux.codegen.scalars import FLOATS, SCALARS, SIGNED, UNSIGNED
 EXTENTS = (1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33)
 #: limits of the plan of a contraction as for a tiny cache: small products go through every loop
 SMALL_CACHES = {
-    "_PANEL": 256, "_LONG_PANEL": 512, "_BLOCK": 512, "_COLUMNS": 1024, "_SUMS": 1024,
-    "_PACK_B_ROWS": 1, "_PACK_A_COLUMNS": 1, "_FAR": 0, "_UNROLLED": 8,
-    "_SMALL_A": {"transpose": 0, "rows": 0},
+    "product_panel": 256, "product_long_panel": 512, "product_block": 512,
+    "product_columns": 1024, "product_sums": 1024, "pack_b_rows": 1, "pack_a_columns": 1,
+    "pack_a_distance": 0, "product_unrolled": 8, "pack_a_transposed": 0, "pack_a_straight": 0,
 }  # fmt: skip
 UNARY = ("neg", "abs", "tanh", "exp", "sqrt", "sigmoid", "sign")
 

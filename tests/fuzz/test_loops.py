@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from symflux.codegen.interp import InterpreterError
 from symflux.codegen.ir import DTYPES, Const, Let, Store, walk
-from symflux.codegen.llvm import contract, contract_panels, contract_plan, parallel
 from symflux.codegen.passes import run_passes, share
 from symflux.codegen.scalars import SCALARS
 from symflux.codegen.text import parse_program, print_program
 from symflux.codegen.verify import VerifyError, verify
+
+from symflux.thresholds import lowered
 
 from .contractions import SMALL_CACHES, random_contraction
 from .loops import random_program
@@ -96,33 +97,29 @@ def test_native_contractions_agree_with_the_interpreter(batch):
         check(f"contraction_{seed}", program, native_differs, "native code differs")
 
 
-def test_contractions_in_many_blocks_agree_with_the_interpreter(monkeypatch):
-    for name, value in SMALL_CACHES.items():
-        monkeypatch.setattr(contract_plan, name, value)
+def test_contractions_in_many_blocks_agree_with_the_interpreter():
     for seed in range(2 * BATCH, 4 * BATCH):
-        if native_differs(random_contraction(seed)):  # with usual limits it may not fail: not kept
+        with lowered(**SMALL_CACHES):
+            wrong = native_differs(random_contraction(seed))
+        if wrong:  # with usual limits it may not fail: not kept
             pytest.fail(f"random_contraction({seed}) is wrong with SMALL_CACHES")
 
 
 @pytest.mark.parametrize("limits", [{}, SMALL_CACHES], ids=["as usual", "many blocks"])
-def test_contractions_in_pieces(limits, monkeypatch):
+def test_contractions_in_pieces(limits):
     """Cut into as many pieces as there are rows and columns, and shared out among threads."""
-    for name, value in limits.items():
-        monkeypatch.setattr(contract_plan, name, value)
-    monkeypatch.setattr(contract_panels, "STACK_SCRATCH", 256)
-    monkeypatch.setattr(contract, "STACK_SCRATCH", 256)
-    monkeypatch.setattr(parallel, "THRESHOLD", 1)
-    for name, value in {"WORTH": 0.0, "PIECE": 1e-9, "LEAST": 1, "MOST": 7}.items():
-        monkeypatch.setattr(share, name, value)
+    pieces = {"product_share_from": 0.0, "product_piece": 1e-9, "product_share_rows": 1,
+              "product_pieces": 7, "stack_scratch": 256, "thread_from": 1}  # fmt: skip
     cut = 0
-    for seed in range(2 * BATCH):
-        program = random_contraction(seed)
-        pieces = share.share_contractions(program)
-        verify(pieces)
-        cut += pieces is not program
-        assert not differences(interpreted(program), interpreted(pieces)), seed
-        if native_differs(pieces):
-            pytest.fail(f"random_contraction({seed}) is wrong in pieces")
+    with lowered(**limits, **pieces):
+        for seed in range(2 * BATCH):
+            program = random_contraction(seed)
+            parts = share.share_contractions(program)
+            verify(parts)
+            cut += parts is not program
+            assert not differences(interpreted(program), interpreted(parts)), seed
+            if native_differs(parts):
+                pytest.fail(f"random_contraction({seed}) is wrong in pieces")
     assert cut > BATCH // 2
 
 

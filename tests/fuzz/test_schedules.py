@@ -10,36 +10,31 @@ import pytest
 from symflux.codegen import threads
 from symflux.codegen.interp import run as interpret
 from symflux.codegen.ir import Loop, walk
-from symflux.codegen.llvm import parallel, vector
 from symflux.codegen.scalars import numpy_dtype
 
-from symflux.lower import recompute, roots, share
 from symflux.runtime.execute import flat_entry, plain
 from symflux.runtime.stages import make_stages
+from symflux.thresholds import lowered
 
 from . import graphs
 from .test_graphs import SEES_ZERO_SIGN, check, differs
 
 
 @pytest.fixture(autouse=True)
-def everything_is_worth_it(monkeypatch, threads_as_before):
-    monkeypatch.setattr(share, "WORTH", 0.0)
-    monkeypatch.setattr(share, "PIECE", 1e-3)
-    monkeypatch.setattr(share, "GRAIN", 1)
-    monkeypatch.setattr(share, "FEW_ROWS", 1)
-    monkeypatch.setattr(parallel, "THRESHOLD", 1)
-    monkeypatch.setattr(parallel, "PIECE", 1)
-    monkeypatch.setattr(roots, "FIRST_CACHE", 0)
-    monkeypatch.setattr(vector, "FAR", 0)
+def everything_is_worth_it(threads_as_before):
+    with lowered(
+        share_from=0.0, share_piece=1e-3, share_grain=1, share_rows=1, thread_from=1, chunk=1,
+        first_cache=0, fetch_from=0,
+    ):  # fmt: skip
+        yield
 
 
 @pytest.fixture(params=["kept", "again"])
-def memory(request, monkeypatch):
+def memory(request):
     """Whether stored values are kept, or all computed again where they are read."""
-    if request.param == "again":
-        monkeypatch.setattr(recompute, "FEW", 1)
-        monkeypatch.setattr(recompute, "MARGIN", 0.0)
-    return request.param
+    again = {"recompute_from": 1, "recompute_margin": 0.0}
+    with lowered(**again if request.param == "again" else {}):
+        yield request.param
 
 
 def native(graph):
@@ -68,9 +63,9 @@ def native(graph):
 
 @pytest.mark.parametrize("piece", [1e-3, 0.5])
 @pytest.mark.parametrize("seed", range(40))
-def test_random_graphs(seed, memory, piece, monkeypatch):
-    monkeypatch.setattr(share, "PIECE", piece)
-    check(seed, native, differs, without=SEES_ZERO_SIGN)
+def test_random_graphs(seed, memory, piece):
+    with lowered(share_piece=piece):
+        check(seed, native, differs, without=SEES_ZERO_SIGN)
 
 
 def test_loops_are_shared_out():

@@ -6,7 +6,7 @@ import ctypes
 import itertools
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from symflux.codegen.llvm.objects import objects_of
 from symflux.codegen.scalars import numpy_dtype
 
 from symflux.records import replace
+from symflux.thresholds import lowered
 
 Array = np.ndarray[Any, Any]
 Epilogue = Callable[[Builder, ContractScope, Any], Any]
@@ -369,14 +370,20 @@ def test_layers_of_a_network_share_their_kernels() -> None:
     assert text.count("define internal void @pack_") == 1
 
 
+@pytest.fixture
+def many_blocks() -> Iterator[None]:
+    with lowered(
+        product_panel=4096, product_long_panel=8192, product_block=4096, product_columns=8192,
+        pack_a_transposed=0, pack_a_straight=0, pack_a_distance=0,
+    ):  # fmt: skip
+        yield
+
+
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 @pytest.mark.parametrize("epilogue", ["stored", "registers", "loops", "in place"])
-def test_products_in_many_blocks(monkeypatch: Any, layout: str, epilogue: str) -> None:
+def test_products_in_many_blocks(many_blocks: None, layout: str, epilogue: str) -> None:
     """As large ones, with limits so low that there are several blocks of rows, columns and terms:
     partial sums wait in the result, or in scratch memory where the result is still needed."""
-    for name, value in {"_PANEL": 4096, "_LONG_PANEL": 8192, "_BLOCK": 4096, "_COLUMNS": 8192,
-                        "_SMALL_A": {"transpose": 0, "rows": 0}, "_FAR": 0}.items():  # fmt: skip
-        monkeypatch.setattr(contract_plan, name, value)
     sizes = {"i": 75, "j": 101, "k": 203}
     orders = {"n": "01", "t": "10"}
     bias = np.linspace(-1, 1, 101)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from symflux.codegen.builder import Builder
-from symflux.codegen.llvm import contract_plan, contract_tiles
 from symflux.codegen.llvm.jit import compile_program
+
+from symflux.thresholds import lowered
 
 Array = np.ndarray[Any, Any]
 #: images, height, width, channels, features, side of the window
@@ -86,13 +88,13 @@ class Convolution:
 
 @pytest.mark.parametrize("small", [False, True], ids=["usual limits", "many blocks"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_convolution_and_the_gradient_of_its_weights(
-    monkeypatch: pytest.MonkeyPatch, layout: str, small: bool
-) -> None:
-    if small:
-        for name, value in {"_PANEL": 2048, "_LONG_PANEL": 4096, "_BLOCK": 4096}.items():
-            monkeypatch.setattr(contract_plan, name, value)
-        monkeypatch.setattr(contract_tiles, "FETCHED", 0)
+def test_convolution_and_the_gradient_of_its_weights(layout: str, small: bool) -> None:
+    limits = {"product_panel": 2048, "product_long_panel": 4096, "product_block": 4096}
+    with lowered(**limits, fetched_panels=0) if small else nullcontext():
+        _check_convolutions(layout)
+
+
+def _check_convolutions(layout: str) -> None:
     for shape, bias in itertools.product(SHAPES, (False, True)):
         case = Convolution(shape, layout)
         want = case.y

@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 from symflux.codegen import interp, threads
 from symflux.codegen.builder import Builder
-from symflux.codegen.llvm import parallel, pool
+from symflux.codegen.llvm import pool
 from symflux.codegen.llvm.jit import compile_program
+
+from symflux.thresholds import lowered
 
 from .test_programs import arguments
 
 
 @pytest.fixture(autouse=True)
-def cheap_threads(monkeypatch, threads_as_before):
+def cheap_threads(threads_as_before):
     """Cut small loops too, and leave the number of threads as it was."""
-    monkeypatch.setattr(parallel, "THRESHOLD", 1)
+    with lowered(thread_from=1):
+        yield
 
 
 def elementwise(n):
@@ -106,10 +109,10 @@ def test_a_loop_that_carries_otherwise_stays_serial():
     assert arrays["out"][0] == 2.0 - 2.0**-99
 
 
-def test_little_work_is_not_shared_out(monkeypatch):
-    monkeypatch.setattr(parallel, "THRESHOLD", 100_000)
-    assert "_chunks(" not in compile_program(elementwise(1000)).llvm_ir
-    assert "_chunks(" in compile_program(elementwise(100_000)).llvm_ir
+def test_little_work_is_not_shared_out():
+    with lowered(thread_from=100_000):
+        assert "_chunks(" not in compile_program(elementwise(1000)).llvm_ir
+        assert "_chunks(" in compile_program(elementwise(100_000)).llvm_ir
 
 
 def test_without_a_runtime_everything_still_runs(monkeypatch):

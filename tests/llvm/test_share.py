@@ -4,17 +4,19 @@ import re
 
 import numpy as np
 import pytest
-from symflux.codegen.llvm import share
 from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.share import share_out
+
+from symflux.thresholds import lowered
 
 from . import programs
 from .test_programs import CASES, both
 
 
 @pytest.fixture
-def many_modules(monkeypatch):
-    monkeypatch.setattr(share, "LINES", 10)
+def many_modules():
+    with lowered(module_lines=10):
+        yield
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,24 +6,26 @@ import numpy as np
 import pytest
 from symflux.codegen.builder import Builder
 from symflux.codegen.ir import Let
-from symflux.codegen.llvm import emit, split, straight
+from symflux.codegen.llvm import split, straight
 from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.jit import compile_program
 from symflux.codegen.llvm.machine import at_level, host
 from symflux.codegen.llvm.objects import objects_of
+
+from symflux.thresholds import lowered
 
 from .programs import long_line
 from .test_programs import arguments, both
 
 
 @pytest.fixture
-def small_pieces(monkeypatch):
+def small_pieces():
     """Cut after few statements, into many modules, with a memory area that is soon too large."""
-    monkeypatch.setattr(split, "BUDGET", 12)
-    monkeypatch.setattr(split, "STRAIGHT", 5)
-    monkeypatch.setattr(split, "STRAIGHT_BUDGET", 20)
-    monkeypatch.setattr(split, "STACK_AREA", 64)
-    monkeypatch.setattr(emit, "PART", 40)
+    with lowered(
+        function_statements=12, straight_from=5, straight_statements=20, stack_values=64,
+        module_statements=40,
+    ):  # fmt: skip
+        yield
 
 
 def mixed(live=12):
@@ -68,14 +70,14 @@ def _names(text, start):
 
 
 @pytest.mark.parametrize(("most", "level"), [(8000, 2), (100, 0)])
-def test_long_lines_are_modules_of_their_own(small_pieces, monkeypatch, most, level):
+def test_long_lines_are_modules_of_their_own(small_pieces, most, level):
     """LLVM works hard on those of programs that are not too long."""
-    monkeypatch.setattr(emit, "OPTIMISED", most)
     program = long_line(300, live=30)
-    modules = Emitter(program).modules()
+    with lowered(optimised=most):
+        modules = Emitter(program).modules()
+        text = compile_program(program).llvm_ir
     assert len(modules) > 5
     assert [m.options.code_level for m in modules] == [level] * (len(modules) - 1) + [2]
-    text = compile_program(program).llvm_ir
     for module in modules:
         assert module.text in text
     declared = {n for n in _names(text, "declare") if not n.startswith("llvm.")}
@@ -143,10 +145,9 @@ def test_side_by_side_or_alone_the_same_bits(monkeypatch, op, dtype):
     program = b.program()
     alone = arguments(program)
     compile_program(program).run(alone)
-    monkeypatch.setattr(split, "BUDGET", 12)
-    monkeypatch.setattr(split, "STRAIGHT", 5)
-    native = compile_program(program)
-    assert f"{op}_{dtype}_side" in native.llvm_ir
+    with lowered(function_statements=12, straight_from=5):
+        native = compile_program(program)
+        assert f"{op}_{dtype}_side" in native.llvm_ir
     together = arguments(program)
     native.run(together)
     assert together["out"].tobytes() == alone["out"].tobytes()

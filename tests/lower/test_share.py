@@ -7,6 +7,7 @@ from symflux.codegen.ir import BYTES, Loop, Role, Store, walk
 
 import symflux as sf
 from symflux.lower import share
+from symflux.thresholds import lowered, thresholds
 
 RANDOM = np.random.default_rng(11)
 
@@ -104,19 +105,18 @@ def test_pieces_cover_every_iteration_once(extent, pieces):
         unit = share.unit_of(share.Share(loop, pieces), extent)
         count = -(-extent // unit)
         assert unit >= 1 and count <= pieces
-        assert not leaf or count == 1 or unit % share.GRAIN == 0 or extent % unit == 0
+        assert not leaf or count == 1 or unit % thresholds.share_grain == 0 or extent % unit == 0
 
 
 @pytest.mark.parametrize("rows", [97, 100, 118, 126, 1000])
-def test_every_piece_has_its_own_memory(rows, monkeypatch):
+def test_every_piece_has_its_own_memory(rows):
     """Once a number of pieces was rounded up, beyond the copies of what each keeps for itself."""
-    monkeypatch.setattr(share, "WORTH", 1.0)
     for nanoseconds in (300.0, 1500.0, 4000.0):
-        monkeypatch.setattr(share, "PIECE", nanoseconds)
         x = RANDOM.normal(size=(rows, 100))
-        (found,), _ = results(softmax_rows, x)
+        with lowered(share_from=1.0, share_piece=nanoseconds):
+            (found,), _ = results(softmax_rows, x)
+            program = sf.compile(softmax_rows).lower(x).stages.program
         np.testing.assert_allclose(found, softmax_rows(x), rtol=1e-12)
-        program = sf.compile(softmax_rows).lower(x).stages.program
         (loop,) = [s for k in program.kernels for s in k.body.statements if isinstance(s, Loop)]
         temporaries = [b.size for b in program.buffers if b.role is Role.TEMP]
         if loop.mode == "parallel":

@@ -6,6 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from symflux.codegen import threads
 
 import symflux as sf
+from symflux.thresholds import lowered
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
 
@@ -212,11 +213,13 @@ def test_the_last_plan_keeps_what_it_stores():
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_any_number_of_plans_gives_the_same_values(most, monkeypatch):
-    from symflux.lower import plan
+@pytest.fixture(params=[1, 2, 3])
+def few_plans(request):
+    with lowered(plans=request.param):
+        yield
 
-    monkeypatch.setattr(plan, "_MOST_PLANS", most)
+
+def test_any_number_of_plans_gives_the_same_values(few_plans):
     x, y, u = (RANDOM.uniform(size=s) for s in ((300,), (30, 300), (30, 300)))
     found = sf.compile(updates, donate=("x", "y"))(x.copy(), y.copy(), u)
     for value, wanted in zip(found, updates(x, y, u), strict=True):

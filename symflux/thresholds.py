@@ -1,0 +1,292 @@
+"""Every threshold of the compiler: one table of sizes at which it decides otherwise.
+
+A small array takes other ways through the compiler than a large one. So that small programs can go
+every way, tests lower thresholds with :func:`lowered`; any value of the same type is allowed, and
+every result is right whatever they are. What was measured to be fast are the defaults. Code that
+was made with others is not kept for those who use the defaults: they are part of every key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .records import record
+
+__all__ = ["TABLE", "Threshold", "changed", "lowered", "thresholds"]
+
+
+@record(frozen=True, slots=True)
+class Threshold:
+    """One threshold; ``low`` are values that make small programs take the ways of large ones."""
+
+    default: Any
+    help: str
+    low: tuple[Any, ...]
+
+
+def _row(default: Any, *low: Any, help: str) -> Any:
+    return Threshold(default, help, low)
+
+
+class _Thresholds:
+    """The values in force, as attributes: ``thresholds.unroll``."""
+
+    # --- laws of graphs ---
+    fold_most: int = _row(64, 1, 4, help="elements of the largest constant that folding makes")
+    short_sum: int = _row(
+        3, 1, 16, help="products in a sum up to which a contraction can do without a kernel"
+    )
+    short_sum_from: int = _row(64, 1, help="elements of the result from which on it does")
+    pass_rounds: int = _row(
+        4, 1, 2, help="how often the passes over a graph run again because regions changed"
+    )
+
+    # --- loops of graphs: what is computed where ---
+    unroll: int = _row(
+        8, 1, 2, 3, help="iterations up to which loops are written out, and sums added in registers"
+    )
+    written_out: int = _row(
+        16, 1, 4, help="the same for the loops inside of a vector loop taken together, and the "
+        "sums kept in registers over it",
+    )  # fmt: skip
+    heavy: int = _row(
+        24, 1, help="operations an element from which on few iterations are one vector"
+    )
+    long_sum: int = _row(
+        64, 1, 4, help="terms of a contraction, and extents of its axes, that are long"
+    )
+    costly: int = _row(
+        6, 1, 3, help="operations of a value from which on it is computed once, not at each use"
+    )
+    costly_scalar: int = _row(
+        64, 1, 8, help="the same for scalars: bounds what each root has to look through"
+    )
+    first_cache: int = _row(2048, 0, 8, help="elements that the first cache holds beside others")
+    few_pieces: int = _row(
+        4, 1, 2, help="operands of a concatenation up to which it is not written piece by piece"
+    )
+    breaks: int = _row(16, 1, 2, help="places at which the loops over one axis are parted at most")
+    tiny_loop: int = _row(
+        8, 0, 2, 64, help="iterations up to which loops are shared by nests without common data"
+    )
+    tiny_loop_values: int = _row(32, 1, 2, help="values in such a loop at most")
+    loop_values: int = _row(64, 1, 3, help="values in a loop up to which more nests share it")
+    plans: int = _row(4, 1, 2, help="how often the loops of a graph are planned at most")
+    kernel_from: int = _row(
+        512, 0, 8, help="elements of a loop from which on it is a kernel of its own"
+    )
+    recompute_from: int = _row(
+        2048, 1, 8, help="elements from which on a stored value may be computed again instead"
+    )
+    recompute_cache: int = _row(
+        1 << 20, 64, help="bytes up to which an array stays in a core's caches"
+    )
+    recompute_margin: float = _row(
+        1.2, 0.0, 0.5, help="how many times cheaper computing a value again must be than storing it"
+    )
+
+    # --- loops of graphs: what threads share ---
+    share_from: float = _row(
+        30_000.0, 0.0, help="nanoseconds of work from which on a loop is shared out"
+    )
+    share_piece: float = _row(15_000.0, 1e-3, 0.5, help="nanoseconds of work in a piece")
+    share_pieces: int = _row(64, 2, 3, 5, help="pieces of a loop at most")
+    share_grain: int = _row(
+        64, 1, 3, help="iterations of which pieces of innermost loops are multiples"
+    )
+    share_rows: int = _row(8, 1, 2, help="iterations in a piece with partial sums at least")
+    share_partial: int = _row(8 << 20, 256, help="bytes of the partial sums of a loop at most")
+    share_outer: int = _row(
+        8, 1, 2, help="iterations, and their part of those inside, up to which inner loops are "
+        "shared out instead",
+    )  # fmt: skip
+
+    # --- passes over loops ---
+    affine_terms: int = _row(4, 1, 2, help="variables of an index that simplifying makes at most")
+    compared_places: int = _row(
+        16, 1, 2, help="places of a buffer up to which each is compared with each other"
+    )
+    block_from: int = _row(
+        512, 1, 4, help="iterations of the inner loop from which on loops run in blocks"
+    )
+    block_rows: int = _row(8, 1, help="iterations of the outer loop from which on they do")
+    product_share_from: float = _row(
+        15.0, 0.0, help="microseconds of work from which on a contraction is cut into pieces"
+    )
+    product_piece: float = _row(8.0, 1e-9, 1e-3, help="microseconds of work in a piece")
+    product_pieces: int = _row(
+        0, 2, 7, help="pieces of a contraction at most; 0: two for each processor, from 4 to 64"
+    )
+    product_share_rows: int = _row(48, 1, 4, help="rows, or columns, in a piece at least")
+
+    # --- contractions ---
+    product_unrolled: int = _row(
+        96, 0, 8, help="multiply-adds of a contraction up to which it is straight-line code"
+    )
+    product_short_sum: int = _row(
+        4, 0, 1, 16, help="terms of a sum up to which a contraction is plain loops"
+    )
+    product_vector: int = _row(
+        8, 0, help="elements of such a result up to which its epilogue is written out"
+    )
+    product_few_rows: int = _row(
+        24, 1, 4, help="rows or columns up to which long sums side by side are dot products"
+    )
+    product_long_dots: int = _row(24, 1, help="terms for each of these from which on they are")
+    product_dots_block: int = _row(512, 8, help="terms in a block of such dot products at least")
+    product_panel: int = _row(
+        96 * 1024, 256, 2048, help="bytes of the panel of b that is read for every tile of rows: "
+        "it streams from the second cache as fast as it is used",
+    )  # fmt: skip
+    product_long_panel: int = _row(
+        256 * 1024, 512, 4096, help="the same where partial sums would need memory of their own"
+    )
+    product_block: int = _row(
+        192 * 1024, 512, 4096, help="bytes of the packed block of a: it stays in the second cache"
+    )
+    product_columns: int = _row(
+        4 << 20, 1024, 8192, help="bytes of the packed block of b: it stays in the third cache"
+    )
+    product_sums: int = _row(
+        16 * 1024, 256, 1024, help="bytes of the panel that holds sums until their epilogue runs"
+    )
+    pack_b_rows: int = _row(32, 1, help="rows from which on a panel of b is copied")
+    pack_a_columns: int = _row(64, 1, help="columns from which on a block of a is copied")
+    pack_a_rows: int = _row(8, 1, help="rows from which on a block of a is copied")
+    pack_a_distance: int = _row(
+        512, 0, help="bytes between rows, or terms, of a from which on it is copied"
+    )
+    pack_a_transposed: int = _row(
+        1 << 20, 0, help="bytes of a from which on it is copied if its terms lie side by side"
+    )
+    pack_a_straight: int = _row(
+        400 * 1024, 0, help="bytes of a from which on it is copied if its rows lie side by side"
+    )
+    pack_together: int = _row(8, 1, 2, help="panels of b that are copied together")
+    pack_terms: int = _row(
+        64, 8, help="terms that are transposed for all columns before the next ones"
+    )
+    streamed: int = _row(
+        1 << 20, 0, 256, help="bytes of b from which on it comes from far and is read where it is"
+    )
+    streamed_vectors: int = _row(
+        8, 2, help="vectors of such a b that a single row reads side by side"
+    )
+    streamed_terms: int = _row(
+        32, 8, help="terms in a block of such a b: the lines that are fetched ahead of at once"
+    )
+    streamed_rows: int = _row(8, 2, help="rows from which on such blocks are made")
+    fetched_panels: int = _row(
+        512 * 1024, 0, help="bytes of copied b from which on its panels are fetched ahead"
+    )
+    tile_written_out: int = _row(
+        256, 1, 16, help="multiply-adds of a tile written out instead of a loop over terms"
+    )
+    epilogue_cost: int = _row(
+        24, 0, 4, help="operations of an epilogue up to which it runs on sums in registers"
+    )
+    stack_scratch: int = _row(
+        48 * 1024, 0, 256, help="bytes of a contraction's scratch memory that the stack holds"
+    )
+
+    # --- machine code ---
+    fetch_from: int = _row(
+        1 << 20, 0, help="bytes of a buffer from which on a loop fetches it ahead across pages"
+    )
+    strided_most: int = _row(
+        4, 1, 2, help="elements from lane to lane up to which whole vectors are loaded"
+    )
+    loop_copies: tuple[int, int, int] = _row(
+        (16, 48, 12), (0, 0, 0), (10**6, 10**6, 10**6), (0, 10**6, 0),
+        help="instructions up to which the vectors of a loop are written side by side: four and "
+        "two where it carries values, two where not",
+    )  # fmt: skip
+    side_by_side: int = _row(
+        3, 1, 2, help="calls of one function from which on they are computed side by side"
+    )
+    thread_from: int = _row(
+        20_000, 1, help="operations of a parallel loop from which on it starts threads"
+    )
+    chunk: int = _row(160_000, 1, 64, help="operations in a chunk of a parallel loop")
+    chunks: int = _row(64, 2, 5, help="chunks of a parallel loop at most")
+    chunk_grain: int = _row(
+        64, 1, 3, help="iterations of which chunks of innermost loops are multiples"
+    )
+    long_run: int = _row(
+        20_000, 0, help="operations of a program from which on other Python threads run meanwhile"
+    )
+    function_statements: int = _row(1000, 12, 50, help="statements that one function may hold")
+    straight_statements: int = _row(
+        4000, 20, 100, help="statements that one function of straight-line code may hold"
+    )
+    straight_from: int = _row(
+        500, 5, 20, help="statements in a row from which on they are a function of their own"
+    )
+    stack_values: int = _row(
+        48 * 1024, 0, 64, help="bytes of values between pieces that the stack holds"
+    )
+    stack_arena: int = _row(64 * 1024, 0, 128, help="bytes of temporaries that the stack holds")
+    module_statements: int = _row(8000, 40, help="statements in a module of straight-line code")
+    optimised: int = _row(
+        16_000, 0, help="statements of a program up to which long straight-line code is optimised"
+    )
+    one_function: int = _row(150, 0, 10**6, help="statements up to which a program is one function")
+    unrolled_statements: int = _row(
+        2000, 0, 20, help="statements up to which a loop of mode `unroll` is written out"
+    )
+    inlined_calls: int = _row(
+        16, 0, 1, help="calls of elementary functions of single values that are put in place"
+    )
+    module_lines: int = _row(700, 10, help="lines of functions worth a module of their own")
+    modules: int = _row(4, 1, 2, help="modules that one is made into at most")
+    large_result: int = _row(
+        256 * 1024, 1, 64, help="bytes of a result from which on its memory is used again"
+    )
+
+
+#: The table, by name.
+TABLE: dict[str, Threshold] = {
+    name: row for name, row in vars(_Thresholds).items() if isinstance(row, Threshold)
+}
+for _name, _threshold in TABLE.items():
+    setattr(_Thresholds, _name, _threshold.default)
+
+#: The values in force. Those of a class: one look-up, and no cost once code is compiled.
+thresholds = _Thresholds()
+
+
+@contextmanager
+def lowered(**values: Any) -> Iterator[None]:
+    """Other thresholds inside a ``with`` block, for all that the process compiles meanwhile.
+
+    Raises:
+        KeyError: if there is no such threshold.
+
+    >>> with lowered(unroll=2):
+    ...     thresholds.unroll, changed()
+    (2, 'unroll=2')
+    >>> thresholds.unroll, changed()
+    (8, '')
+    """
+    unknown = [name for name in values if name not in TABLE]
+    if unknown:
+        raise KeyError(f"no threshold {unknown[0]!r}; there are {', '.join(TABLE)}")
+    own = vars(thresholds)
+    before = dict(own)
+    own.update(values)
+    try:
+        yield
+    finally:
+        own.clear()
+        own.update(before)
+
+
+def changed() -> str:
+    """The thresholds that are not as usual, for keys of compiled code; empty if all are."""
+    own = vars(thresholds)
+    if not own:
+        return ""
+    different = {n: v for n, v in own.items() if v != TABLE[n].default}
+    return " ".join(f"{name}={different[name]!r}" for name in sorted(different))
