@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import StructureError
 from .records import record
+from .same import hashed, same
 
 __all__ = [
     "Container", "TreeDef", "flatten", "is_array", "leaves", "map", "paths",
@@ -30,7 +31,7 @@ class TreeDef:
         self.static = static
         self.children = children
         self.size = size
-        self._hash = hash((kind.name, children, _hashed(static)))
+        self._hash = hash((kind.name, children, hashed(static)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -43,7 +44,7 @@ class TreeDef:
         return (
             self.kind is other.kind
             and self.children == other.children
-            and _same(self.static, other.static)
+            and same(self.static, other.static)
         )
 
     def __len__(self) -> int:
@@ -85,22 +86,6 @@ class TreeDef:
         return self.kind.show(self)
 
 
-def _hashed(value: Any) -> Any:
-    try:
-        return hash(value)
-    except TypeError:
-        return repr(type(value))
-
-
-def _same(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    try:
-        return bool(a == b)
-    except (TypeError, ValueError):  # an array or the like: only itself is the same
-        return False
-
-
 @record(frozen=True, eq=False)
 class Kind:
     """One sort of container.
@@ -132,7 +117,7 @@ def _split_as(kind: Callable[[], Kind]) -> Callable[[Any, Any], Sequence[Any] | 
         if _kind_of(obj) is not mine:
             return None
         children, found = mine.split(obj)
-        return children if _same(static, found) else None
+        return children if same(static, found) else None
 
     return matches
 
@@ -211,7 +196,8 @@ def register(
 
     Args:
         cls: the class (subclasses are not included).
-        flatten: ``flatten(obj) -> (children, static)``; ``static`` is compared with ``==``.
+        flatten: ``flatten(obj) -> (children, static)``; static parts are the same if they are equal
+            in type, bits and order, all the way down.
         unflatten: ``unflatten(static, children) -> obj``.
         names: ``names(static, count)`` -> the path of each child, such as ``".W"`` or ``"[0]"``.
 
@@ -327,7 +313,7 @@ class _Attributes:
         self.rest = rest
 
     def __hash__(self) -> int:
-        return hash((self.names, tuple([(name, _hashed(value)) for name, value in self.rest])))
+        return hash((self.names, tuple([(name, hashed(value)) for name, value in self.rest])))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Attributes) or self.names != other.names:
@@ -335,8 +321,7 @@ class _Attributes:
         if len(self.rest) != len(other.rest):
             return False
         return all(
-            a == b and type(x) is type(y) and _same(x, y)
-            for (a, x), (b, y) in zip(self.rest, other.rest, strict=True)
+            a == b and same(x, y) for (a, x), (b, y) in zip(self.rest, other.rest, strict=True)
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..ir import BYTES, Buffer, Role, Var
 from ..scalars import numpy_dtype
 from . import capi
-from .callspec import OUT
+from .callspec import OUT, compared_key
 from .emit import Emitter
 from .instructions import memory_type
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arguments", "object_pointer"]
 
+_EQUAL = 2  # Py_EQ
 C_CONTIGUOUS, OWNDATA, ALIGNED, WRITEABLE = 0x1, 0x4, 0x100, 0x400
 
 
@@ -123,16 +124,9 @@ class Arguments:
             self.require_equal("ptr", obj, object_pointer(self.e, param.value))
 
     def _node(self, node: Node, obj: str) -> None:
-        e = self.e
         count = len(node.children)
         if node.kind == "dict":
-            self.require_type(obj, "@PyDict_Type")
-            self.require_equal("i64", e.value(f"call i64 @PyDict_Size(ptr {obj})"), str(count))
-            for key, child in zip(node.keys, node.children, strict=True):
-                key_pointer = object_pointer(self.e, key)
-                item = e.value(f"call ptr @PyDict_GetItemWithError(ptr {obj}, ptr {key_pointer})")
-                self._require_found(item)
-                self._param(child, item, nested=True)
+            self._dict(node, obj)
             return
         tuple_ = node.kind == "tuple"
         self.require_type(obj, "@PyTuple_Type" if tuple_ else "@PyList_Type")
@@ -142,15 +136,39 @@ class Arguments:
         for n, child in enumerate(node.children):
             self._param(child, self.field("ptr", base, first + 8 * n), nested=True)
 
-    def _require_found(self, item: str) -> None:
-        """A dict had the key; comparing keys may also have raised, which the fallback may not
-        see."""
+    def _dict(self, node: Node, obj: str) -> None:
+        """Item by item in the dict's own order, which is part of the signature. Nothing is looked
+        up: comparing keys could run code of the user's, which could change what is read here."""
         e = self.e
-        absent, fine = e.label("absent"), e.label("fine")
-        e.line(f"br i1 {e.value(f'icmp eq ptr {item}, null')}, label %{absent}, label %{fine}")
-        e.start(absent)
-        e.line("call void @PyErr_Clear()")
-        e.line(f"br label %{self._fallback}")
+        count = len(node.children)
+        self.require_type(obj, "@PyDict_Type")
+        self.require_equal("i64", e.value(f"call i64 @PyDict_Size(ptr {obj})"), str(count))
+        place, key, value = (e.entry_alloca(kind, align=8) for kind in ("i64", "ptr", "ptr"))
+        e.line(f"store i64 0, ptr {place}")
+        for wanted, child in zip(node.keys, node.children, strict=True):
+            slots = f"ptr {obj}, ptr {place}, ptr {key}, ptr {value}"
+            some = e.value(f"call i32 @PyDict_Next({slots})")
+            self.require(e.value(f"icmp ne i32 {some}, 0"))
+            self._require_key(e.value(f"load ptr, ptr {key}"), wanted)
+            self._param(child, e.value(f"load ptr, ptr {value}"), nested=True)
+
+    def _require_key(self, key: str, wanted: Any) -> None:
+        """The very object, or an equal one of a type whose comparison runs no code of the user's;
+        other keys are left to the fallback."""
+        e = self.e
+        expected = object_pointer(e, wanted)
+        kind = compared_key(wanted)
+        same = e.value(f"icmp eq ptr {key}, {expected}", "same")
+        if kind is None:
+            self.require(same)
+            return
+        fine, other = e.label("fine"), e.label("other")
+        e.line(f"br i1 {same}, label %{fine}, label %{other}")
+        e.start(other)
+        self.require_type(key, f"@{kind}")
+        equal = f"call i32 @PyObject_RichCompareBool(ptr {key}, ptr {expected}, i32 {_EQUAL})"
+        is_equal = e.value(f"icmp eq i32 {e.value(equal)}, 1")
+        e.line(f"br i1 {is_equal}, label %{fine}, label %{self._fallback}")
         e.start(fine)
 
     # -- leaves -----------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from ..ir import BYTES, Var
 from ..scalars import numpy_dtype
 
 __all__ = [
-    "OUT", "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "describe", "leaves",
-    "places", "referred",
+    "OUT", "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "compared_key", "describe",
+    "leaves", "places", "referred",
 ]  # fmt: skip
 
 #: The keyword argument for results; the name in a call's keywords is this very object.
@@ -48,8 +48,8 @@ class Leaf:
 
 @record(frozen=True, slots=True)
 class Node:
-    """A tuple, list or dict (exactly that type); ``keys`` are a dict's, in the order of
-    children."""
+    """A tuple, list or dict (exactly that type); ``keys`` are a dict's, in its own order, which is
+    that of the children."""
 
     kind: Literal["tuple", "list", "dict"]
     children: tuple[Param | Result, ...]
@@ -91,6 +91,12 @@ def leaves(tree: Param | Result) -> Iterator[Leaf]:
     elif isinstance(tree, Node):
         for child in tree.children:
             yield from leaves(child)
+
+
+def compared_key(key: Any) -> str | None:
+    """The type of a dict's key, by its name in C, if generated code may compare keys of it: that
+    runs no code of the user's. None for others, which are recognised by identity alone."""
+    return {str: "PyUnicode_Type", int: "PyLong_Type", bytes: "PyBytes_Type"}.get(type(key))
 
 
 def referred(spec: CallSpec) -> tuple[Any, ...]:
@@ -138,7 +144,7 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
             children = list(map(text, tree.children))
             if tree.kind == "dict":
                 pairs = zip(tree.keys, children, strict=True)
-                children = [f"@{at[id(key)]}: {child}" for key, child in pairs]
+                children = [f"{compared_key(k)} @{at[id(k)]}: {child}" for k, child in pairs]
             return f"{tree.kind}({', '.join(children)})"
         place, donated = numbers[tree.buffer], "!" if tree.donated else ""
         return f"{tree.kind} {tree.dtype}{list(tree.shape)} {place}{donated}"

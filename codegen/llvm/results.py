@@ -68,7 +68,9 @@ class Results:
         self.arguments = arguments
         self.pointers: dict[str, str] = {}
         self._arrays: dict[str, str] = {}  # buffer -> array object
-        self._leaves = [leaf for leaf in self._walk(spec.result) if leaf.kind != "argument"]
+        found = self._walk(spec.result)
+        self._leaves = [leaf for leaf in found if leaf.kind != "argument"]
+        self._arguments = [leaf.buffer for leaf in found if leaf.kind == "argument"]
         self._owned: list[tuple[str, str]] = []  # object, label of the block that releases it
         self._failed = e.label("failed")
         self._scalars: dict[tuple[str, str], str] = {}  # kind and buffer -> object
@@ -134,7 +136,12 @@ class Results:
     # -- before the run ---------------------------------------------------------------------------
 
     def allocate(self) -> None:
-        """New arrays for array results, stack memory for scalar results."""
+        """New arrays for array results, stack memory for scalar results; references to arguments
+        that are results, which may leave their containers while the program runs."""
+        for buffer in dict.fromkeys(self._arguments):
+            obj = self.arguments.objects[buffer]
+            self.e.line(f"call void @Py_IncRef(ptr {obj})")
+            self._owned.append((obj, self.e.label("release")))
         for leaf in self._leaves:
             if leaf.buffer in self.pointers or leaf.buffer in self.arguments.pointers:
                 continue

@@ -110,7 +110,7 @@ def _native(structure: tree.TreeDef, leaf: Callable[[], Any]) -> Any:
     if kind is tree.NONE:
         return Static(None)
     if kind.name == "Static":  # matched by identity; equal but other objects take the slow path
-        return Static(structure.static.value)
+        return Static(structure.static)
     plain_dict = kind is tree.DICT and structure.static[0] is dict
     if kind is tree.TUPLE or kind is tree.LIST or plain_dict:
         children = [_native(child, leaf) for child in structure.children]

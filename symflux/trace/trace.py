@@ -89,7 +89,7 @@ class Traced:
 
 
 class Static:
-    """An argument that is part of the signature: compared by value, without leaves."""
+    """An argument that is part of the signature, without leaves."""
 
     __slots__ = ("value",)
 
@@ -98,26 +98,7 @@ class Static:
 
 
 tree.register_leaf(ArrayType)
-tree.register(Static, lambda s: ((), _Value(s.value)), lambda v, _: Static(v.value))
-
-
-class _Value:
-    """A static value together with its type: 1, 1.0 and True are different settings."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Value)
-            and type(self.value) is type(other.value)
-            and bool(self.value == other.value)
-        )
-
-    def __hash__(self) -> int:
-        return hash(self.value)
+tree.register(Static, lambda s: ((), s.value), lambda value, _: Static(value))
 
 
 #: of functions that are alive: what they refer to may be large, or the compiled function itself

@@ -527,3 +527,86 @@ def test_layouts_that_the_code_relies_on():
     assert word((x, 1), capi.ITEMS) == id(x)
     assert word(1.5, capi.HEAD, ctypes.c_double) == 1.5
     assert word(np.float32(1.5), capi.HEAD, ctypes.c_float) == 1.5
+
+
+class Spy:
+    """A key that runs code when it is compared with one that is equal."""
+
+    def __init__(self, name, act=lambda: None):
+        self.name = name
+        self.act = act
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __eq__(self, other):
+        self.act()
+        return getattr(other, "name", other) == self.name
+
+
+def summed(keys, fall=fallback):
+    """``f(d)``: the sum of the numbers behind the keys, weighted with 1, 10, 100 ..."""
+    b = Builder("summed")
+    inputs = [b.input(f"x{n}", "f64", 1) for n in range(len(keys))]
+    y = b.output("y", "f64", 1)
+    with b.kernel("k"):
+        total = b.operand(0.0, "f64")
+        for n, x in enumerate(inputs):
+            total = total + b.load(x, 0) * float(10**n)
+        b.store(y, 0, total)
+    items = tuple(Leaf("float", "f64", x.name) for x in inputs)
+    spec = CallSpec("summed", (Node("dict", items, tuple(keys)),), Leaf("float", "f64", "y"), fall)
+    return build_entry(b.program(), spec).call
+
+
+def test_comparing_keys_runs_no_code_of_the_users():
+    """It could change the containers whose contents the entry holds without references."""
+
+    def never():
+        raise AssertionError("compared")
+
+    f = summed(["a", "b"])
+    assert f({"a": 1.0, "b": 2.0}) == 21.0
+    for given in ({Spy("a", never): 1.0, "b": 2.0}, {"a": 1.0, Spy("b", never): 2.0}):
+        assert is_fallback(f(given))
+    spy = Spy("a", never)
+    f = summed([spy, "b"])
+    assert f({spy: 1.0, "b": 2.0}) == 21.0
+    for given in ({Spy("a", never): 1.0, "b": 2.0}, {"a": 1.0, "b": 2.0}):
+        assert is_fallback(f(given))
+
+
+def test_keys_are_compared_in_their_order_by_type_and_value():
+    made = "".join(["lo", "ng name"])
+    keys = ["long name", 1000, b"bytes", ("t", 1), 1]
+    f = summed(keys)
+    good = dict.fromkeys(keys, 1.0)
+    assert f(good) == f({made: 1.0} | dict.fromkeys(keys[1:], 1.0)) == 11111.0
+    assert f({k if k != 1000 else int("1000"): 1.0 for k in keys}) == 11111.0
+    assert f({k if k != b"bytes" else bytes(bytearray(k)): 1.0 for k in keys}) == 11111.0
+    assert is_fallback(f({k if k != 1 else True: 1.0 for k in keys}))
+    assert is_fallback(f({k if k != 1000 else 1000.0: 1.0 for k in keys}))
+    assert is_fallback(f(dict.fromkeys(reversed(keys), 1.0)))
+    assert is_fallback(f(dict.fromkeys(keys[:4], 1.0)))
+    assert is_fallback(f(good | {"more": 1.0}))
+    renamed = dict(good)
+    renamed["other"] = renamed.pop("long name")
+    assert is_fallback(f(renamed))
+
+
+def test_an_argument_that_leaves_its_container_meanwhile_is_still_returned():
+    """A key of the result runs code when it is put in, after the run."""
+    state = {"x": np.arange(3.0)}
+    keys = [Spy("k", state.clear), Spy("k", state.clear)]
+    b = Builder("step")
+    x = b.inout("x", "f64", 3)
+    with b.kernel("k"), b.loop(3) as i:
+        b.store(x, i, b.load(x, i) + 1.0)
+    argument = Node("dict", (Leaf("array", "f64", "x", (3,), donated=True),), ("x",))
+    back = Leaf("argument", "f64", "x", (3,))
+    spec = CallSpec("step", (argument,), Node("dict", (back, back), tuple(keys)), fallback)
+    result = build_entry(b.program(), spec).call(state)
+    assert not state and len(result) == 1
+    (array,) = result.values()
+    assert sys.getrefcount(array) == 3  # the dict, the name here, the call
+    np.testing.assert_array_equal(array, [1.0, 2.0, 3.0])
