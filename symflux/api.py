@@ -16,6 +16,7 @@ from .ir.node import symbol as new_symbol
 from .ops.elementwise import stop_gradient as stop_gradient_op
 from .runtime.execute import execute
 from .runtime.function import Call, CompiledFunction, Options
+from .runtime.written import check_donate
 from .trace import trace as tracing
 from .trace.array import Array, as_node
 from .trace.param import Gradients, Params, bind
@@ -85,7 +86,8 @@ def compile(
             value gets its own compilation.
         static_argnames: the same by name.
         donate: names of arguments whose arrays the results may overwrite: a result of the same type
-            is written in place, and the argument's own array is returned for it.
+            is written in place, and the argument's own array is returned for it. Two donated arrays
+            may not share memory.
 
     Returns:
         A callable with the same arguments, and ``out`` for arrays that results are written into
@@ -94,6 +96,7 @@ def compile(
 
     Raises:
         TraceError: if ``fn`` does something that cannot be recorded; the message names the line.
+        ArgumentError: if ``donate`` names no parameter.
 
     >>> import numpy as np, symflux as sf
     >>> @sf.compile
@@ -107,6 +110,7 @@ def compile(
         numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
         names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
         given = (donate,) if isinstance(donate, str) else tuple(donate)
+        check_donate(fn, given, names)
         return CompiledFunction(fn, Options(numbers, names, given))
 
     return wrap if fn is None else wrap(fn)

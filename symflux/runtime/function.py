@@ -16,10 +16,7 @@ from ..codegen.llvm.callspec import OUT, CallSpec
 from ..codegen.llvm.capi import entry_address
 from ..codegen.llvm.vectorcall import Pointed, direct, point
 from ..collector import collector_paused
-from ..errors import ArgumentError, StructureError
 from ..ir.graph import Graph
-from ..ir.origin import user_frame
-from ..ir.types import ArrayType, numpy_dtype
 from ..records import record
 from ..trace.param import Param
 from ..trace.scope import is_tracing
@@ -27,6 +24,7 @@ from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, native_entry, plain
 from .lowered import Lowered, Text, report
 from .signature import direct_spec, with_out
+from .written import fill, given_back, own, separate, targets
 
 if TYPE_CHECKING:
     from ..codegen.cost import ProgramCost
@@ -148,21 +146,15 @@ class Specialization:
         given = call.values()
         donated = set(donate.values())
         values = [
-            _own(v, x.type) if i in donated else plain(v, x.type)
+            own(v, x.type) if i in donated else plain(v, x.type)
             for i, (v, x) in enumerate(zip(given, self.stages.graph.inputs, strict=True))
         ]
-        _separate(values, donated)
+        separate(given, values, donated, self.traced)
         if self._flat is None:
             self._flat = flat_entry(self.stages)
         results = iter(self._flat.call(*values))
         for i in donated:  # where the memory could not be used as it is, the values are copied back
-            if (
-                isinstance(given[i], np.ndarray)
-                and values[i] is not given[i]
-                and given[i].flags.writeable
-            ):
-                given[i][...] = values[i]
-                values[i] = given[i]
+            values[i] = given_back(given[i], values[i])
         outputs = [
             values[donate[o]] if o in donate else next(results)
             for o in range(len(self.stages.graph.outputs))
@@ -176,20 +168,6 @@ class Specialization:
             self._spec = spec
             self._replaced.append(self.entry)
             self.entry = native_entry(self.stages, spec)
-
-
-def _own(value: Any, type_: ArrayType) -> Any:
-    """An array that may be overwritten."""
-    made = plain(value, type_)
-    return made if isinstance(made, np.ndarray) and made.flags.writeable else np.array(made)
-
-
-def _separate(values: list[Any], donated: set[int]) -> None:
-    """Copy donated arrays that share memory with another argument."""
-    for i in donated:
-        others = (v for j, v in enumerate(values) if j != i and isinstance(v, np.ndarray))
-        if any(np.may_share_memory(values[i], v) for v in others):
-            values[i] = np.array(values[i])
 
 
 def _donations(traced: Traced, options: Options) -> dict[int, int]:
@@ -277,10 +255,9 @@ class _State:
         found, call = self.find(args, kwargs)
         if out is None:
             return found.call(call)
-        targets = _targets(out, found.traced)
+        arrays = targets(out, found.traced)
         results, _ = tree.flatten(found.call(call))
-        for target, result in zip(targets, results, strict=True):
-            target[...] = result
+        fill(arrays, results)
         if found.direct and not kwargs:
             found.accept_out()
             self.go_through(found)
@@ -292,38 +269,6 @@ class _State:
         if owner is not None:
             owner.__call__ = found.entry.call  # the code of all entries is kept by ``made``
             point(owner, entry_address(found.entry.call))
-
-
-def _targets(out: Any, traced: Traced) -> list[np.ndarray[Any, Any]]:
-    """The arrays of ``out``, one for each result.
-
-    Raises:
-        ArgumentError: where something is not an array that the result fits into.
-    """
-    try:
-        given = traced.out_tree.flatten_up_to(out)
-    except StructureError as error:
-        raise ArgumentError(
-            f"out must have the structure of the result: {error.what}",
-            place=user_frame(),
-            right=f"{traced.graph.name}(..., out=...)   # in the form of {traced.out_tree}",
-        ) from None
-    for array, y in zip(given, traced.graph.outputs, strict=False):
-        wanted = numpy_dtype(y.dtype)
-        if not isinstance(array, np.ndarray):
-            problem = f"a {type(array).__name__}"
-        elif array.shape != y.shape or array.dtype != wanted:
-            problem = f"an array of {array.dtype}{list(array.shape)}"
-        elif not array.flags.writeable:
-            problem = "an array that is read-only"
-        else:
-            continue
-        raise ArgumentError(
-            f"out is {problem}, where the result is {wanted}{list(y.shape)}",
-            place=user_frame(),
-            right=f"np.empty({y.shape}, {str(wanted)!r})",
-        )
-    return given
 
 
 def _takes_out(fn: Callable[..., Any]) -> bool:
