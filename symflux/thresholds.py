@@ -217,6 +217,10 @@ class _Thresholds:
     long_run: int = _row(
         20_000, 0, help="operations of a program from which on other Python threads run meanwhile"
     )
+    ask_from: int = _row(
+        20_000_000, 1, help="operations of a kernel from which on its loops ask for interrupts"
+    )
+    ask_every: int = _row(200_000, 1, 100, help="operations of a loop after which it asks")
     function_statements: int = _row(1000, 12, 50, help="statements that one function may hold")
     straight_statements: int = _row(
         4000, 20, 100, help="statements that one function of straight-line code may hold"

@@ -9,16 +9,19 @@ stored when the epilogue is just that store; a short epilogue runs on them in re
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ...records import replace
 from ...thresholds import thresholds
-from ..ir import Buffer, Contract, Program, Role, nests
+from ..ir import Block, Buffer, Contract, Program, Role, nests
 from .contract_dots import DotRows
 from .contract_plan import Dots, Plan, Tile, Tiling, plan, wide_dtype
 from .contract_shape import Product, normalise
 from .contract_small import emit_loops, emit_unrolled
 from .contract_tiles import Tiles
+from .cost import operations
+from .interrupts import ask_after
 from .machine import Machine
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ def emit_contract(e: Emitter, contract: Contract) -> None:
     inside = way.inside if isinstance(way, Tiling) else ()
     outer = [d for d in product.outer if d not in inside]
 
+    work = operations(Block((contract,))) // max(1, math.prod(d.extent for d in outer))
+
     def over(depth: int) -> None:
         if depth == len(outer):
             _emit_core(e, product, way)
@@ -82,6 +87,7 @@ def emit_contract(e: Emitter, contract: Contract) -> None:
 
         def body(variable: str, _: list[str]) -> list[str]:
             e.bind(dim.var, variable)
+            ask_after(e, work, contract)
             over(depth + 1)
             return []
 

@@ -23,6 +23,7 @@ from .contract_panels import Panels, least, scratch_memory, times
 from .contract_plan import Tiling, partial_store
 from .contract_shape import Product
 from .contract_values import offset
+from .interrupts import ask_after
 
 if TYPE_CHECKING:
     from .emit import Emitter
@@ -177,6 +178,7 @@ class Tiles(Panels):
             number = i if start == "0" else e.value(f"add nsw i64 {i}, {start}", "x")
             m0 = times(e, number, m_block)
             rows = least(e, m_block, self.product.m.extent, m0, m_block)
+            ask_after(e, 2 * m_block * self.way.n_block * self.way.k_block)
             self._row_block(terms, first, count, m0, rows)
             return []
 

@@ -37,6 +37,7 @@ from ..ir import (
 )
 from ..scalars import SCALARS
 from .instructions import cast_text, instruction
+from .interrupts import ask_in
 from .machine import Machine, host
 from .optimise import ModuleText, Options
 from .share import share_out
@@ -281,6 +282,8 @@ class Emitter(Writer):
             self.bind(loop.var, variable)
             for param, value in zip(loop.params, carried, strict=True):
                 self.bind(param, value)
+            if loop.mode != "vector":
+                ask_in(self, loop)
             return self.block(loop.body)
 
         pairs = zip(loop.params, loop.inits, strict=True)
@@ -377,6 +380,7 @@ class Emitter(Writer):
             (condition,) = self.block(statement.condition)
             self.line(f"br i1 {condition}, label %{body}, label %{after}")
             self.start(body)
+            ask_in(self, statement)
             following = self.block(statement.body)
         latch = self.current_label
         self.line(f"br label %{head}")

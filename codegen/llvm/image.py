@@ -72,6 +72,10 @@ def service(need: str) -> Any:
         from . import pool
 
         return pool
+    if need == "interrupts":
+        from . import interrupts
+
+        return interrupts
     from . import memory
 
     return memory

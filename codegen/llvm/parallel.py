@@ -22,6 +22,7 @@ from ..ir import Block, Const, Contract, Let, Loop, Var, walk
 from . import pool
 from .cost import UNKNOWN, operations
 from .emit import buffers_of
+from .interrupts import return_if_stopped
 from .machine import Machine
 from .program import bind_parameters, parameters
 from .split import uses
@@ -103,6 +104,7 @@ class _ParallelLoop:
             e.line(f"store {kind} {value}, ptr {self._slot(context, n)}, align 8")
         self._write_chunks(cut, slots)
         self._start(context, cut)
+        return_if_stopped(e)
         results = self._combine(cut, partials)
         for var, text in zip(loop.results, results, strict=True):
             e.bind(var, text)
@@ -128,11 +130,15 @@ class _ParallelLoop:
         e, loop = self.e, self.loop
         listed = [parameters(self.buffers, e)] if self.buffers or e.program.sizes else []
         listed += [f"{value_type(v.dtype)} %l{n}" for n, v in enumerate(self.live)]
+        listed += ["ptr %stop"] if e.stop else []
         listed += ["i64 %first", "i64 %count", "ptr noalias %partial"]
+        stop = e.stop
         header = f"define internal void @{self.name}({', '.join(listed)})"
         first, count, local = Var("i64"), Var("i64"), Var("i64", loop.var.hint)
         with e.function(header, attributes="#1"):
             bind_parameters(self.buffers, e)
+            if stop:
+                e.interruptible("%stop")  # workers hold no lock
             if self.scratch is not None:
                 size = self.scratch.size
                 e.bind_pointer(self.scratch, e.value(f"call ptr @symflux_scratch(i64 {size})"))
@@ -168,6 +174,7 @@ class _ParallelLoop:
         slots = [("ptr", e.pointer(b)) for b in self.buffers]
         slots += [("i64", e.operand(s)) for s in e.program.sizes]
         slots += [(value_type(v.dtype), e.operand(v)) for v in self.live]
+        slots += [("ptr", e.stop.flag)] if e.stop else []
         return [*slots, ("i64", cut.unit), ("i64", cut.extent), ("ptr", partials)]
 
     def _slot(self, base: str, n: int) -> str:

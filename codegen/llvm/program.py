@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Kernel, Program, Role
+from . import interrupts
 from .emit import Emitter, is_written
 from .tables import constant_memory
 
@@ -110,14 +111,19 @@ def arguments(buffers: list[Buffer], e: Emitter) -> str:
 
 
 def _write_kernel(
-    e: Emitter, kernel: Kernel, name: str, buffers: list[Buffer], inline: bool
+    e: Emitter, kernel: Kernel, name: str, buffers: list[Buffer], inline: bool, asks: str
 ) -> None:
     if kernel.note:
         e.add_function("\n".join(f"; {line}" for line in kernel.note.splitlines()))
-    header = f"define internal void {name}({parameters(buffers, e)})"
+    listed = parameters(buffers, e)
+    if asks:
+        listed = ", ".join(filter(None, (listed, "ptr %stop")))
+    header = f"define internal void {name}({listed})"
     attributes = "#2" if not inline else "#1" if e.weight <= thresholds.one_function else "#0"
     with e.function(header, attributes=attributes):
         bind_parameters(buffers, e)
+        if asks:
+            e.interruptible("%stop", asks)
         e.block(kernel.body)
         e.line("ret void")
 
@@ -146,10 +152,15 @@ def _take_arena(e: Emitter, program: Program) -> str | None:
 
 
 def write_program(
-    e: Emitter, *, call: bool = True, clock: Callable[[Emitter, int, str], None] | None = None
+    e: Emitter,
+    *,
+    call: bool = True,
+    clock: Callable[[Emitter, int, str], None] | None = None,
+    asks: str = "",
 ) -> None:
     """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked.
 
+    ``asks`` is the function that long kernels ask whether to stop (``interrupts.py``), if any.
     ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants."""
     program = e.program
     heap = program.arena > thresholds.stack_arena
@@ -159,8 +170,9 @@ def write_program(
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
         buffers = e.buffers_of(kernel.body)
-        _write_kernel(e, kernel, name, buffers, inline=clock is None)
-        kernels.append((name, buffers))
+        asked = asks if asks and interrupts.asks(kernel.body) else ""
+        _write_kernel(e, kernel, name, buffers, clock is None, asked)
+        kernels.append((name, buffers, bool(asked)))
 
     arguments_ = program.arguments()
     items = [f"{_parameter(b, set())} %b{n}" for n, b in enumerate(arguments_)]
@@ -175,17 +187,36 @@ def write_program(
             elif buffer.role is Role.TEMP:
                 offset = f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.offset}"
                 e.bind_pointer(buffer, e.value(offset, "temp") if arena else "null")
-        for number, (name, buffers) in enumerate(kernels):
-            line = f"call void {name}({arguments(buffers, e)})"
+        stop = e.entry_alloca("i32") if any(asked for _, _, asked in kernels) else ""
+        stopped = e.label("stopped")
+        if stop:
+            e.line(f"store atomic i32 0, ptr {stop} monotonic, align 4")
+        for number, (name, buffers, asked) in enumerate(kernels):
+            passed = arguments(buffers, e)
+            if asked:
+                passed = ", ".join(filter(None, (passed, f"ptr {stop}")))
+            line = f"call void {name}({passed})"
             if clock is None:
                 e.line(line)
             else:
                 clock(e, number, line)
-        if heap:
-            e.line(f"call void @arena_put(ptr {e.raw_arena})")
-        e.line("ret i32 0")
+            if asked:
+                said = e.value(f"load atomic i32, ptr {stop} monotonic, align 4")
+                on, is_set = e.label("go.on"), e.value(f"icmp ne i32 {said}, 0")
+                e.line(f"br i1 {is_set}, label %{stopped}, label %{on}{e.rarely()}")
+                e.start(on)
+        _leave_run(e, heap, 0)
+        if stop:
+            e.start(stopped)
+            _leave_run(e, heap, interrupts.INTERRUPTED)
     if call:
         _write_call(e, program)
+
+
+def _leave_run(e: Emitter, heap: bool, status: int) -> None:
+    if heap:
+        e.line(f"call void @arena_put(ptr {e.raw_arena})")
+    e.line(f"ret i32 {status}")
 
 
 def _write_call(e: Emitter, program: Program) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ...records import replace
 from ..ir import Buffer, Program, Role
-from . import capi
+from . import capi, interrupts
 from .arguments import Arguments
 from .callspec import OUT, CallSpec, Leaf, leaves, places, referred
 from .cost import is_long
@@ -64,7 +64,8 @@ def _write(
     program: Program, spec: CallSpec, fast_math: bool, sink: Callable[[ModuleText], None]
 ) -> Emitter:
     e = Emitter(program, fast_math=fast_math, sink=sink)
-    write_program(e, call=False)
+    asks = "symflux_poll" if is_long(program) else "symflux_poll_locked"
+    write_program(e, call=False, asks=asks if interrupts.may_run_long(program) else "")
     for line in capi.DECLARATIONS.values():
         e.add_function(line)
     buffers = {b.name: b for b in program.arguments()}
@@ -100,12 +101,15 @@ def _run(e: Emitter, program: Program, arguments: Arguments, results: Results) -
     items = [f"ptr {pointers[b.name]}" for b in program.arguments()]
     items += [f"i64 {arguments.sizes[size]}" for size in program.sizes]
     release = is_long(program)
-    if release:
+    held = release or interrupts.may_run_long(program)  # handlers of signals may run meanwhile
+    if held:
         arguments.hold()
+    if release:
         state = e.value("call ptr @PyEval_SaveThread()", "state")
     status = e.value(f"call i32 @run({', '.join(items)})", "status")
     if release:
         e.line(f"call void @PyEval_RestoreThread(ptr {state})")
+    if held:
         arguments.let_go()
     results.check_status(status)
 

@@ -25,6 +25,7 @@ from .arguments import (
 )
 from .emit import Emitter
 from .instructions import memory_type
+from .interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from .callspec import CallSpec, Leaf, Result
@@ -107,9 +108,11 @@ class Results:
         e = self.e
         if not self.may_fail:
             return
-        bad = e.value(f"icmp ne i32 {status}, 0")
         missing, fine = e.label("missing"), e.label("fine")
-        e.line(f"br i1 {bad}, label %{missing}, label %{fine}")
+        e.line(
+            f"switch i32 {status}, label %{missing} [ i32 0, label %{fine} "
+            f"i32 {INTERRUPTED}, label %{self._cleanup_label()} ]"
+        )
         e.start(missing)
         e.value("call ptr @PyErr_NoMemory()")
         e.line(f"br label %{self._cleanup_label()}")
@@ -117,7 +120,7 @@ class Results:
 
     @property
     def may_fail(self) -> bool:
-        return len(self.e.exports()) > 1
+        return len(self.e.exports()) > 1 or "interrupts" in self.e.services
 
     def _write_cleanup(self) -> None:
         e = self.e

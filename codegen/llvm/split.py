@@ -40,6 +40,7 @@ from ..ir import (
     walk,
 )
 from .instructions import words
+from .interrupts import return_if_stopped
 from .straight import Step, grouped, has_groups, runs, write_group
 from .types import memory_type
 
@@ -263,12 +264,17 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
     name = e.global_name(f"{e.function_name}_part{n}")
     listed = ", ".join(filter(None, ("ptr noalias %live", parameters(buffers, e))))
     passed = ", ".join(filter(None, (f"ptr {area}", arguments(buffers, e))))
+    if e.stop:
+        listed, passed = f"{listed}, ptr %stop", f"{passed}, ptr {e.stop.flag}"
     part = e.part(len(piece.statements)) if piece.straight else None
     linkage = "internal " if part is None else ""
     if part is not None:
         e.add_function(f"declare void {name}({listed}) nonlazybind")
+    stop = e.stop
     with e.function(f"define {linkage}void {name}({listed})", attributes="#2", part=part):
         bind_parameters(buffers, e)
+        if stop:
+            e.interruptible("%stop", stop.asks)
         if piece.straight:
             _write_straight(e, piece.statements, slots)
         else:
@@ -280,6 +286,7 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
                     _write_statement(e, statement, slots)
         e.line("ret void")
     e.line(f"call void {name}({passed})")
+    return_if_stopped(e)
 
 
 def _write_statement(e: Emitter, statement: Statement, slots: dict[Var, int]) -> None:

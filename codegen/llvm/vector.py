@@ -30,6 +30,7 @@ from ..ir import (
     While,
 )
 from . import strided
+from .interrupts import ask_in
 from .masked import masked_load, masked_store
 from .tables import is_short, write_lookup
 from .types import memory_type, suffix, value_type
@@ -348,6 +349,7 @@ class LaneCode:
             any_lane = self._any(active)
             e.line(f"br i1 {any_lane}, label %{body}, label %{after}")
             e.start(body)
+            ask_in(e, statement)
             following = self.block(statement.body)
             following = [
                 self.choose(active, p.dtype, new, old)

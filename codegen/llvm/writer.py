@@ -17,7 +17,7 @@ from .types import VALUE_TYPES, constant_text, memory_type
 
 _RARELY = '!"branch_weights", i32 1, i32 2000'
 
-__all__ = ["FunctionText", "Part", "Writer"]
+__all__ = ["FunctionText", "Part", "Stop", "Writer"]
 
 
 @record(slots=True)
@@ -27,6 +27,16 @@ class Part:
     functions: list[str] = field(default_factory=list)
     declarations: dict[str, str] = field(default_factory=dict)  # by name
     weight: int = 0  # statements in it
+
+
+@record(frozen=True, slots=True)
+class Stop:
+    """How a function learns that its run was interrupted (``interrupts.py``): the flag of the run,
+    the place of the work done since it last asked, and whom it asks."""
+
+    flag: str
+    work: str
+    asks: str
 
 
 @record(slots=True)
@@ -45,6 +55,7 @@ class FunctionText:
     strict: bool = False
     lanes: int = 1
     part: Part | None = None  # the module it goes to; None for the main one
+    stop: Stop | None = None  # None where a run is too short to be interrupted
 
 
 class Writer:
@@ -115,6 +126,17 @@ class Writer:
     def function_name(self) -> str:
         """The name (without ``@``) of the function being written."""
         return self._function.name
+
+    @property
+    def stop(self) -> Stop | None:
+        """How the function being written learns that its run was interrupted, if it does."""
+        return self._function.stop
+
+    def interruptible(self, flag: str, asks: str = "symflux_poll") -> None:
+        """The function being written returns when the flag of its run is set."""
+        work = self.entry_alloca("i64")
+        self._function.allocas.append(f"  store i64 0, ptr {work}, align 8")
+        self._function.stop = Stop(flag, work, asks)
 
     def entry_alloca(self, type: str, align: int = 8, count: int = 1) -> str:
         """Stack memory for ``count`` values of an LLVM type, reserved on entry; its pointer."""
