@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import symflux as sf
+from symflux.thresholds import lowered
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals to itself")
 
@@ -124,3 +125,22 @@ def test_short_programs_do_not_ask():
         (lambda x: sf.fori_loop(0, 100, lambda i, s: s * 0.5, x), 1.0),
     ):
         assert "symflux_poll" not in sf.compile(fn).lower(x).llvm_ir
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_programs_that_ask_all_the_time_mean_the_same(threads_as_before, count):
+    x = np.linspace(-1, 1, 60)
+    a = np.outer(x, x + 2) + np.eye(60)
+    programs = [
+        lambda: sf.compile(lambda x: sf.fori_loop(0, 7, lambda i, s: np.sin(s) + s[::-1], x))(x),
+        lambda: sf.compile(lambda a: np.tanh(a @ a) @ a)(a),
+        lambda: sf.compile(endless(lambda s: np.max(s) < 9, lambda s: s * 1.5 + 0.1))(x),
+        lambda: sf.compile(sf.vmap(endless(lambda s: s < 9, lambda s: s * 1.5 + 0.1)))(x + 1.01),
+        lambda: sf.compile(sf.grad(lambda a: np.sum(np.exp(np.cumsum(a, 1) * 0.01) @ a)))(a),
+    ]
+    sf.set_threads(count)
+    wanted = [program() for program in programs]
+    often = {"ask_from": 1, "ask_every": 1, "thread_from": 1, "share_from": 0.0}
+    with lowered(**often):
+        for program, value in zip(programs, wanted, strict=True):
+            np.testing.assert_allclose(program(), value, rtol=1e-12)
