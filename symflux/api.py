@@ -466,7 +466,8 @@ def cond(
 ) -> Any:
     """``then(*operands)`` where the scalar ``predicate`` holds, else ``otherwise(*operands)``.
 
-    Only the branch taken runs. Both return the same structure and types.
+    Only the branch taken runs. Both return the same structure and shapes; their dtypes are
+    promoted as NumPy promotes them.
 
     >>> import symflux as sf
     >>> f = sf.compile(lambda x: sf.cond(x > 0, lambda v: v * 2, lambda v: -v, x))
@@ -499,7 +500,9 @@ def scan(
     xs.
 
     Args:
-        body: returns the carry with the types it came in, and a result for this element (or None).
+        body: returns the carry in the structure and shapes it came in, and a result for this
+            element (or None). The carry gets the dtype that holds what comes in and what is
+            returned, by NumPy's promotion.
         init: the first carry.
         xs: a container of arrays, looped over along their first axis (None: ``length`` iterations).
         reverse: run from the last element to the first; results keep the place of their element.

@@ -16,7 +16,7 @@ from . import concrete
 from .dispatch import NAMESPACE, TABLE, function_name, implementation, unsupported
 from .handle import Handle
 from .indexing import PickView, Selection, block_of, parse, read_advanced
-from .operands import as_node, as_pick, full_shape, is_operand, mask_of, operand
+from .operands import as_node, as_pick, full_shape, is_operand, is_weak, mask_of, operand
 from .promote import BOOL, INT, STORED, WEAK_KEYS, build, cast, literal
 from .scope import short_dtype
 from .ufuncs import record
@@ -31,7 +31,7 @@ from .views import (
     reshaped_strides,
 )
 
-__all__ = ["Array", "as_array", "as_node", "operand"]
+__all__ = ["Array", "as_array", "as_node", "is_weak", "operand"]
 
 
 # --- operators ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from .promote import BOOL, FLOAT, INT, STORED, WEAK_KEYS, literal
 from .scope import capture, short_dtype
 
 __all__ = [
-    "as_node", "as_pick", "full_shape", "is_operand", "mask_of", "operand",
+    "as_node", "as_pick", "full_shape", "is_operand", "is_weak", "mask_of", "operand",
 ]  # fmt: skip
 
 _NUMBERS = (bool, int, float, complex, np.generic, np.ndarray, list, tuple)
@@ -77,6 +77,13 @@ def as_node(value: Any) -> Node:
     """The node for an array, number or list; numbers in the dtype in which NumPy stores them."""
     key, found = operand(value)
     return found if type(found) is Node else literal(found, STORED.get(key, key))
+
+
+def is_weak(value: Any) -> bool:
+    """Whether ``value`` is a Python number, traced or not; NumPy's own scalars are not."""
+    if isinstance(value, Handle):
+        return value.weak
+    return isinstance(value, int | float) and not isinstance(value, np.generic)
 
 
 def as_pick(item: Any) -> Any:

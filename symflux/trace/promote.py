@@ -14,7 +14,8 @@ from ..ir.origin import user_frame
 from ..ir.types import dtype_of, numpy_dtype
 
 __all__ = [
-    "BOOL", "FLOAT", "INT", "build", "cast", "literal", "promoted", "reduced_dtype", "resolve",
+    "BOOL", "FLOAT", "INT", "build", "cast", "fits", "joined", "literal", "promoted",
+    "reduced_dtype", "resolve",
 ]  # fmt: skip
 
 # Keys stand for dtypes where promotion is decided: the short name of a dtype, or one of these for
@@ -71,6 +72,13 @@ def promoted(keys: list[str]) -> str:
     return dtype
 
 
+def joined(keys: list[str]) -> str:
+    """The common key of values of which one is taken: Python numbers among themselves stay so."""
+    if all(key in STORED for key in keys):
+        return max(keys, key=[BOOL, INT, FLOAT].index)
+    return promoted(keys)
+
+
 def reduced_dtype(ufunc: Any, dtype: str) -> str:
     """The dtype in which NumPy accumulates ``ufunc.reduce`` of elements of ``dtype``."""
     key = (ufunc, "reduce", dtype)
@@ -80,6 +88,12 @@ def reduced_dtype(ufunc: Any, dtype: str) -> str:
         pass
     _resolved[key] = (dtype_of(ufunc.reduce(np.ones(1, numpy_dtype(dtype))).dtype),)
     return _resolved[key][0]
+
+
+def fits(value: int, dtype: str) -> bool:
+    """Whether an integer is one of those that the integer dtype holds."""
+    limits = np.iinfo(numpy_dtype(dtype))
+    return bool(limits.min <= value <= limits.max)
 
 
 _literals: dict[Any, Node] = {}
@@ -96,16 +110,15 @@ def literal(value: Any, dtype: str) -> Node:
         found = _literals.get(key)
         if found is not None:
             return found
-    if type(value) is int and dtype[0] in "iu":
+    if type(value) is int and dtype[0] in "iu" and not fits(value, dtype):
         limits = np.iinfo(numpy_dtype(dtype))
-        if not limits.min <= value <= limits.max:
-            name = numpy_dtype(dtype).name
-            raise RangeError(
-                f"the Python integer {value} does not fit into {name}",
-                place=user_frame(),
-                why=f"{name} holds {limits.min} to {limits.max}",
-                right="x.astype(np.int64)" if dtype != "i64" else "a float, or a smaller number",
-            )
+        name = numpy_dtype(dtype).name
+        raise RangeError(
+            f"the Python integer {value} does not fit into {name}",
+            place=user_frame(),
+            why=f"{name} holds {limits.min} to {limits.max}",
+            right="x.astype(np.int64)" if dtype != "i64" else "a float, or a smaller number",
+        )
     with np.errstate(all="ignore"):
         node = constant(np.asarray(value).astype(numpy_dtype(dtype)), dtype)
     if key is not None:

@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import tree
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.graph import Graph
-from ..ir.node import Node, constant, item, symbol
+from ..ir.node import Node, constant, constant_value, item, symbol
 from ..ir.op import lookup
 from ..ir.origin import user_frame
-from ..ir.types import ArrayType
+from ..ir.types import ArrayType, TupleType
+from ..ir.walk import topological
 from ..ops.control import cond as cond_op
 from ..ops.control import scan as scan_op
 from ..ops.control import while_ as while_op
-from ..trace.array import Array, as_node
+from ..trace.array import Array, as_node, is_weak
+from ..trace.promote import INT, STORED, WEAK_KEYS, cast, fits, joined
 from ..trace.trace import trace_body
 
 __all__ = ["cond", "fori_loop", "map_", "scan", "switch", "while_loop"]
@@ -56,30 +58,56 @@ class _Body:
         """The graph with its inputs in another order, or with more of them."""
         return Graph(self.name, tuple(inputs), tuple(self.outputs))
 
+    def is_wide(self) -> bool:
+        """Whether all numbers in it have the dtypes in which Python numbers are stored, so that
+        nothing distinguishes these from NumPy's scalars."""
+        inside = topological(self.outputs)
+        return all(t.dtype in WEAK_KEYS for n in inside for t in _leaf_types(n.type))
+
     def unused(self) -> list[Node]:
         """Inputs that stand for this body's consts in the graph of another body."""
         return [symbol("unused", c.shape, c.dtype) for c in self.consts]
 
 
+def _leaf_types(type_: ArrayType | TupleType) -> Sequence[ArrayType]:
+    return type_.items if isinstance(type_, TupleType) else (type_,)
+
+
 def _flatten(value: Any) -> tuple[list[Node], tree.TreeDef, list[bool]]:
     leaves, structure = tree.flatten(value)
-    weak = [
-        leaf.weak if isinstance(leaf, Array) else isinstance(leaf, (int, float)) for leaf in leaves
-    ]
-    return [as_node(leaf) for leaf in leaves], structure, weak
+    return [as_node(leaf) for leaf in leaves], structure, [is_weak(leaf) for leaf in leaves]
 
 
-def _pack(node: Node, structure: tree.TreeDef, start: int = 0) -> Any:
-    return structure.unflatten([Array(item(node, start + i)) for i in range(len(structure))])
+def _pack(
+    node: Node, structure: tree.TreeDef, start: int = 0, weak: Sequence[bool] | None = None
+) -> Any:
+    flags = weak or [False] * len(structure)
+    return structure.unflatten(
+        [Array(item(node, start + i), flags[i]) for i in range(len(structure))]
+    )
 
 
-def _match(nodes: Sequence[Node], types: Sequence[ArrayType]) -> list[Node]:
+def _converted(nodes: Sequence[Node], types: Sequence[ArrayType]) -> list[Node]:
     """Nodes converted to the dtypes of ``types`` (shapes must be equal)."""
-    cast = lookup("cast")
-    return [
-        n if n.dtype == t.dtype else cast(n, dtype=t.dtype)
-        for n, t in zip(nodes, types, strict=True)
-    ]
+    return [cast(n, t.dtype) for n, t in zip(nodes, types, strict=True)]
+
+
+def _key(dtype: str, weak: bool) -> str:
+    return WEAK_KEYS[dtype] if weak else dtype
+
+
+def _common(a: Node, a_weak: bool, b: Node, b_weak: bool) -> tuple[str, bool]:
+    """The dtype that holds either of two values, by NumPy's promotion, and whether it is weak.
+
+    A Python integer adapts to the other's integer dtype only if it is known to fit.
+    """
+    keys = [_key(a.dtype, a_weak), _key(b.dtype, b_weak)]
+    found = joined(keys)
+    if found not in STORED and found[0] in "iu" and INT in keys:
+        number = constant_value(a if keys[0] == INT else b)
+        if number is None or not fits(int(number), found):
+            found = joined([key if key != INT else "i64" for key in keys])
+    return STORED.get(found, found), found in STORED
 
 
 def cond(
@@ -105,7 +133,7 @@ def cond(
             f"got {first.structure} and {second.structure}",
             place=user_frame(),
         )
-    _unify(first, second)
+    weak = _unify(first, second)
     count = len(nodes)
     made = cond_op(
         test,
@@ -115,18 +143,23 @@ def cond(
         then=first.graph([*first.inputs, *second.unused()]),
         otherwise=second.graph([*second.inputs[:count], *first.unused(), *second.inputs[count:]]),
     )
-    return _pack(made, first.structure)
+    return _pack(made, first.structure, weak=weak)
 
 
-def _unify(first: _Body, second: _Body) -> None:
-    """Give weak results (Python numbers) the dtype of the other branch."""
-    cast = lookup("cast")
+def _unify(first: _Body, second: _Body) -> list[bool]:
+    """Convert the results of both branches to their common dtypes; returns which are weak."""
+    weak = []
     for i, (a, b) in enumerate(zip(first.outputs, second.outputs, strict=True)):
-        if a.dtype != b.dtype:
-            if first.weak[i]:
-                first.outputs[i] = cast(a, dtype=b.dtype)
-            elif second.weak[i]:
-                second.outputs[i] = cast(b, dtype=a.dtype)
+        if a.shape != b.shape:
+            raise ShapeError(
+                f"cond: both branches must return the same shapes, got {a.type} and {b.type}",
+                place=user_frame(),
+                right="np.broadcast_to in one branch, or np.zeros_like of the other's result",
+            )
+        dtype, is_number = _common(a, first.weak[i], b, second.weak[i])
+        first.outputs[i], second.outputs[i] = cast(a, dtype), cast(b, dtype)
+        weak.append(is_number)
+    return weak
 
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequence[Any]) -> Any:
@@ -184,25 +217,22 @@ def scan(
         return result
 
     traced.__name__ = getattr(body, "__name__", what)
-    types = [n.type for n in nodes]
+    state = _Carry(nodes, structure, weak)
     while True:
         recorded = _Body(
             traced,
             [tree.flatten(0)[1], structure, sequence_structure],
-            [ArrayType((), "i64"), *types, *elements],
-            [False, *weak, *[False] * len(elements)],
+            [ArrayType((), "i64"), *state.types, *elements],
+            [indexed, *state.weak, *[False] * len(elements)],
             what,
         )
         carry_structure, y_structure = recorded.structure.children
-        _check_carry(what, structure, carry_structure, types, recorded.outputs)
-        grown = _grown(types, recorded.outputs, weak)
-        if grown == types:
+        if state.settled(what, recorded, carry_structure):
             break
-        types = grown
     count = len(nodes)
-    recorded.outputs[:count] = _match(recorded.outputs[:count], types)
+    recorded.outputs[:count] = _converted(recorded.outputs[:count], state.types)
     made = scan_op(
-        *_match(nodes, types),
+        *_converted(nodes, state.types),
         *sequences,
         *recorded.consts,
         body=recorded.graph(recorded.inputs),
@@ -211,17 +241,44 @@ def scan(
         consts=len(recorded.consts),
         reverse=reverse,
     )
-    return _pack(made, structure), _pack(made, y_structure, count)
+    return _pack(made, structure, weak=state.weak), _pack(made, y_structure, count)
 
 
-def _grown(
-    types: Sequence[ArrayType], outputs: Sequence[Node], weak: Sequence[bool]
-) -> list[ArrayType]:
-    """Carries that came in as Python numbers take the dtype that the body gives them."""
-    return [
-        ArrayType(t.shape, y.dtype) if w and t.dtype != y.dtype else t
-        for t, y, w in zip(types, outputs, weak, strict=False)
-    ]
+class _Carry:
+    """The types of a loop's carry: widened, and the body traced again, until they hold for what
+    the body returns too."""
+
+    def __init__(
+        self, nodes: Sequence[Node], structure: tree.TreeDef, weak: Sequence[bool]
+    ) -> None:
+        self.nodes = nodes
+        self.numbers = list(weak)  # which came in as Python numbers
+        self.structure = structure
+        self.types = [n.type for n in nodes]
+        self.weak = list(weak)
+
+    def settled(self, what: str, body: _Body, found: tree.TreeDef) -> bool:
+        """Whether the trace with these types serves; widens them.
+
+        Raises:
+            ArgumentError, ShapeError: if the body returns another structure or shape.
+        """
+        _check_carry(what, self.structure, found, self.types, body.outputs)
+        again = False
+        for i, (init, was, y) in enumerate(zip(self.nodes, self.types, body.outputs, strict=False)):
+            dtype, weak = _common(init, self.numbers[i], y, body.weak[i])
+            dtype, weak = self._joined(i, dtype, weak)
+            again = again or dtype != was.dtype
+            if weak != self.weak[i]:
+                # As NumPy's scalar from the second iteration on: it differs where it meets bools
+                # or narrower dtypes.
+                again = again or not body.is_wide() or was.dtype == "bool"
+            self.types[i], self.weak[i] = ArrayType(was.shape, dtype), weak
+        return not again
+
+    def _joined(self, i: int, dtype: str, weak: bool) -> tuple[str, bool]:
+        key = joined([_key(self.types[i].dtype, self.weak[i]), _key(dtype, weak)])
+        return STORED.get(key, key), key in STORED
 
 
 def _check_carry(
@@ -252,30 +309,39 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any
         shifted = (lambda i, carry: body(i + lower, carry)) if lower else body
         carry, _ = scan(shifted, init, None, max(upper - lower, 0), what="fori_loop", indexed=True)
         return carry
-    start, end = as_node(lower), as_node(upper)
-    start, end = _match([start, end], [ArrayType((), "i64")] * 2)
+    start, end = _bound(lower), _bound(upper)
 
     def step(state: Any) -> Any:
         i, carry = state
         return i + 1, body(i, carry)
 
-    state = while_loop(lambda s: s[0] < Array(end), step, (Array(start), init))
+    state = while_loop(lambda s: s[0] < Array(end), step, (Array(start, weak=True), init))
     return state[1]
+
+
+def _bound(value: Any) -> Node:
+    """A bound of a loop, an integer as ``range`` wants it."""
+    node = as_node(value)
+    if node.shape != () or node.dtype[0] not in "iub":
+        raise DTypeError(
+            f"fori_loop: the bounds must be integers, got {node.type}",
+            place=user_frame(),
+            wrong="sf.fori_loop(0, n / 2, body, init)",
+            right="sf.fori_loop(0, n // 2, body, init)",
+        )
+    return cast(node, "i64")
 
 
 def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
     """``while test(carry): carry = body(carry)``; returns the last carry."""
     nodes, structure, weak = _flatten(init)
-    types = [n.type for n in nodes]
+    state = _Carry(nodes, structure, weak)
     while True:
-        recorded = _Body(body, [structure], types, weak, "while_loop")
-        _check_carry("while_loop", structure, recorded.structure, types, recorded.outputs)
-        grown = _grown(types, recorded.outputs, weak)
-        if grown == types:
+        recorded = _Body(body, [structure], state.types, state.weak, "while_loop")
+        if state.settled("while_loop", recorded, recorded.structure):
             break
-        types = grown
-    recorded.outputs[:] = _match(recorded.outputs, types)
-    tested = _Body(test, [structure], types, weak, "while_test")
+    recorded.outputs[:] = _converted(recorded.outputs, state.types)
+    tested = _Body(test, [structure], state.types, state.weak, "while_test")
     if len(tested.outputs) != 1 or tested.outputs[0].shape != ():
         raise ShapeError(
             "while_loop: the condition must return one scalar bool, got "
@@ -286,14 +352,14 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         tested.outputs[0] = lookup("ne")(tested.outputs[0], constant(0, tested.outputs[0].dtype))
     count = len(nodes)
     made = while_op(
-        *_match(nodes, types),
+        *_converted(nodes, state.types),
         *recorded.consts,
         *tested.consts,
         test=tested.graph([*tested.inputs[:count], *recorded.unused(), *tested.inputs[count:]]),
         body=recorded.graph([*recorded.inputs, *tested.unused()]),
         consts=len(recorded.consts) + len(tested.consts),
     )
-    return _pack(made, structure)
+    return _pack(made, structure, weak=state.weak)
 
 
 def map_(fn: Callable[..., Any], xs: Any) -> Any:

@@ -22,7 +22,7 @@ from ..ir.walk import substitute, topological
 from ..ops.elementwise import exp
 from ..ops.shape import broadcast_to, reshape, transpose
 from ..records import record
-from ..trace.array import Array, as_node
+from ..trace.array import Array, as_node, is_weak
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
 from .vjp import pullback_with_primals
@@ -107,7 +107,7 @@ def inner_call(
             made = symbol(_identifier(name), node.shape, node.dtype)
             symbols.append(made)
             actual.append(node)
-            fresh.append(Array(made, _is_weak(leaf)))
+            fresh.append(Array(made, is_weak(leaf)))
         structures.append(structure)
         new_args[number] = structure.unflatten(fresh)
     return Inner(symbols, actual, structures, fn(*new_args, **kwargs))
@@ -117,16 +117,12 @@ def _identifier(name: str) -> str:
     return name.replace("argument ", "arg")
 
 
-def _is_weak(leaf: Any) -> bool:
-    return leaf.weak if isinstance(leaf, Array) else isinstance(leaf, (int, float))
-
-
 def _smooth_node(leaf: Any, name: str, what: str) -> Node:
     """The node of an argument to differentiate by; Python integers become floats."""
     node = as_node(leaf)
     if is_floating(node.dtype):
         return node
-    if _is_weak(leaf) and node.dtype == "i64":
+    if is_weak(leaf) and node.dtype == "i64":
         from ..ir.op import lookup
 
         return lookup("cast")(node, dtype="f64")
@@ -192,7 +188,7 @@ def value_and_gradient(
 
 
 def _weak_leaves(args: Sequence[Any], numbers: Sequence[int]) -> list[bool]:
-    return [_is_weak(leaf) for number in numbers for leaf in tree.flatten(args[number])[0]]
+    return [is_weak(leaf) for number in numbers for leaf in tree.flatten(args[number])[0]]
 
 
 def _per_argument(inner: Inner, handles: Sequence[Any], argnums: int | Sequence[int]) -> Any:
