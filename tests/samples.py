@@ -378,6 +378,7 @@ SAMPLES: dict[str, list[Sample]] = {
     + _unary(-0.8, -0.2, tolerance=1e-12, order=0)
     + _unary(0.5, 6, tolerance=1e-12, order=1)
     + _unary(0.5, 6, tolerance=1e-12, order=4),
+    "sinc": _unary(0.1, 9, ODD, order=0) + _unary(-0.9, 0.9, order=1) + _unary(-6, 6, order=3),
     # rounding
     **{
         name: _unary(0.1, 0.4, (*ODD, -0.5, 1.5, 2.5)) + _unary(-1.4, -1.1)

@@ -37,6 +37,7 @@ def _pointwise() -> dict[str, Callable[..., Any]]:
     """Op name -> the SymPy meaning of one element."""
     s = _sympy()
     one = s.Integer(1)
+    t = s.Dummy(real=True)
     return {
         "add": lambda x, y: x + y,
         "sub": lambda x, y: x - y,
@@ -81,6 +82,7 @@ def _pointwise() -> dict[str, Callable[..., Any]]:
         "erfc": s.erfc,
         "lgamma": s.loggamma,
         "polygamma": lambda x, order: s.polygamma(order, x),
+        "sinc": lambda x, order: s.diff(s.sinc(t), t, order).subs(t, x),
         "copysign": lambda x, y: s.Abs(x) * s.Piecewise((1, y >= 0), (-1, True)),
         "trunc": lambda x: s.sign(x) * s.floor(s.Abs(x)),
         # symbols stand for real numbers

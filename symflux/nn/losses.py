@@ -90,11 +90,13 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             place=user_frame(),
         )
     # -log softmax(z)[k] = log(sum(exp(z - m))) - (z - m)[k] with m = max(z), which the slope does
-    # not depend on. `where` leaves out the other classes, so that logits of -inf are fine there.
+    # not depend on. `where` leaves out logits of -inf that have no part in the loss; elsewhere the
+    # loss is linear in the target, at probabilities of 0 too.
     shifted = snp.subtract(logits, stop_gradient(snp.max(logits, axis=-1, keepdims=True)))
     normaliser = snp.log(snp.sum(snp.exp(shifted), axis=-1))
     if given == shape:
-        needed = snp.where(snp.equal(target, 0), 0.0, shifted)
+        left_out = snp.logical_and(snp.equal(target, 0), snp.isinf(shifted))
+        needed = snp.where(left_out, 0.0, shifted)
         own_terms = snp.sum(snp.multiply(target, needed), axis=-1)
         return snp.mean(normaliser * snp.sum(target, axis=-1) - own_terms)
     labels = snp.asarray(target)

@@ -96,10 +96,12 @@ def divmod_(x: Any, y: Any) -> tuple[Array, Array]:
 def modf(x: Any) -> tuple[Array, Array]:
     """The fractional and the whole part, both with the sign of ``x``."""
     node = _as_float(x)
-    whole = build("trunc", node)
-    infinite = build("eq", build("abs", node), literal(math.inf, node.dtype))
-    rest = build("where", infinite, literal(0.0, node.dtype), build("sub", node, whole))
-    return Array(build("copysign", rest, node)), Array(whole)
+    sign = composed.sign_of(node)
+    size = build("mul", node, sign)  # |x|, with a slope of 1 at 0 once the sign is put back
+    infinite = build("eq", size, literal(math.inf, node.dtype))
+    rest = build("sub", size, build("trunc", size))
+    rest = build("where", infinite, literal(0.0, node.dtype), rest)
+    return Array(build("mul", rest, sign)), Array(build("trunc", node))
 
 
 @implements(np.where)
@@ -215,11 +217,8 @@ def angle(z: Any, deg: bool = False) -> Array:
 def sinc(x: Any) -> Array:
     """sin(pi x) / (pi x)."""
     node = _as_float(x)
-    zero = build("eq", node, literal(0.0, node.dtype))
-    scaled = build("mul", literal(math.pi, node.dtype),
-                   build("where", zero, literal(1.0, node.dtype), node))  # fmt: skip
-    ratio = build("div", build("sin", scaled), scaled)
-    return Array(build("where", zero, literal(1.0, node.dtype), ratio))
+    scaled = build("mul", literal(math.pi, node.dtype), node)
+    return Array(lookup("sinc")(scaled, order=0))
 
 
 # --- functions that NumPy does not have -----------------------------------------------------------

@@ -7,6 +7,7 @@ to, except where a docstring says what is converted.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,19 +20,20 @@ from .elementwise import (
     abs_,
     and_,
     cast,
+    copysign,
     eq,
     exp,
     ge,
     gt,
     isfinite,
     log,
-    log1p,
     maximum,
     minimum,
     mul,
     ne,
     pow_,
     round_,
+    softplus,
     sqrt,
     stop_gradient,
     where,
@@ -43,7 +45,7 @@ from .shape import broadcast_to, reshape
 __all__ = [
     "arange", "clip", "count_nonzero", "diff", "eye", "full", "hypot", "isinf", "linspace",
     "log_softmax", "logaddexp", "logsumexp", "mean", "nan_to_num", "norm", "ptp", "reduce_with",
-    "rounded", "softmax", "square", "std", "tri", "tril", "triu", "var",
+    "rounded", "sign_of", "softmax", "square", "std", "tri", "tril", "triu", "var",
 ]  # fmt: skip
 
 Number = int | float
@@ -91,6 +93,11 @@ def clip(x: Node, low: Any = None, high: Any = None) -> Node:
     return x if high is None else minimum(x, high)
 
 
+def sign_of(x: Node) -> Node:
+    """1 with the sign of x, that of -0.0 too; its derivative is 0."""
+    return copysign(constant(1, x.dtype), x)
+
+
 def isinf(x: Node) -> Node:
     """Whether x is infinite."""
     return eq(abs_(x), constant(math.inf, x.dtype))
@@ -126,10 +133,12 @@ def nan_to_num(
 
 def logaddexp(x: Node, y: Node) -> Node:
     """log(exp(x) + exp(y)), without overflow; differences of equal infinities count as 0."""
-    larger = maximum(x, y)
-    same = eq(x, y)
-    gap = where(same, constant(0, x.dtype), abs_(x - where(same, x, y)))
-    return larger + log1p(exp(-gap))
+    # Either branch is the whole function, so that its derivatives hold at ties too.
+    first = ge(x, y)
+    infinite = and_(eq(x, y), isinf(x))
+    larger = where(infinite, maximum(x, y), where(first, x, y))
+    gap = where(infinite, constant(0, x.dtype), where(first, y, x) - where(first, x, y))
+    return larger + softplus(gap)
 
 
 def hypot(x: Node, y: Node) -> Node:
@@ -218,12 +227,20 @@ def _shift(x: Node, axes: tuple[int, ...]) -> Node:
     return where(isfinite(highest), highest, constant(0, x.dtype))
 
 
-def logsumexp(x: Node, axis: Axis = None, keepdims: bool = False) -> Node:
-    """log(sum(exp(x))), without overflow; -inf, with a derivative of 0, where all x are -inf."""
+def logsumexp(
+    x: Node,
+    axis: Axis = None,
+    keepdims: bool = False,
+    share: Callable[[Node], Node] | None = None,
+) -> Node:
+    """log(sum(exp(x))), without overflow; -inf, with a derivative of 0, where all x are -inf.
+
+    ``share`` scales the sum by a constant (for the logarithm of a mean)."""
     x = _floating(x)
     axes = axes_of(axis, len(x.shape))
     shift = _shift(x, axes)
     total = sum_(exp(x - _alike(x, shift, axes)), axes=axes)
+    total = total if share is None else share(total)
     empty = eq(total, constant(0, x.dtype))
     logarithm = log(where(empty, constant(1, x.dtype), total)) + shift
     result = where(empty, constant(-math.inf, x.dtype), logarithm)

@@ -15,7 +15,15 @@ import numpy as np
 from ..ir.node import Node, constant, constant_value
 from ..ir.op import LOCALLY_CONSTANT, Linear, Op, Selection
 from ..ir.types import ArrayType, broadcast_shapes, numpy_dtype
-from .special import lower_polygamma, oracle_erf, oracle_erfc, oracle_lgamma, oracle_polygamma
+from .special import (
+    lower_polygamma,
+    lower_sinc,
+    oracle_erf,
+    oracle_erfc,
+    oracle_lgamma,
+    oracle_polygamma,
+    oracle_sinc,
+)
 from .table import pointwise
 
 __all__ = [
@@ -73,6 +81,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "sin",
+    "sinc",
     "sinh",
     "softplus",
     "sqrt",
@@ -377,6 +386,14 @@ polygamma: Op = pointwise(
     oracle=oracle_polygamma,
     lower=lower_polygamma,
     doc="Derivative number ``order`` of the digamma function (order 0).",
+)
+
+sinc: Op = pointwise(
+    "sinc",
+    partials=lambda out, x, *, order: (sinc(x, order=order + 1),),
+    oracle=oracle_sinc,
+    lower=lower_sinc,
+    doc="Derivative number ``order`` of sin(x) / x (order 0), 1 at 0.",
 )
 
 # --- rounding: constant between the jumps ---------------------------------------------------------

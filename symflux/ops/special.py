@@ -1,4 +1,4 @@
-"""Special functions: their NumPy meaning, and polygamma as scalars."""
+"""Special functions: their NumPy meaning; polygamma and sinc as scalars."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "lower_polygamma", "oracle_erf", "oracle_erfc", "oracle_lgamma", "oracle_polygamma",
+    "lower_polygamma", "lower_sinc", "oracle_erf", "oracle_erfc", "oracle_lgamma",
+    "oracle_polygamma", "oracle_sinc",
 ]  # fmt: skip
 
 
@@ -110,7 +111,8 @@ def _polygamma(x: Any, order: int, let: Callable[..., Any]) -> Any:
 
 _NUMPY: dict[str, Callable[..., Any]] = {
     "lt": np.less, "gt": np.greater, "select": np.where, "log": np.log, "round": np.rint,
-    "tan": np.tan, "abs": np.abs, "copysign": np.copysign,
+    "tan": np.tan, "abs": np.abs, "copysign": np.copysign, "sin": np.sin, "cos": np.cos,
+    "eq": np.equal,
 }  # fmt: skip
 
 
@@ -133,3 +135,50 @@ def lower_polygamma(b: Any, x: Any, *, order: int) -> Any:
     pole = b.let("and", b.let("le", z, 0.0), b.let("eq", z, b.let("floor", z)))
     value = b.let("select", pole, math.nan if order % 2 == 0 else math.inf, value)
     return b.cast(value, "f16") if dtype == "f16" else value
+
+
+def _sinc_series(order: int, reach: float) -> list[float]:
+    """Coefficients of z^(2i), or of z^(2i+1) for odd orders, exact to rounding for |z| < reach.
+
+    sin(z)/z is the sum of (-1)^k z^(2k) / (2k+1)!; j = 2k - order times is what is left of z^(2k).
+    """
+    coefficients: list[float] = []
+    j = order % 2
+    while not coefficients or reach**j / math.factorial(j) > 2.0**-58:
+        k = (j + order) // 2
+        coefficients.append((-1) ** k / ((2 * k + 1) * math.factorial(j)))
+        j += 2
+    return coefficients
+
+
+def _sinc(z: Any, order: int, let: Callable[..., Any]) -> Any:
+    """Derivative number ``order`` of sin(z) / z.
+
+    Far from 0 by z f_n = sin_n - n f_(n-1) with the derivatives sin_n of the sine; near 0, where
+    the two terms cancel, by the series."""
+    value = let("sin", z) / z
+    if order == 0:
+        return let("select", let("eq", z, 0.0), 1.0, value)
+    sines = (let("sin", z), let("cos", z))
+    for n in range(1, order + 1):
+        sine = sines[n % 2]
+        value = ((sine if n % 4 < 2 else -sine) - value * float(n)) / z
+    reach = 1 + order / 2
+    series = _horner(z * z, _sinc_series(order, reach))
+    near = series * z if order % 2 else series
+    return let("select", let("lt", let("abs", z), reach), near, value)
+
+
+def oracle_sinc(x: Any, *, order: int) -> Any:
+    """A derivative of sin(x) / x in NumPy, computed in float64."""
+    x = np.asarray(x)
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
+        return _sinc(wide, order, lambda name, *operands: _NUMPY[name](*operands)).astype(x.dtype)
+
+
+def lower_sinc(b: Any, x: Any, *, order: int) -> Any:
+    """A derivative of sin(x) / x as scalars; halves are computed in single precision."""
+    if x.dtype == "f16":
+        return b.cast(_sinc(b.cast(x, "f32"), order, b.let), "f16")
+    return _sinc(x, order, b.let)

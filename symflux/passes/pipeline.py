@@ -25,9 +25,12 @@ from .gather import GATHER
 from .index_maps import INDEX_MAPS
 from .rewrite import Law, Laws, NodeClass, rewrite
 from .short_sums import SHORT_SUMS
-from .stable import STABLE
+from .stable import MEANS, STABLE
 
-__all__ = ["PASSES", "Observer", "Options", "Pass", "VerifyLevel", "checked", "laws", "optimize"]
+__all__ = [
+    "PASSES", "Observer", "Options", "Pass", "VerifyLevel", "checked", "has_graphs", "laws",
+    "map_attributes", "optimize",
+]  # fmt: skip
 
 #: When the runner verifies: not at all, the final graph, or the graph after each pass.
 VerifyLevel: TypeAlias = Literal["none", "end", "each"]
@@ -116,7 +119,9 @@ MAPS: tuple[Law, ...] = (*INDEX_MAPS, *CONTRACTIONS, *GATHER)
 
 PASSES: tuple[Pass, ...] = checked(
     (
-        laws("fold", FOLD, unify=False),
+        # before parts are taken and elements moved, by which the expressions are hard to know
+        laws("stable forms as written", (*STABLE, *MEANS), unify=False),
+        laws("fold", FOLD, after=("stable forms as written",), unify=False),
         laws("algebra", ALGEBRA, FOLD, after=("fold",)),
         laws("index maps", MAPS, (*FOLD, *ALGEBRA), after=("algebra",)),
         laws("stable forms", STABLE, (*FOLD, *ALGEBRA, *MAPS), after=("index maps",)),
@@ -190,26 +195,28 @@ def optimize(
 
 def map_regions(graph: Graph, function: Callable[[Graph], Graph]) -> Graph:
     """The graph with ``function`` applied to every graph among the attributes of its nodes."""
-    if not any(_has_graphs(node) for node in graph.nodes):
+    if not any(has_graphs(node) for node in graph.nodes):
         return graph
     before = exchange()
     try:
         return _with_outputs(
-            graph, rebuild_all(graph.outputs, lambda node: _map_attributes(node, function))
+            graph, rebuild_all(graph.outputs, lambda node: map_attributes(node, function))
         )
     finally:
         exchange(before)
 
 
-def _has_graphs(node: Node) -> bool:
+def has_graphs(node: Node) -> bool:
+    """Whether there are graphs among the node's attributes: the bodies of a region."""
     return any(
         isinstance(value, Graph) or (type(value) is tuple and value and isinstance(value[0], Graph))
         for _, value in node.attrs
     )
 
 
-def _map_attributes(node: Node, function: Callable[[Graph], Graph]) -> Node:
-    if not _has_graphs(node):
+def map_attributes(node: Node, function: Callable[[Graph], Graph]) -> Node:
+    """The node with ``function`` applied to every graph among its attributes."""
+    if not has_graphs(node):
         return node
     attrs: dict[str, Any] = {}
     for name, value in node.attrs:

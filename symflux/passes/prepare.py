@@ -5,20 +5,26 @@ so does its derivative: what flows back through it sums to zero. Written as user
 zero would be computed, with a search for the elements that reach the maximum. Here the shift is
 marked as a constant instead, and values do not change by a single bit.
 
-The logistic function written by hand has a derivative with exp(-x) above and below, which is
-infinity by infinity for large negative x; that of ``sigmoid`` is not.
+The derivatives of an expression overflow where it does: exp(x) / sum(exp(x)) has a slope of nan
+where its value is mended afterwards only. So the stable forms come before derivatives too, in the
+bodies of loops and branches as well, and the smooth forms of what is composed of kinks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..ir.graph import Graph
 from ..ir.node import Node
+from ..ir.walk import rewrite as rebuild_all
+from ..ir.walk import topological
 from ..ops.elementwise import exp, log, stop_gradient, sub
 from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to, reshape
-from .rewrite import Law, Laws, Scope, rewrite, rule
-from .stable import LOGISTIC, bare, is_shifted, spread_sum
+from .pipeline import has_graphs, map_attributes
+from .rewrite import Law, Laws, Scope, law, rewrite, rule
+from .seams import SEAMS
+from .stable import MEANS, STABLE, bare, is_shifted, spread_sum
 
 __all__ = ["PREPARE", "prepare"]
 
@@ -129,11 +135,27 @@ def shift_of_logsumexp(node: Node, scope: Scope) -> Node | None:
     return _shift_of_logsumexp(node, 0, scope) or _shift_of_logsumexp(node, 1, scope)
 
 
+#: whose slopes are infinity by infinity where the exponential has overflowed
+_SLOPES: tuple[Law, ...] = (
+    law("y / (1 + exp(-x))", "y * sigmoid(x)", grade="accurate",
+        domain="everywhere: one rounding more; its slope is nan where exp overflows"),
+    law("y / (1 + exp(x))", "y * sigmoid(-x)", grade="accurate",
+        domain="everywhere: one rounding more; its slope is nan where exp overflows"),
+)  # fmt: skip
+
 PREPARE: tuple[Law, ...] = (
     shift_of_softmax,
     shift_of_log_softmax,
     shift_of_logsumexp,
-    *LOGISTIC,
+    *STABLE,
+    *MEANS,
+    *_SLOPES,
+    *SEAMS,
+)
+
+#: Names of the ops without which no law holds.
+_HEADS = frozenset(
+    {"abs", "copysign", "erf", "erfc", "exp", "log1p", "pow", "sigmoid", "softplus", "sqrt"}
 )
 
 _LAWS: list[Laws] = []
@@ -150,6 +172,19 @@ def prepare(outputs: Sequence[Node]) -> list[Node]:
     >>> softmax.inputs[0].inputs[0].inputs[1].op.name
     'stop_gradient'
     """
+    order = topological(outputs)
+    if any(has_graphs(node) for node in order):
+        outputs = rebuild_all(outputs, lambda node: map_attributes(node, _prepared))
+        order = topological(outputs)
+    if not any(node.op.name in _HEADS for node in order):
+        return list(outputs)
     if not _LAWS:
         _LAWS.append(Laws(PREPARE, False))
-    return rewrite(outputs, _LAWS[0])
+    return rewrite(outputs, _LAWS[0], order=order)
+
+
+def _prepared(body: Graph) -> Graph:  # recursion over nested regions only
+    outputs = tuple(prepare(body.outputs))
+    if outputs == body.outputs:
+        return body
+    return Graph(body.name, body.inputs, outputs, body.output_names)

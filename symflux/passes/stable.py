@@ -8,8 +8,10 @@ value.
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Any
 
-from ..ir.node import Node
+from ..ir.node import Node, constant_value
 from ..ir.op import Kind
 from ..ops.composed import logsumexp, softmax
 from ..ops.elementwise import add, neg, sub
@@ -17,7 +19,7 @@ from ..ops.reduce import max_
 from ..ops.shape import broadcast_to, reshape
 from .rewrite import Law, Scope, law, rule
 
-__all__ = ["LOGISTIC", "STABLE", "bare", "is_shifted", "spread_sum"]
+__all__ = ["LOGISTIC", "MEANS", "STABLE", "bare", "is_shifted", "spread_sum"]
 
 #: the logistic function as it is written by hand: its derivative is not finite where exp overflows
 LOGISTIC: tuple[Law, ...] = (
@@ -114,21 +116,62 @@ def _differences(x: Node) -> list[tuple[Node, Node]]:
     return [(y, z) for y, z in pairs if y.shape == x.shape]
 
 
+def _log_of_total(
+    node: Node, scope: Scope, scaled: Node, total: Node, share: Any = None
+) -> Node | None:
+    """log(sum(exp(x))) by logsumexp, if ``total`` is the sum and nothing has shifted x yet."""
+    total = bare(total)
+    if total.op.name != "sum":
+        return None
+    weights = total.inputs[0]
+    if weights.op.name != "exp" or is_shifted(weights.inputs[0], total["axes"], scope):
+        return None
+    result = logsumexp(weights.inputs[0], axis=total["axes"], share=share)
+    return result if node.shape == result.shape else _again(scaled, total, result)
+
+
 @rule(
     "log (sum (exp x)) = logsumexp x",
     "log",
-    ("sum",),
+    lambda keys: keys[0] in ("sum", "reshape", "broadcast_to"),
     grade="accurate",
-    examples="x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; log %1",
+    examples=(
+        "x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; log %1",
+        "x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; reshape %1 shape=(3, 1) ; log %2",
+    ),
     domain="everywhere: exp overflows above 709 and underflows below -745 (float64)",
 )
 def log_sum_exp(node: Node, scope: Scope) -> Node | None:
     """log sum exp(x) = m + log sum exp(x - m), m = max x (Blanchard, Higham and Higham 2021)."""
-    total = node.inputs[0]
-    weights = total.inputs[0]
-    if weights.op.name != "exp" or is_shifted(weights.inputs[0], total["axes"], scope):
+    return _log_of_total(node, scope, node.inputs[0], node.inputs[0])
+
+
+@rule(
+    "log (mean (exp x)) = logsumexp x, shared",
+    "log",
+    lambda keys: keys[0] in ("div", "mul"),
+    grade="accurate",
+    examples="x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; div %1, 4.0 ; log %2",
+    domain="everywhere, as log(sum(exp(x)))",
+)
+def log_mean_exp(node: Node, scope: Scope) -> Node | None:
+    """The sum times a positive number."""
+    scaled = node.inputs[0]
+    total, factor = scaled.inputs
+    value = constant_value(factor)
+    if value is None or value.ndim or not 0 < value < math.inf:
         return None
-    return logsumexp(weights.inputs[0], axis=total["axes"])
+    return _log_of_total(node, scope, scaled, total, lambda y: scaled.op(y, factor))
+
+
+def _again(node: Node, core: Node, new: Node) -> Node:
+    """``new`` moved as ``core`` is on its way to ``node``."""
+    if node is core:
+        return new
+    inner = _again(node.inputs[0], core, new)
+    if node.op.kind is not Kind.INDEX_MAP:
+        return inner
+    return node.op(inner, *node.inputs[1:], **node.attributes)
 
 
 @rule(
@@ -171,4 +214,36 @@ def log_softmax(node: Node, scope: Scope) -> Node | None:
     return weights.inputs[0] - node.op(total)
 
 
-STABLE: tuple[Law, ...] = (*_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax)
+#: what may stand between a softmax and its logarithm: elements are moved, none is added
+_MOVES = frozenset({"slice", "reshape", "transpose", "broadcast_to", "take"})
+
+
+@rule(
+    "log (part of x / y) = part of (log x / y)",
+    "log",
+    lambda keys: keys[0] in _MOVES,
+    grade="accurate",
+    examples=(
+        "x: f64[3,4] ; exp x ; sum %0 axes=(1,) ; reshape %1 shape=(3, 1) ; div %0, %2"
+        " ; slice %3 start=(0, 1) step=(1, 1) shape=(3, 1) ; log %4",
+    ),
+    domain="everywhere: the same values; the laws of logarithms see the quotient",
+)
+def log_of_part(node: Node, scope: Scope) -> Node | None:
+    """Of a softmax: the part that cross-entropies pick."""
+    core = node.inputs[0]
+    while core.op.name in _MOVES:
+        core = core.inputs[0]
+    if core.op.name == "sigmoid":
+        return _again(node.inputs[0], core, node.op(core))
+    if core.op.name != "div" or core.inputs[0].op.name != "exp":
+        return None
+    if spread_sum(core.inputs[1], core.inputs[0]) is None:
+        return None
+    return _again(node.inputs[0], core, node.op(core))
+
+
+STABLE: tuple[Law, ...] = (*_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax, log_of_part)
+
+#: the same for sums whose logarithm may cancel the shift: as near as sums in another order
+MEANS: tuple[Law, ...] = (log_mean_exp,)

@@ -71,6 +71,9 @@ def _sign(x: Node) -> Node:
 
 
 def _fmod(x: Node, y: Node) -> Node:
+    if x.dtype[0] == "f":  # |x| as a product, which has a slope of 1 at 0 in the end
+        sign = composed.sign_of(x)
+        return build("mul", build("mod", build("mul", x, sign), build("abs", y)), sign)
     zero = literal(0, x.dtype)
     rest = build("mod", _absolute(x), _absolute(y))
     if x.dtype[0] == "u":

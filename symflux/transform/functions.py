@@ -18,8 +18,7 @@ from ..errors import ArgumentError, DerivativeError, ShapeError
 from ..ir.node import Node, constant, symbol
 from ..ir.origin import user_frame
 from ..ir.types import is_floating
-from ..ir.walk import substitute, topological
-from ..ops.elementwise import exp
+from ..ir.walk import substitute
 from ..ops.shape import broadcast_to, reshape, transpose
 from ..records import record
 from ..trace.array import Array, as_node, is_weak
@@ -68,10 +67,8 @@ class Inner:
 
 
 def _prepared(outputs: list[Node]) -> list[Node]:
-    """The outputs in forms that differentiate well: there are some for exponentials."""
-    if not any(node.op is exp for node in topological(outputs)):
-        return outputs
-    from ..passes.prepare import prepare  # loaded when it has something to do
+    """The outputs in forms that differentiate well."""
+    from ..passes.prepare import prepare  # loaded when the first derivative is taken
 
     return prepare(outputs)
 

@@ -18,6 +18,7 @@ from symflux.ops.shape import broadcast_to, concatenate, pad, reshape, slice_, t
 ATTRIBUTES = {
     "cast": lambda r: {"dtype": r.choice(DTYPES)},
     "polygamma": lambda r: {"order": r.randrange(2)},
+    "sinc": lambda r: {"order": r.randrange(3)},
 }
 #: Amounts beyond the width are undefined in machine code; see ``shift``.
 SHIFTS = frozenset({"shl", "shr"})

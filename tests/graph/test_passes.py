@@ -32,7 +32,8 @@ def test_the_order_is_checked():
 def test_the_passes():
     names = [p.name for p in PASSES]
     assert names == [
-        "fold", "algebra", "index maps", "stable forms", "short sums", "dead", "bodies",
+        "stable forms as written", "fold", "algebra", "index maps", "stable forms", "short sums",
+        "dead", "bodies",
     ]  # fmt: skip
     assert checked(PASSES) == PASSES
 

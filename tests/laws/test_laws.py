@@ -13,12 +13,12 @@ from symflux.passes.gather import GATHER
 from symflux.passes.index_maps import INDEX_MAPS
 from symflux.passes.prepare import PREPARE
 from symflux.passes.short_sums import SHORT_SUMS
-from symflux.passes.stable import STABLE
+from symflux.passes.stable import MEANS, STABLE
 from symflux.transform.evaluate import evaluate
 
 from . import cases, precise
 
-SETS = (FOLD, ALGEBRA, INDEX_MAPS, CONTRACTIONS, GATHER, STABLE, SHORT_SUMS, PREPARE)
+SETS = (FOLD, ALGEBRA, INDEX_MAPS, CONTRACTIONS, GATHER, STABLE, MEANS, SHORT_SUMS, PREPARE)
 LAWS = tuple(dict.fromkeys(x for laws in SETS for x in laws))  # some serve before and after
 SEEDS = range(20)
 

@@ -106,6 +106,17 @@ CASES: dict[str, list[Case]] = {
     "erf": [Case(sympy.erf(X), near=far(1e-300, 6.0, 20.0))],
     "erfc": [Case(sympy.erfc(X), near=far(1e-300, 6.0, 20.0))],
     "lgamma": [Case(sympy.loggamma(X), 0, 9, near=(1e-10, 1e5, -0.5, -3.7, -20.3), floor=1e-14)],
+    "sinc": [
+        Case(
+            sympy.diff(sympy.sin(X) / X, X, n),
+            -9,
+            9,
+            near=far(1e-5, 1.0, 2.0, 40.0),
+            attrs={"order": n},
+            floor=1e-15,
+        )
+        for n in (0, 1, 2)
+    ],
     "polygamma": [
         Case(sympy.polygamma(n, X), 0, 9, near=(1e-10, 1e5, -0.5, -3.7), attrs={"order": n})
         for n in (0, 1, 2, 5)
