@@ -37,6 +37,8 @@ TEXTBOOK = {
     "softmax, the total spread": lambda x: np.sum(
         np.exp(x[None]) / np.sum(np.exp(x[None]), 1)[:, None] * COSTS
     ),
+    "Boltzmann weights": lambda x: np.sum(np.exp(-x) / np.sum(np.exp(-x)) * COSTS),
+    "free energy": lambda x: -np.log(np.sum(np.exp(-2 * x))) / 2,
     "one of a softmax": lambda x: softmax(x)[1],
     "scaled softmax": lambda x: np.sum(softmax(x / 0.5) * COSTS),
     "log(softmax)": lambda x: np.sum(np.log(softmax(x)) * COSTS),
