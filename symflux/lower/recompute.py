@@ -80,6 +80,8 @@ class _Readers:
         if len(nests) != 1 or node in self.fixed or node.id in self.plan.needed:
             return None
         nest = nests[0]
+        if not nest.path:
+            return None  # a scalar: it costs nothing to keep
         simple = nest.style == "map" and not nest.guarded and nest.contract is None
         return nest if simple and node.op.kind in (Kind.POINTWISE, Kind.INDEX_MAP) else None
 

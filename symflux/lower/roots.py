@@ -17,6 +17,7 @@ from ..ir.op import Kind
 from ..ir.types import TupleType
 from ..ir.walk import topological, use_counts
 from ..ops.index import scatter_add, take
+from ..ops.shape import concatenate
 from ..records import record
 from ..thresholds import thresholds
 from .affine import Affine, Axis
@@ -31,7 +32,7 @@ from .reading import (
     aligned_index,
 )  # fmt: skip
 
-__all__ = ["Access", "Analysis", "analyse", "is_leaf", "read_with", "scalar_cost"]
+__all__ = ["Access", "Analysis", "analyse", "in_pieces", "is_leaf", "read_with", "scalar_cost"]
 
 
 @record(slots=True)
@@ -123,7 +124,12 @@ def _always_root(node: Node) -> bool:
         return True
     if kind is Kind.OPAQUE:
         return True
-    return node.op.kind is Kind.INDEX_MAP and len(node.inputs) > thresholds.few_pieces
+    return in_pieces(node)
+
+
+def in_pieces(node: Node) -> bool:
+    """Whether a node is a concatenation that is written piece by piece."""
+    return node.op is concatenate and len(node.inputs) > thresholds.few_pieces
 
 
 def _needs_memory(user: Node, x: Node) -> bool:

@@ -1,0 +1,394 @@
+"""Random NumPy programs run in every manner, against plain NumPy and the interpreter of graphs.
+
+    python -m tests.fuzz.campaign 1000           # programs from seed 0 on
+    python -m tests.fuzz.campaign 1000 --seed 5  # from seed 5 on
+    python -m tests.fuzz.campaign 1 --seed 5     # one: what fails is printed as small as it gets
+
+Half of the programs are small and run with thresholds lowered at random, so that every decision of
+the compiler is made in combination with others; the others have extents on both sides of the
+thresholds' real values. Each runs with one thread and with two, which must give the same bits.
+"""
+
+import argparse
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from symflux.codegen import threads
+
+import symflux as sf
+from symflux.thresholds import TABLE, lowered
+from symflux.trace.trace import trace
+from symflux.transform.evaluate import evaluate
+
+from .programs import Generator, Text
+from .shrink_programs import shrink
+
+#: Extents on both sides of what the thresholds stand for, as vectors and as sides of matrices.
+REAL = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 24, 25, 31, 32, 33, 48, 63, 64, 65, 83, 84, 100, 362, 363,
+        511, 512, 513, 1000, 2047, 2048, 2049, 5_000, 8_192, 8_193, 32_767, 32_769, 70_001,
+        131_071, 131_073, 300_000)  # fmt: skip
+SMALL = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 23, 33)
+MANNERS = ("plain",) * 4 + ("donate",) * 3 + ("grad",) * 3 + ("out", "vmap", "params", "hessian")
+
+
+class Case:
+    """A program, how it is run, and the thresholds meanwhile."""
+
+    def __init__(self, program, manner, limits, seed):
+        self.program, self.manner, self.limits, self.seed = program, manner, limits, seed
+
+    def __str__(self):
+        return (
+            f"seed {self.seed}: {self.manner}, thresholds {self.limits}\n"
+            f"arguments {self.program.shapes} {self.program.dtype}\n{self.program.source}"
+        )
+
+
+def draw(seed, large=None):
+    """The case of a seed; ``large`` says at which sizes, by default the seed does."""
+    r = random.Random(seed)
+    large = r.random() < 0.35 if large is None else large
+    manner = r.choice(MANNERS)
+    limits = {}
+    if not large:
+        share = r.choice((0.1, 0.4, 0.8))
+        limits = {n: r.choice(row.low) for n, row in TABLE.items() if r.random() < share}
+    extents, most = (REAL, 400_000) if large else (SMALL, 600)
+    if manner in ("vmap", "hessian"):
+        extents, most = [e for e in extents if e < 3000], most // 8
+    if manner == "hessian":
+        extents, most = [e for e in extents if e < 20], 60
+    smooth = manner in ("grad", "params", "hessian")
+    steps = r.randint(1, 3) if manner == "hessian" else None
+    program = Generator(seed, extents, most, not smooth, steps).program()
+    return Case(program, manner, limits, seed)
+
+
+# --- what a program means -------------------------------------------------------------------------
+
+
+def _fori(low, high, body, state):
+    for i in range(low, high):
+        state = body(i, state)
+    return state
+
+
+def _while(test, body, state):
+    while test(state):
+        state = body(state)
+    return state
+
+
+def _scan(body, state, xs):
+    rows = []
+    for x in xs:
+        state, row = body(state, x)
+        rows.append(row)
+    return state, tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+
+PLAIN = {
+    "np": np,
+    "windows": sliding_window_view,
+    "fori_loop": _fori,
+    "while_loop": _while,
+    "scan": _scan,
+    "cond": lambda test, yes, no, *operands: yes(*operands) if test else no(*operands),
+    "smap": lambda fn, xs: np.stack([fn(x) for x in xs]),
+}
+TRACED = {
+    "np": np, "windows": sliding_window_view, "fori_loop": sf.fori_loop, "scan": sf.scan,
+    "while_loop": sf.while_loop, "cond": sf.cond, "smap": sf.map,
+}  # fmt: skip
+
+
+def function(program, names):
+    """The program's function, with these loops."""
+    scope = dict(names)
+    exec(compile(program.source, f"<program {program.seed}>", "exec"), scope)
+    return scope["f"]
+
+
+# --- comparing ------------------------------------------------------------------------------------
+
+
+class Wrong(Exception):
+    """A result is not what it should be."""
+
+
+def same(found, wanted, what, dtype="float64"):
+    """Raise where values differ by more than rounding of numbers of this dtype explains."""
+    if len(found) != len(wanted):
+        raise Wrong(f"{what}: {len(found)} results instead of {len(wanted)}")
+    for n, (x, y) in enumerate(zip(found, wanted, strict=True)):
+        x, y = np.asarray(x), np.asarray(y)
+        if x.shape != y.shape or x.dtype != y.dtype:
+            raise Wrong(f"{what}: result {n} is {x.dtype}{x.shape} instead of {y.dtype}{y.shape}")
+        if not y.size:
+            continue
+        wide = y.astype("f8")
+        off = np.abs(x.astype("f8") - wide)
+        narrow = "float32" in (dtype, str(y.dtype))
+        limit = (2e-3 if narrow else 1e-9) * (1.0 + np.max(np.abs(wide)))
+        wrong = ~(off <= limit) & ~(np.isnan(x) & np.isnan(y))
+        if wrong.any():
+            at = np.unravel_index(int(np.argmax(wrong)), y.shape)
+            raise Wrong(
+                f"{what}: result {n} has {x[at]} instead of {y[at]} at {tuple(map(int, at))}, "
+                f"{int(wrong.sum())} of {y.size} are wrong"
+            )
+
+
+def same_bits(found, before, what):
+    """Raise where values of two runs differ at all."""
+    for n, (x, y) in enumerate(zip(found, before, strict=True)):
+        if np.asarray(x).tobytes() != np.asarray(y).tobytes():
+            raise Wrong(f"{what}: result {n} differs")
+
+
+# --- manners --------------------------------------------------------------------------------------
+
+
+def check(case):
+    """Raise what is wrong with a case, whatever that is."""
+    before = threads.threads()
+    try:
+        with np.errstate(all="ignore"):
+            _MANNERS[case.manner](case)
+    finally:
+        threads.set_threads(before)
+
+
+def _compiled(case, fn, **options):
+    with lowered(**case.limits):
+        return sf.compile(fn, **options)
+
+
+def _runs(case, call, wanted, what):
+    """Two calls with one thread and one with two; what earlier calls returned must not change."""
+    kept = None
+    for count in (1, 1, 2):
+        threads.set_threads(count)
+        with lowered(**case.limits):
+            found = call()
+        same(found, wanted, f"{what}, {count} threads", case.program.dtype)
+        if kept is not None:
+            same_bits(found, kept[1], f"{what}, {count} threads instead of 1")
+            same_bits(kept[0], kept[1], f"{what}, after another call")
+        kept = found, [np.array(x) for x in found]
+
+
+def _plain(case):
+    program = case.program
+    args = program.arguments()
+    if case.seed % 3 == 0 and len(set(program.shapes)) < len(program.shapes):
+        twin = dict(zip(program.shapes, args, strict=True))
+        args = [twin[s] for s in program.shapes]  # arguments that are the same array
+    wanted = function(program, PLAIN)(*args)
+    f = _compiled(case, function(program, TRACED))
+    copies = [a.copy() for a in args]
+    _runs(case, lambda: f(*args), wanted, "plain")
+    same_bits(args, copies, "arguments")
+    other = program.arguments(1)
+    with lowered(**case.limits):
+        found = f(*other)
+    same(found, function(program, PLAIN)(*other), "other arguments", program.dtype)
+
+
+def _donate(case):
+    program = case.program
+    args = program.arguments()
+    names = [n for i, n in enumerate(program.block.params) if (case.seed >> i) % 4 < 3]
+    f = _compiled(case, function(program, TRACED), donate=tuple(names))
+    g = function(program, PLAIN)
+    wanted = g(*args)
+    _runs(case, lambda: f(*[a.copy() for a in args]), wanted, "donated")
+    state, right = [a.copy() for a in args], args
+    for step in range(2):  # results are the next arguments
+        with lowered(**case.limits):
+            found = f(*state)
+        wanted = g(*right)
+        same(found, wanted, f"donated, step {step}", program.dtype)
+        used = iter(zip(found, wanted, strict=True))
+        pair = next(used, None)
+        state, again = [], []
+        for shape, old, fresh in zip(program.shapes, right, program.arguments(2), strict=True):
+            if pair is not None and pair[1].shape == shape and pair[1].dtype == old.dtype:
+                state.append(np.array(pair[0]))
+                again.append(np.array(pair[1]))
+                pair = next(used, None)
+            else:
+                state.append(fresh.copy())
+                again.append(fresh)
+        right = again
+
+
+def _out(case):
+    program = case.program
+    args = program.arguments()
+    wanted = function(program, PLAIN)(*args)
+    f = _compiled(case, function(program, TRACED))
+    for count in (1, 2):
+        threads.set_threads(count)
+        for overlap in (False, True):
+            given = [a.copy() for a in args]
+            out = [np.full(y.shape, np.nan, y.dtype) for y in wanted]
+            if overlap:
+                free = list(given)
+                for n, y in enumerate(out):
+                    at = next((i for i, a in enumerate(free) if a.shape == y.shape != ()), None)
+                    out[n] = y if at is None else free.pop(at)
+            with lowered(**case.limits):
+                f(*given, out=tuple(out))
+            same(out, wanted, f"out=, overlap {overlap}, {count} threads", program.dtype)
+
+
+def _loss(program, names):
+    f = function(program, names)
+
+    def loss(*args):
+        total = 0.0
+        for n, y in enumerate(f(*args)):
+            total = total + np.sum(np.sin(y + 0.1 * n)) * (1 / max(1, y.size))
+        return total
+
+    return loss
+
+
+def _graph_says(fn, args):
+    """What the interpreter of graphs says."""
+    traced = trace(getattr(fn, "traced", fn), args, {})
+    return evaluate(traced.graph, [*args, *traced.captures])
+
+
+def _grad(case):
+    program = case.program
+    args = program.arguments()
+    argnums = tuple(range(len(args)))
+    fn = sf.value_and_grad(_loss(program, TRACED), argnums=argnums)
+
+    def flat(*args):
+        value, slopes = fn(*args)
+        return (value, *slopes)
+
+    value = np.asarray(_loss(program, PLAIN)(*args))
+    wanted = _graph_says(flat, args)
+    same([np.asarray(wanted[0], value.dtype)], [value], "the loss", program.dtype)
+    f = _compiled(case, flat)
+    _runs(case, lambda: f(*args), wanted, "gradient")
+
+
+def _hessian(case):
+    program = case.program
+    args = program.arguments()
+    fn = sf.hessian(_loss(program, TRACED))
+    wanted = _graph_says(fn, args)
+    f = _compiled(case, lambda *args: (fn(*args),))
+    _runs(case, lambda: f(*args), wanted, "Hessian")
+
+
+def _vmap(case):
+    program = case.program
+    rows = [program.arguments(salt) for salt in range(3)]
+    g = function(program, PLAIN)
+    wanted = [np.stack(column) for column in zip(*[g(*row) for row in rows], strict=True)]
+    args = [np.stack(column) for column in zip(*rows, strict=True)]
+    f = _compiled(case, sf.vmap(function(program, TRACED)))
+    _runs(case, lambda: f(*args), wanted, "vmap")
+
+
+def _params(case):
+    """Steps of training in place: the params are the arguments."""
+    program = case.program
+    args = program.arguments()
+    loss = _loss(program, TRACED)
+    ws = [sf.param(a) for a in args]
+
+    def step():
+        slopes = sf.gradient(lambda: loss(*ws), sf.params(*ws))
+        for w in ws:
+            sf.update(w, -0.5 * slopes[w])
+        return loss(*ws)
+
+    every = tuple(range(len(args)))
+
+    def pure(*args):
+        slopes = sf.grad(loss, argnums=every)(*args)
+        new = [a - 0.5 * s for a, s in zip(args, slopes, strict=True)]
+        return (*new, loss(*new))
+
+    f = _compiled(case, step)
+    right = args
+    for number in range(3):
+        threads.set_threads(1 + number % 2)
+        *right, wanted = _graph_says(pure, right)
+        with lowered(**case.limits):
+            found = f()
+        found = [np.asarray(found), *map(np.asarray, ws)]
+        same(found, [np.asarray(wanted), *right], f"training step {number}", program.dtype)
+
+
+_MANNERS = {
+    "plain": _plain, "donate": _donate, "out": _out, "grad": _grad, "hessian": _hessian,
+    "vmap": _vmap, "params": _params,
+}  # fmt: skip
+
+
+# --- campaigns ------------------------------------------------------------------------------------
+
+
+def problem(case):
+    """What is wrong with a case in words; None if nothing is."""
+    try:
+        check(case)
+    except Wrong as error:
+        return f"Wrong: {error}"
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} in {at.name}: {error}"[:2000]
+    return None
+
+
+def small(case):
+    """The smallest case that still goes wrong in the same way."""
+    kind = (problem(case) or "").split(":")[0]
+    return shrink(case, lambda other: (problem(other) or "").split(":")[0] == kind)
+
+
+def text_case(shapes, source, manner="plain", dtype="float64", **limits):
+    """The case of a program given as text: what once failed."""
+    return Case(Text(shapes, source, dtype), manner, limits, 0)
+
+
+def main(arguments):
+    """Run the programs of many seeds; print those that fail, small."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.campaign")
+    parser.add_argument("programs", type=int)
+    parser.add_argument("--seed", type=int, default=0, help="of the first program")
+    parser.add_argument("--seconds", type=float, default=1e9, help="after which it stops")
+    parser.add_argument("--large", action="store_true", help="real thresholds only")
+    parser.add_argument("--keep", action="store_true", help="do not shrink what fails")
+    options = parser.parse_args(arguments)
+    end, manners, failed, seed = time.monotonic() + options.seconds, Counter(), 0, options.seed
+    for seed in range(options.seed, options.seed + options.programs):
+        if time.monotonic() > end:
+            break
+        case = draw(seed, large=True if options.large else None)
+        manners[case.manner] += 1
+        if found := problem(case):
+            failed += 1
+            print(f"--- {found}\n{case if options.keep else small(case)}", flush=True)
+    else:
+        seed += 1
+    print(f"{sum(manners.values())} programs, seeds {options.seed} to {seed - 1}: {failed} failed")
+    print(", ".join(f"{name} {number}" for name, number in sorted(manners.items())))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

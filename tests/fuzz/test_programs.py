@@ -1,0 +1,72 @@
+"""Random NumPy programs, every decision of the compiler in combination: see ``campaign``."""
+
+import pytest
+
+from . import campaign
+from .campaign import check, draw, problem, small, text_case
+
+
+def fail(seed, large=None):
+    case = draw(seed, large)
+    if found := problem(case):
+        pytest.fail(f"{found}\n{small(case)}")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_small_programs_with_thresholds_lowered(seed):
+    fail(seed, large=False)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1015))
+def test_programs_at_the_thresholds(seed):
+    fail(seed, large=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(2000, 2600, 50))
+def test_many_programs(first):
+    for seed in range(first, first + 50):
+        fail(seed)
+
+
+def test_results_that_differ_are_seen():
+    """One element, one bit between threads, a wrong dtype: nothing of this passes."""
+    case = text_case([(5,)], "def f(x0):\n    return (x0 * 2.0,)")
+    check(case)
+    wrong = text_case([(5,)], "def f(x0):\n    return (x0 * tell(),)")
+    said = iter([2.0, 2.0000001])
+    names = {"tell": lambda: next(said)}
+    campaign.PLAIN.update(names), campaign.TRACED.update(names)
+    try:
+        assert "5 of 5 are wrong" in problem(wrong)
+    finally:
+        del campaign.PLAIN["tell"], campaign.TRACED["tell"]
+
+
+def test_a_seed_gives_the_same_program_again():
+    assert str(draw(7)) == str(draw(7)) != str(draw(8))
+
+
+def test_shrinking_leaves_what_fails():
+    """A failure that needs one roll and one lowered threshold: nothing else is left."""
+    seed = next(s for s in range(200) if "np.roll" in str(draw(s, False)) and draw(s, False).limits)
+    case = draw(seed, large=False)
+    name = next(iter(case.limits))
+    left = campaign.shrink(case, lambda c: "np.roll" in c.program.source and name in c.limits)
+    assert list(left.limits) == [name]
+    assert left.program.source.count("\n") <= 4
+
+
+# --- programs that went wrong ---
+
+
+def test_a_gather_is_no_concatenation_in_pieces():
+    """``few_pieces`` counted the operands of every index map."""
+    source = "def f(x0):\n    return (x0[(np.arange(17) * 7) % 17] * 0.5, x0[::-1][np.arange(3)])"
+    check(text_case([(17,)], source, few_pieces=1))
+
+
+def test_scalars_are_not_computed_again():
+    source = "def f(x0):\n    v0 = x0 @ x0 * 0.03\n    return (v0 * 0.2, x0 * v0, v0 + x0)"
+    check(text_case([(33,)], source, "params", kernel_from=8, recompute_from=1))
+    check(text_case([(33,)], source, "grad", kernel_from=0, recompute_from=1))
