@@ -67,7 +67,11 @@ def _has_mutable_nodes(params: tuple[Param, ...]) -> bool:
 
 
 def service(need: str) -> Any:
-    """The module of a service that generated code may need."""
+    """The module of a service that generated code may need.
+
+    Raises:
+        ValueError: if there is no such service.
+    """
     if need == "threads":
         from . import pool
 
@@ -76,9 +80,11 @@ def service(need: str) -> Any:
         from . import interrupts
 
         return interrupts
-    from . import memory
+    if need == "memory":
+        from . import memory
 
-    return memory
+        return memory
+    raise ValueError(f"generated code needs a service {need!r}, which there is not")
 
 
 def load_entry(image: Image, spec: CallSpec) -> Any:

@@ -275,7 +275,11 @@ def register(given: bytes = b"") -> None:
     """Let generated code find the allocator; ``given`` is its object file, if that is at hand."""
     if given and not _given:
         _given.append(given)
-    memory = _memory()
+    try:
+        memory = _memory()
+    except Exception:  # what was given is broken
+        _given.clear()
+        raise
     for name, address in memory.addresses.items():
         offer(name, address)
     offer("symflux_handler", id(memory.capsule))

@@ -383,7 +383,11 @@ def register(given: bytes = b"") -> bool:
     ``given`` is its object file, if that is at hand: it needs not be compiled then."""
     if given and not _given:
         _given.append(given)
-    pool = _pool()
+    try:
+        pool = _pool()
+    except Exception:  # what was given is broken
+        _given.clear()
+        raise
     if pool is None:
         return False
     for name, address in pool.addresses.items():

@@ -7,7 +7,9 @@ made it; captured arrays and other objects are given to it when it is loaded.
 
 Nothing is loaded that somebody else could have written: the folder and the file must belong to this
 user, and to nobody else's pen. Files are written aside and moved into place, so that many processes
-may write at once; every entry carries a checksum, and one that does not match is made anew.
+may write at once; every entry carries a checksum, and one that does not match, or that cannot be
+loaded, is made anew. Only files of this module's own making are ever removed: their names have a
+pattern, and they lie in a folder of their own inside of the one that was chosen.
 Whatever goes wrong with the disk costs the saving of time, never the answer; it is said once, as a
 :class:`~symflux.errors.CacheWarning`.
 """
@@ -15,20 +17,23 @@ Whatever goes wrong with the disk costs the saving of time, never the answer; it
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
+import re
 import stat
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import config
 from ..errors import CacheWarning
 from ..version import __version__
+from .execute import LOADED
 
 try:  # hashlib would load OpenSSL first
     from _blake2 import blake2b
@@ -44,11 +49,19 @@ __all__ = [
 ]  # fmt: skip
 
 _MAGIC = b"symflux code 1\n"
+#: The folder inside of the chosen one, and what the names of its files look like.
+_FOLDER = "symflux-code"
 _SUFFIX = ".sfc"
+_ENTRY = re.compile(r"[0-9a-f]{64}\.sfc")
+_ASIDE = re.compile(r"[0-9a-f]{64}\.sfc\.\d+-\d+\.new")
 #: After how many entries written by one process the size of the folder is looked at.
 _EVERY = 32
 #: Seconds after which a file that was never moved into place is rubbish.
 _STALE = 3600.0
+#: Bytes that no entry has.
+_MOST = 2**31
+#: Failures to write that the next try would meet again.
+_LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class CacheInfo(NamedTuple):
@@ -92,24 +105,29 @@ def _say(message: str) -> None:
 
 
 def folder() -> Path | None:
-    """The folder of the cache; None when it is switched off.
+    """The folder of the cache; None when it is switched off, or there is no such place.
 
-    The setting ``cache_dir``; by default a folder in the user's cache directory."""
-    chosen = config.get("cache_dir")
-    if chosen.strip().lower() in ("off", "0", "none", "no"):
+    Inside of what the setting ``cache_dir`` names; by default of one in the user's cache
+    directory."""
+    chosen = os.fspath(config.get("cache_dir")).strip()
+    if chosen.lower() in ("off", "0", "none", "no"):
         return None
-    if chosen:
-        return Path(chosen).expanduser()
+    try:
+        base = Path(chosen).expanduser() if chosen else _usual_base()
+    except RuntimeError as error:  # a user without a home, or one that does not exist
+        if chosen:
+            _say(f"the cache of compiled code cannot be used: {chosen}: {error}")
+        return None
+    return None if base is None else base / _FOLDER
+
+
+def _usual_base() -> Path | None:
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA")
         return Path(base, "symflux", "cache") if base else None
     if sys.platform == "darwin":
         return Path("~/Library/Caches/symflux").expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(base or "~/.cache").expanduser() / "symflux"
-    except RuntimeError:  # a user without a home
-        return None
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "symflux"
 
 
 def _mine(status: os.stat_result) -> bool:
@@ -119,6 +137,14 @@ def _mine(status: os.stat_result) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+def _safe_around(status: os.stat_result) -> bool:
+    """Whether nobody else may put a folder in place of one in here."""
+    if not hasattr(os, "getuid"):
+        return True
+    others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid in (os.getuid(), 0) and (not others or bool(status.st_mode & stat.S_ISVTX))
+
+
 def _usable_folder(create: bool) -> Path | None:
     """The folder, if there is one that can be trusted."""
     path = folder()
@@ -126,14 +152,18 @@ def _usable_folder(create: bool) -> Path | None:
         return None
     try:
         if create:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fine = stat.S_ISDIR((around := path.parent.stat()).st_mode) and _safe_around(around)
+        if fine:
+            if create:
+                path.mkdir(mode=0o700, exist_ok=True)
+            fine = stat.S_ISDIR((status := path.stat()).st_mode) and _mine(status)
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _say(f"the cache of compiled code cannot be used: {error}")
         return None
-    if not stat.S_ISDIR(status.st_mode) or not _mine(status):
+    if not fine:
         _say(
             f"the cache of compiled code in {path} is not used: others than you may write to it. "
             "Make it yours (chmod go-w), or set SYMFLUX_CACHE_DIR to another folder or to off"
@@ -156,7 +186,7 @@ def _environment() -> str:
     machine = host()
     return "\n".join(
         (
-            f"symflux {__version__} {_sources()}",
+            f"symflux {__version__} {_sources()[0]}",
             machine.maker,
             f"numpy {np.__version__} {sys.implementation.cache_tag} {sys.abiflags} "
             f"{sys.implementation.name} {sys.version}",
@@ -166,22 +196,42 @@ def _environment() -> str:
     )
 
 
-def _sources() -> str:
-    """The sizes and times of the compiler's own files: one that changed makes other code."""
+@cache
+def _sources() -> tuple[str, float]:
+    """A digest of what tells the versions of the compiler's own files apart, and when the last of
+    them changed."""
     import symflux.codegen
 
+    here = Path(__file__).parents[1]
+    return _files_digest(
+        (here, Path(symflux.codegen.__file__).parent),
+        here.parent / f"symflux-{__version__}.dist-info" / "RECORD",
+    )
+
+
+def _files_digest(roots: Iterable[Path], record: Path) -> tuple[str, float]:
+    """Sizes and times of Python files, and what an installer wrote down of their contents.
+
+    Times of modification may be pinned, so that different files have the same ones; the times at
+    which the file system put them there cannot be set, but not every file system has them."""
     found = blake2b(digest_size=32)
-    for root in (Path(__file__).parents[1], Path(symflux.codegen.__file__).parent):
+    newest = 0.0
+    for root in roots:
         for path, status in sorted(_python_files(str(root))):
-            found.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return found.hexdigest()
+            text = f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
+            found.update(text.encode("utf-8", "surrogateescape"))
+            newest = max(newest, status.st_ctime, status.st_mtime)
+    with contextlib.suppress(FileNotFoundError):
+        found.update(record.read_bytes())
+    return found.hexdigest(), newest
 
 
 def _python_files(root: str) -> Iterator[tuple[str, os.stat_result]]:
     with os.scandir(root) as entries:
         for entry in entries:
             if entry.name.endswith(".py"):
-                yield entry.path[len(root) :], entry.stat()
+                with contextlib.suppress(FileNotFoundError):  # a link to nowhere
+                    yield entry.path[len(root) :], entry.stat()
             elif entry.is_dir() and entry.name != "__pycache__":
                 for path, status in _python_files(entry.path):
                     yield f"/{entry.name}{path}", status
@@ -203,7 +253,7 @@ def recall(name: str) -> Image | None:
     path = _usable_folder(create=False)
     refused = _state.refused
     data = None if path is None else _read(path / (name + _SUFFIX))
-    if data is None:
+    if path is None or data is None:
         _state.misses += refused == _state.refused
         return None
     head = len(_MAGIC)
@@ -211,44 +261,46 @@ def recall(name: str) -> Image | None:
     try:
         if data[:head] != _MAGIC or _digest(name.encode() + payload) != digest:
             raise ValueError("it is damaged")
-        image = Image.from_bytes(payload)
+        return Image.from_bytes(payload)
     except ValueError as error:
-        _refuse(path / (name + _SUFFIX), str(error))  # type: ignore[operator]
+        _refuse(path, error)
         return None
-    _state.hits += 1
-    return image
 
 
 def _read(path: Path) -> bytes | None:
     """The contents of a file of this user's; None where there is no such file."""
+    # a FIFO does not wait for somebody to write to it
+    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     try:
-        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        opened = os.open(path, os.O_RDONLY | sum(flags))
+        try:
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is no file")
+            if not _mine(status):
+                raise ValueError("others than you may write to it")
+            if status.st_size > _MOST:
+                raise ValueError("it is damaged")
+            with open(opened, "rb", closefd=False) as file:
+                data = file.read()
+            if time.time() - status.st_mtime > _STALE:
+                with contextlib.suppress(OSError):
+                    os.utime(path)  # the entries that were used last stay
+        finally:
+            os.close(opened)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        _refuse(path, str(error))
+    except (OSError, ValueError) as error:
+        _refuse(path.parent, error)
         return None
-    with open(opened, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or not _mine(status):
-            _refuse(path, "others than you may write to it")
-            return None
-        try:
-            data = file.read()
-            if time.time() - status.st_mtime > _STALE:
-                os.utime(path)  # the entries that were used last stay
-        except OSError as error:
-            _refuse(path, str(error))
-            return None
     return data
 
 
-def _refuse(path: Path, why: str) -> None:
-    """An entry is not used: say so, and make room for a good one."""
+def _refuse(path: Path, why: BaseException) -> None:
+    """An entry is not used: say so. A good one will be put in its place."""
     _state.refused += 1
-    _say(f"compiled code in {path.parent} is made anew: {why}")
-    with contextlib.suppress(OSError):
-        path.unlink()
+    reason = (why.strerror if isinstance(why, OSError) else None) or str(why)
+    _say(f"compiled code in {path} is made anew: {reason}")
 
 
 def remember(name: str, image: Image) -> None:
@@ -261,8 +313,8 @@ def remember(name: str, image: Image) -> None:
     try:
         _write(path, name + _SUFFIX, _MAGIC + digest + payload)
     except OSError as error:
-        _state.broken = True
-        _say(f"compiled code is not kept: {error}")
+        _state.broken = error.errno in _LASTING
+        _say(f"compiled code is not kept in {path}: {error.strerror}")
         return
     if _state.written % _EVERY == 0:
         _shrink(path)
@@ -272,10 +324,13 @@ def remember(name: str, image: Image) -> None:
 def _write(path: Path, name: str, data: bytes) -> None:
     """A file that appears whole or not at all."""
     aside = path / f"{name}.{os.getpid()}-{next(_numbers)}.new"
-    opened = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    opened = os.open(aside, flags, 0o600)
     try:
         with open(opened, "wb") as file:
             file.write(data)
+        if (path / name).is_dir():
+            os.rmdir(path / name)
         os.replace(aside, path / name)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -286,24 +341,34 @@ def _write(path: Path, name: str, data: bytes) -> None:
 def _files(path: Path) -> list[tuple[float, int, str]]:
     """(time of last use, size, path) of all files of the cache."""
     found = []
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.endswith((_SUFFIX, ".new")):
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue  # another process removed it
+    with contextlib.suppress(OSError, ValueError), os.scandir(path) as entries:
+        for entry in entries:
+            if _ENTRY.fullmatch(entry.name) or _ASIDE.fullmatch(entry.name):
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue  # another process removed it
+                if not stat.S_ISDIR(status.st_mode):
                     found.append((status.st_mtime, status.st_size, entry.path))
-    except FileNotFoundError:
-        pass
     return found
+
+
+def _limit() -> int:
+    """The bytes that may be kept."""
+    try:
+        wanted = config.get("cache_size")
+        if not 0 <= wanted < 2**40:
+            raise ValueError(f"the setting cache_size is {wanted}, which is no number of MiB")
+    except (TypeError, ValueError) as error:
+        _say(f"compiled code is kept in the usual amount: {error}")
+        wanted = config.SETTINGS["cache_size"].default
+    return int(wanted * 2**20)
 
 
 def _shrink(path: Path) -> None:
     """Remove what was not used for longest, until the folder is well below its bound."""
     files = sorted(_files(path))
-    limit = config.get("cache_size") * 2**20
+    limit = _limit()
     total = sum(size for _, size, _ in files)
     now = time.time()
     target = limit if total <= limit else limit * 3 // 4
@@ -354,12 +419,39 @@ def cache_clear() -> int:
     return count
 
 
-def through(name: Callable[[], str], make: Callable[[], Image]) -> Image:
-    """The image of this name from the disk; otherwise what ``make`` makes, which is kept."""
+def through(
+    name: Callable[[], str], make: Callable[[], Image], load: Callable[[Image], Any]
+) -> Any:
+    """What ``load`` makes of the image of this name from the disk, or of what ``make`` makes, which
+    is kept."""
+    key = _key(name)
+    if key is None:
+        return load(make())
+    found = recall(key)
+    if found is not None:
+        try:
+            loaded = load(found)
+        except Exception as error:  # whatever is wrong with it, a good one can be made
+            path = folder()
+            assert path is not None
+            _refuse(path, error)
+        else:
+            _state.hits += 1
+            return loaded
+    made = make()
+    loaded = load(made)
+    remember(key, made)
+    return loaded
+
+
+def _key(name: Callable[[], str]) -> str | None:
+    """The name of an entry; None where the disk is not used."""
     if folder() is None:
-        return make()
-    found = recall(key := name())
-    if found is None:
-        found = make()
-        remember(key, found)
-    return found
+        return None
+    try:
+        if _sources()[1] > LOADED:  # what this process runs may not be what is there now
+            return None
+        return name()
+    except OSError as error:  # the compiler's own files cannot be looked at
+        _say(f"compiled code is not kept: {error.strerror}")
+        return None

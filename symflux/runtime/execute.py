@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["execute", "flat_entry", "native_entry", "plain"]
 
+#: When this process began to load the compiler's files; some are loaded when they are needed.
+LOADED = time.time()
+
 #: How many graphs that ran through :func:`execute` are kept compiled.
 CAPACITY = 512
 
@@ -96,13 +99,17 @@ def native_entry(stages: Stages, spec: CallSpec) -> Entry:
 
     if not is_native(spec):
         return Entry(lambda: stages.program, spec, spec.fallback)
+
+    def load(image: Image) -> Any:
+        start = time.perf_counter()
+        call = load_entry(image, spec)
+        stages.seconds["loading"] = time.perf_counter() - start
+        return call
+
     if any(config.get(name) for name in ("verify", "print_after", "stop_after")):
-        image = make()  # whoever wants to see passes at work, or to skip some, has them run
+        call = load(make())  # whoever wants to see passes at work, or to skip some, has them run
     else:
-        image = cache.through(lambda: _name(stages, spec), make)
-    start = time.perf_counter()
-    call = load_entry(image, spec)
-    stages.seconds["loading"] = time.perf_counter() - start
+        call = cache.through(lambda: _name(stages, spec), make, load)
     return Entry(lambda: stages.program, spec, call)
 
 

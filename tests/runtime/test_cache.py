@@ -24,9 +24,8 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="rights are told by mode b
 def folder(tmp_path, monkeypatch):
     """A cache of its own for a test, as a new process would see it."""
     monkeypatch.setattr(cache, "_state", cache._State())
-    path = tmp_path / "cache"
-    with config.override(cache_dir=str(path)):
-        yield path
+    with config.override(cache_dir=str(tmp_path / "cache")):
+        yield tmp_path / "cache" / "symflux-code"
 
 
 def counts():
@@ -116,7 +115,7 @@ def test_many_processes_at_once(tmp_path):
     ]
     printed = {process.communicate()[0].rsplit("(", 1)[0] for process in running}
     assert len(printed) == 1 and all(process.returncode == 0 for process in running)
-    assert not list(folder.glob("*.new"))
+    assert not list(folder.rglob("*.new"))
     assert run(folder, "1.0")[1][1:] == (0, 0)
 
 
@@ -180,12 +179,17 @@ def test_what_others_may_write_is_never_loaded(folder):
 
 
 @POSIX
-def test_a_folder_that_others_may_write_to_is_not_used(folder):
-    folder.mkdir()
-    folder.chmod(0o777)
-    with pytest.warns(CacheWarning, match="chmod go-w"):
-        assert sf.compile(polynomial)(2.0) == 17.0
-    assert not list(folder.iterdir())
+def test_a_folder_that_others_may_write_to_is_not_used(folder, monkeypatch):
+    folder.mkdir(parents=True)
+    for path in (folder, folder.parent):
+        path.chmod(0o777)
+        monkeypatch.setattr(cache, "_state", cache._State())
+        with pytest.warns(CacheWarning, match="chmod go-w"):
+            assert sf.compile(polynomial)(2.0) == 17.0
+        assert not list(folder.iterdir())
+        path.chmod(0o755)
+    folder.parent.chmod(0o1777)  # there only the owner may move a folder
+    assert sf.compile(polynomial)(2.0) == 17.0 and len(list(folder.iterdir())) == 1
 
 
 @POSIX
@@ -242,7 +246,8 @@ def test_it_is_bounded_and_the_entries_used_last_stay(folder):
 
 def test_rubbish_of_processes_that_died_goes(folder):
     sf.compile(polynomial)(2.0)
-    dead, young = folder / "x.1-0.new", folder / "x.2-0.new"
+    name = entry(folder).name
+    dead, young = folder / f"{name}.1-0.new", folder / f"{name}.2-0.new"
     dead.write_bytes(b"half")
     young.write_bytes(b"half")
     os.utime(dead, (0, 0))
