@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding as binding
 
-from .machine import Machine
+from .machine import Machine, host
 
-__all__ = ["Code", "offer"]
+__all__ = ["Code", "offer", "service_code"]
 
 _offered: dict[str, int] = {}
 
@@ -75,6 +75,16 @@ class Code:
         release = self.addresses.get("release")
         self._finalizer = weakref.finalize(self, _unload, linked, linker, release)
         self._finalizer.atexit = False
+
+
+def service_code(given: list[bytes], make: Callable[[], bytes], names: Sequence[str]) -> Code:
+    """The code of a service of this process: of the object file that came with code from disk
+    (``given`` holds it), or of what ``make`` makes. One that cannot be loaded is forgotten."""
+    try:
+        return Code(tuple(given) or (make(),), host(), names)
+    except Exception:
+        given.clear()
+        raise
 
 
 def _unload(library: Any, linker: Any, release: int | None) -> None:

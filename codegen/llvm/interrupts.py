@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ...thresholds import thresholds
 from ..ir import Block, Loop, Program, Statement, While, nests
-from .code import Code, offer
+from .code import offer, service_code
 from .cost import operations
 from .machine import host
 
@@ -228,7 +228,7 @@ def _addresses() -> dict[str, int]:
         function = getattr(ctypes.pythonapi, name)
         offer(name, ctypes.cast(function, ctypes.c_void_p).value or 0)
     names = ("symflux_poll", "symflux_poll_locked")
-    code = Code(_given or (object_code(),), host(), (*names, "main"))
+    code = service_code(_given, object_code, (*names, "main"))
     # runs on other threads may ask until the process ends: it is never freed
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(code))
     main = ctypes.c_int64.from_address(code.addresses["main"])

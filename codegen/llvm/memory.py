@@ -17,7 +17,7 @@ import functools
 import os
 from typing import Any
 
-from .code import Code, offer
+from .code import offer, service_code
 from .machine import host
 
 __all__ = ["SYMBOLS", "available", "object_code", "register"]
@@ -240,7 +240,7 @@ class _Memory:
     def __init__(self) -> None:
         names = ("symflux_allocate", "symflux_release")
         handled = ("handler_malloc", "handler_calloc", "handler_realloc")
-        code = Code(_given or (object_code(),), host(), (*names, *handled, "symflux_trim", "reset"))
+        code = service_code(_given, object_code, (*names, *handled, "symflux_trim", "reset"))
         address = code.addresses
         self.addresses = {name: address[name] for name in names}
         self.trim = ctypes.CFUNCTYPE(None)(address["symflux_trim"])
@@ -275,11 +275,7 @@ def register(given: bytes = b"") -> None:
     """Let generated code find the allocator; ``given`` is its object file, if that is at hand."""
     if given and not _given:
         _given.append(given)
-    try:
-        memory = _memory()
-    except Exception:  # what was given is broken
-        _given.clear()
-        raise
+    memory = _memory()
     for name, address in memory.addresses.items():
         offer(name, address)
     offer("symflux_handler", id(memory.capsule))

@@ -29,7 +29,7 @@ from typing import Any
 
 from ...records import record
 from .. import threads
-from .code import Code, offer
+from .code import offer, service_code
 from .machine import host
 
 __all__ = ["SYMBOLS", "object_code", "register"]
@@ -354,7 +354,7 @@ def _pool() -> _Pool | None:
         return None
     names = ("symflux_parallel", "symflux_scratch")
     more = ("setup", "reset", "pauses", "rounds")
-    code = Code(_given or (object_code(),), host(), (*names, *more))
+    code = service_code(_given, object_code, (*names, *more))
     # threads may run this code until the process ends: it is never freed
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(code))
     pauses = ctypes.CFUNCTYPE(None, ctypes.c_int32)(code.addresses["pauses"])
@@ -383,11 +383,7 @@ def register(given: bytes = b"") -> bool:
     ``given`` is its object file, if that is at hand: it needs not be compiled then."""
     if given and not _given:
         _given.append(given)
-    try:
-        pool = _pool()
-    except Exception:  # what was given is broken
-        _given.clear()
-        raise
+    pool = _pool()
     if pool is None:
         return False
     for name, address in pool.addresses.items():
