@@ -144,6 +144,7 @@ def test_a_wrong_result_is_not_timed(monkeypatch):
     assert result.ratio is None
 
 
+@pytest.mark.slow
 def test_command(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("symflux.bench.command.measure", lambda threads: LIMITS)
     words = ["bench", "rosenbrock n=10 forward", "--quick", "--peers", "numpy"]

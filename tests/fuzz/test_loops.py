@@ -97,6 +97,7 @@ def test_native_contractions_agree_with_the_interpreter(batch):
         check(f"contraction_{seed}", program, native_differs, "native code differs")
 
 
+@pytest.mark.slow
 def test_contractions_in_many_blocks_agree_with_the_interpreter():
     for seed in range(2 * BATCH, 4 * BATCH):
         with lowered(**SMALL_CACHES):

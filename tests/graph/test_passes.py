@@ -181,6 +181,7 @@ def test_the_law_is_named_where_no_rule_is():
     assert result.outputs[0].origin.rule == "log1p(exp(x)) = softplus(x)"
 
 
+@pytest.mark.slow
 def test_large_graphs():
     """Deep and wide, with laws firing all along: no recursion, and no law is tried without end."""
     node = x = symbol("x")

@@ -139,11 +139,11 @@ def test_memory_of_values_with_disjoint_lives_is_shared():
             x = np.tanh(x @ w)
         return x
 
-    w = RNG.standard_normal((64, 64)) / 8
-    x = RNG.standard_normal((64, 64))
+    w = RNG.standard_normal((24, 24)) / 5
+    x = RNG.standard_normal((24, 24))
     program = check(chain, x, w, rtol=1e-11)
     sizes = temporaries(program)
-    assert sum(sizes.values()) >= 5 * 64 * 64 and program.arena <= 2 * 64 * 64 * 8
+    assert sum(sizes.values()) >= 5 * 24 * 24 and program.arena <= 2 * 24 * 24 * 8
 
 
 def test_updates_in_place_need_no_copy_and_no_memory():

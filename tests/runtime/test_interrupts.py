@@ -19,25 +19,28 @@ def endless(condition, body):
 
 
 RUNS = {
-    "while, a number": (endless(lambda s: s > 0, lambda s: s * 0.5 + 1), 1.0),
-    "while, an array": (endless(lambda s: np.sum(s) > 0, lambda s: s * 0.5 + 1), np.ones(50_000)),
+    "while, a number": (endless(lambda s: s > 0, lambda s: s * 0.5 + 1), lambda: 1.0),
+    "while, an array": (
+        endless(lambda s: np.sum(s) > 0, lambda s: s * 0.5 + 1),
+        lambda: np.ones(50_000),
+    ),
     "in each row": (
         sf.vmap(endless(lambda s: np.sum(s) > 0, lambda s: s * 0.5 + 1)),
-        np.ones((300, 10)),
+        lambda: np.ones((300, 10)),
     ),
     "known number of steps": (
         lambda x: sf.fori_loop(0, 10**11, lambda i, s: s * 0.5 + 1, x),
-        1.0,
+        lambda: 1.0,
     ),
     "steps over an array": (
         lambda x: sf.fori_loop(0, 10**9, lambda i, s: np.sin(s) + 1, x),
-        np.ones(3000),
+        lambda: np.ones(3000),
     ),
     "pairs": (
         lambda x: np.sum(np.exp(np.sin(x[:, None] * x[None, :])), 1),
-        np.linspace(0, 1, 300_000),
+        lambda: np.linspace(0, 1, 300_000),
     ),
-    "product": (lambda x: x.T @ x, np.ones((3000, 12_000), "f4")),
+    "product": (lambda x: x.T @ x, lambda: np.ones((3000, 12_000), "f4")),
 }
 
 
@@ -65,7 +68,8 @@ CASES = [(name, 1) for name in RUNS] + [(name, 2) for name in ("in each row", "p
 @pytest.mark.parametrize(("name", "count"), CASES)
 def test_endless_runs_are_interrupted(threads_as_before, name, count):
     sf.set_threads(count)
-    fn, start = RUNS[name]
+    fn, make = RUNS[name]
+    start = make()
     compiled = sf.compile(fn)
     interrupt(lambda: compiled(start), after=0.7)  # compiles first
     assert interrupt(lambda: compiled(start), after=0.15) < 0.5

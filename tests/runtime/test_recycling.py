@@ -95,6 +95,7 @@ def test_from_many_threads():
     assert not wrong
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_bounded():
     """A new process: many results of different sizes leave little behind."""
     script = """

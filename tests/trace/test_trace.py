@@ -366,7 +366,9 @@ def test_dataclasses_with_strings_and_functions_are_arguments():
     assert names(found) == ["c.W", "x"]
 
 
-@pytest.mark.parametrize("value", ["up", object(), np.sin, 1j, {1, 2}], ids=str)
+@pytest.mark.parametrize(
+    "value", ["up", object(), np.sin, 1j, {1, 2}], ids=lambda v: type(v).__name__
+)
 def test_other_objects_are_refused(value):
     with pytest.raises(ArgumentError, match="`mode` of f is neither an array nor a number"):
 
