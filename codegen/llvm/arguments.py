@@ -13,6 +13,7 @@ from . import capi
 from .callspec import OUT, compared_key
 from .emit import Emitter
 from .instructions import memory_type
+from .watch import write_watch
 
 if TYPE_CHECKING:
     from .callspec import CallSpec, Leaf, Node, Param
@@ -88,6 +89,8 @@ class Arguments:
             self.objects[OUT] = given
         for name, array in self.spec.captures:
             self._captured(name, array)
+        if self.spec.words is not None:
+            write_watch(e, object_pointer(e, self.spec.words), self._fallback)
         if any(donated for donated, _, _ in self._ranges):
             self._require_disjoint()
         e.line("; the arguments fit")

@@ -11,6 +11,7 @@ import numpy as np
 from ...records import record
 from ..ir import BYTES, Var
 from ..scalars import numpy_dtype
+from .words import Words
 
 __all__ = [
     "OUT", "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "compared_key", "describe",
@@ -74,7 +75,8 @@ class CallSpec:
     ``captures`` are (buffer name, array): arrays held by reference, checked and read at every
     call. ``result`` is what the call returns; ``fallback`` is called with the original arguments
     when they do not fit. With ``out``, a call may also give the keyword argument ``out``: arrays
-    for all results, in this structure (leaves of kind ``array``), which is then returned."""
+    for all results, in this structure (leaves of kind ``array``), which is then returned. With
+    ``words``, a call also goes to the fallback when one of them changed."""
 
     name: str
     params: tuple[Param, ...]
@@ -82,6 +84,7 @@ class CallSpec:
     fallback: Callable[..., Any]
     captures: tuple[tuple[str, np.ndarray[Any, Any]], ...] = ()
     out: Param | None = None
+    words: Words | None = None
 
 
 def leaves(tree: Param | Result) -> Iterator[Leaf]:
@@ -107,7 +110,8 @@ def referred(spec: CallSpec) -> tuple[Any, ...]:
         found += [dtype, dtype.type]
     for tree in (*spec.params, spec.result, *([OUT, spec.out] if spec.out is not None else [])):
         found += [tree] if isinstance(tree, str) else _named(tree)
-    return (*found, *(array for _, array in spec.captures))
+    found += [array for _, array in spec.captures]
+    return tuple(found if spec.words is None else [*found, spec.words])
 
 
 def places(spec: CallSpec) -> dict[int, int]:
@@ -151,4 +155,5 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
 
     captured = [f"{numbers[name]} {list(a.shape)} @{at[id(a)]}" for name, a in spec.captures]
     out = "" if spec.out is None else f" out {text(spec.out)}"
-    return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}{out}"
+    words = "" if spec.words is None else " words"
+    return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}{out}{words}"

@@ -11,6 +11,7 @@ from . import capi
 from .callspec import CallSpec, Node, Param, referred
 from .code import Code
 from .machine import host
+from .words import Words
 
 __all__ = ["Image", "is_native", "load_entry", "service"]
 
@@ -97,6 +98,6 @@ def load_entry(image: Image, spec: CallSpec) -> Any:
     objects = referred(spec)
     table = (ctypes.c_void_p * len(objects)).from_address(code.addresses["objects"])
     for n, value in enumerate(objects):
-        table[n] = id(value)
+        table[n] = value.address if type(value) is Words else id(value)
     owner = capi.Owner(spec.name, code, (spec, objects), code.addresses["entry"])
     return capi.new_function(owner)

@@ -15,11 +15,13 @@ from .. import tree
 from ..codegen.llvm.callspec import OUT, CallSpec
 from ..codegen.llvm.capi import entry_address
 from ..codegen.llvm.vectorcall import Pointed, direct, point
+from ..codegen.llvm.words import Words
 from ..collector import collector_paused
 from ..ir.graph import Graph
 from ..records import record
 from ..trace.param import Param
 from ..trace.scope import is_tracing
+from .surroundings import Observation, Place, Read, observe
 from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, native_entry, plain
 from .lowered import Lowered, Text, report
@@ -122,15 +124,21 @@ class Specialization:
     ``direct`` says that the entry takes the user's arguments as they are; otherwise it takes all
     leaves and captures flat."""
 
-    def __init__(self, call: Call, options: Options, fallback: Callable[..., Any]) -> None:
+    def __init__(
+        self, call: Call, options: Options, fallback: Callable[..., Any], seen: Observation
+    ) -> None:
         self.traced = call.traced
+        self.words = Words()
+        self.seen = seen
+        watched = seen.watch(self.words)
         from .stages import make_stages  # the passes are loaded by the first compilation
 
         self.stages: Stages = make_stages(self.traced.graph, _donations(self.traced, options))
         captured = [_value(c) for c in self.traced.captures]
-        spec: CallSpec | None = direct_spec(
-            self.traced, self.stages, call.leaves, captured, fallback
-        )
+        spec: CallSpec | None = None
+        if watched:
+            words = self.words if seen.reads else None
+            spec = direct_spec(self.traced, self.stages, call.leaves, captured, fallback, words)
         self.direct = spec is not None
         self._spec = spec
         self.entry: Entry = (
@@ -160,6 +168,14 @@ class Specialization:
             for o in range(len(self.stages.graph.outputs))
         ]
         return finish(self.traced, values, outputs)
+
+    def look_at(self, seen: Observation) -> None:
+        """Watch the places of another observation of the same facts, or the same places where
+        they lie now (a dict that grew)."""
+        if seen is not self.seen or not self.words.hold():
+            self.seen = seen
+            if not seen.watch(self.words):
+                self.direct = False
 
     def accept_out(self) -> None:
         """From now on take ``out`` natively, where that can be."""
@@ -214,20 +230,54 @@ class _State:
         self.lock = threading.RLock()
         self.trying = _Trying()
         self.takes_out = _takes_out(fn)
+        self.seen: Observation | None = None
+        #: places that the function itself writes to while it is traced, and their holders
+        self.own: dict[Place, Any] = {}
+        #: arrays that the compiled code reads at each call, by id
+        self.referenced: dict[int, Any] = {}
+
+    def observe(self, again: bool = False) -> Observation:
+        """What the function reads from its surroundings now."""
+        seen = self.seen
+        if again or seen is None or not seen.holds():
+            names = frozenset() if seen is None else seen.names
+            seen = self.seen = observe(self.fn, self.own, self.referenced, names)
+        return seen
+
+    def record(self, call: Call) -> Observation:
+        """Trace a call; what the function read. Where another thread changed something meanwhile,
+        it is traced again."""
+        while True:
+            before = self.observe()
+            call.trace()
+            for array in call.traced.captures:
+                if isinstance(array, np.ndarray):
+                    self.referenced[id(array)] = array
+            after = self.observe(again=True)
+            changed = before.changed(after)
+            own = [r for r in changed if _is_written(r, before)]
+            self.own.update({r.place: r.holder for r in own})
+            if len(own) == len(changed):
+                return self.observe(again=True) if own else after
 
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
         """The specialization for these arguments, compiled where it is new."""
         call = Call(self.fn, args, kwargs, self.options)
         key = signature(call.leaves, call.structure)
-        found = self.made.get(key)
+        seen = self.observe()
+        found = self.made.get((key, seen.facts))
         if found is None:
             with self.lock:
-                found = self.made.get(key)
+                seen = self.observe()
+                found = self.made.get((key, seen.facts))
                 if found is None:
                     fallback = _fallback(weakref.ref(self))
                     with collector_paused():
-                        found = Specialization(call.trace(), self.options, fallback)
-                    self.made[key] = found
+                        seen = self.record(call)
+                        found = Specialization(call, self.options, fallback, seen)
+                    self.made[key, seen.facts] = found
+        if not kwargs and found.direct:
+            found.look_at(seen)
         self.last = found
         call.traced = found.traced
         return found, call
@@ -269,6 +319,11 @@ class _State:
         if owner is not None:
             owner.__call__ = found.entry.call  # the code of all entries is kept by ``made``
             point(owner, entry_address(found.entry.call))
+
+
+def _is_written(r: Read, seen: Observation) -> bool:
+    """Whether a place that changed during a trace may have been changed by the function."""
+    return r.kind != "entry" or "__name__" not in r.holder or r.key in seen.assigned
 
 
 def _takes_out(fn: Callable[..., Any]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import tree
 from ..codegen.llvm.callspec import CallSpec, Leaf, Node, Static, leaves
+from ..codegen.llvm.words import Words
 from ..records import replace
 from ..trace.trace import Traced
 
@@ -20,7 +21,7 @@ __all__ = ["direct_spec", "with_out"]
 
 def direct_spec(
     traced: Traced, stages: Stages, leaves: Sequence[Any], captured: Sequence[np.ndarray[Any, Any]],
-    fallback: Callable[..., Any],
+    fallback: Callable[..., Any], words: Words | None = None,
 ) -> CallSpec | None:  # fmt: skip
     """The native call for the user's own argument structure; None where only Python can take the
     arguments apart (keywords, params, dataclasses, layers, other layouts of captured arrays)."""
@@ -51,9 +52,8 @@ def direct_spec(
     if result is None:
         return None
     names = stages.inputs[first:]
-    return CallSpec(
-        graph.name, tuple(params), result, fallback, tuple(zip(names, captured, strict=True))
-    )
+    captures = tuple(zip(names, captured, strict=True))
+    return CallSpec(graph.name, tuple(params), result, fallback, captures, words=words)
 
 
 def with_out(spec: CallSpec) -> CallSpec | None:

@@ -1,0 +1,454 @@
+"""What a function reads from its surroundings: variables, functions and objects that it reaches."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import opcode
+import os
+import struct
+import sys
+import types
+from collections.abc import Container, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..codegen.llvm.words import MISSING, Words
+from ..records import record
+from ..trace.param import Param, Params
+
+__all__ = ["Observation", "Read", "is_library", "observe"]
+
+#: arrays of up to so many bytes are compared by content where they may have been read as values
+SMALL = 1 << 10
+_DEPTH = 60  # of containers in containers
+
+_ATOMS = (
+    type(None), bool, int, str, bytes, complex, range, slice, type(Ellipsis), type(NotImplemented)
+)  # fmt: skip
+_CLASSES_OF_FUNCTIONS = (types.BuiltinFunctionType, types.WrapperDescriptorType, np.ufunc)
+
+Place = tuple[str, int, Any]
+
+
+@record(frozen=True, slots=True)
+class Read:
+    """One thing that was read: ``kind`` says what of ``holder``; ``value`` is what was found.
+
+    Kinds: ``cell``; ``entry`` (``key`` of a dict of variables or attributes); ``list``, ``dict``,
+    ``set`` (all of it); ``object`` (its class and dict); ``slot`` (attribute ``key``); ``class``
+    (which names it has); ``attribute`` (``key`` of a class); ``function`` (code and defaults);
+    ``array`` (its type, and what it holds)."""
+
+    kind: str
+    holder: Any
+    key: Any
+    value: Any
+
+    @property
+    def place(self) -> Place:
+        """What tells this place apart from others."""
+        return self.kind, id(self.holder), self.key
+
+
+class Facts:
+    """What a function read, to be compared and looked up by."""
+
+    __slots__ = ("_hash", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._hash = hash(value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Facts) and self.value == other.value)
+
+
+@record(frozen=True, slots=True, eq=False)
+class Observation:
+    """Everything that a function reads from its surroundings, as it was at one moment.
+
+    ``facts`` are equal where the function would be traced to the same graph, ``reads`` say where
+    each part stands; ``names`` are of attributes, ``assigned`` of global variables that the
+    functions assign to."""
+
+    facts: Facts
+    reads: tuple[Read, ...]
+    names: frozenset[str]
+    assigned: frozenset[str]
+
+    def holds(self) -> bool:
+        """Whether every place still holds the very same objects: a quick comparison."""
+        return all(_same(r.kind, _found(r), r.value) for r in self.reads)
+
+    def watch(self, words: Words) -> bool:
+        """Enter all places for generated code; False where some cannot be watched there."""
+        words.clear()
+        fine = all(_watch(words, r) for r in self.reads)
+        words.publish()
+        return fine
+
+    def changed(self, later: Observation) -> list[Read]:
+        """The places that another observation found changed."""
+        now = {r.place: r.value for r in later.reads}
+        return [
+            r for r in self.reads if r.place in now and not _same(r.kind, now[r.place], r.value)
+        ]
+
+
+def _same(kind: str, a: Any, b: Any) -> bool:
+    """Whether a place holds the same objects; of an array, the same bytes."""
+    if a is b:
+        return True
+    if kind in _WHOLE:
+        return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+    if kind == "dict":
+        return len(a) == len(b) and all(
+            k is m and x is y for (k, x), (m, y) in zip(a, b, strict=True)
+        )
+    return kind in ("array", "class") and bool(a == b)
+
+
+#: kinds whose values are tuples of objects
+_WHOLE = ("list", "set", "object", "function")
+
+
+def _found(r: Read) -> Any:
+    """What stands in the place of a read now."""
+    kind, holder = r.kind, r.holder
+    if kind == "cell":
+        return _content(holder)
+    if kind == "entry":
+        return holder.get(r.key, MISSING)
+    if kind == "attribute":
+        return holder.__dict__.get(r.key, MISSING)
+    if kind in ("list", "set"):
+        return tuple(holder)
+    if kind == "dict":
+        return tuple(holder.items())
+    if kind == "object":
+        return (type(holder), holder.__dict__)
+    if kind == "function":
+        return (holder.__code__, holder.__defaults__, holder.__kwdefaults__)
+    if kind == "array":
+        return _array_state(holder, r.value[-1] is not None)
+    if kind == "class":
+        return _class_state(holder)
+    return getattr(holder, r.key, MISSING)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return MISSING
+
+
+def _array_state(array: np.ndarray[Any, Any], content: bool) -> tuple[Any, ...]:
+    where = array.__array_interface__["data"][0]
+    return (array.dtype, where, array.shape, array.strides, array.tobytes() if content else None)
+
+
+def _class_state(cls: type) -> tuple[Any, ...]:
+    """The names in a class and in those that it derives from."""
+    return tuple([(id(c), frozenset(c.__dict__)) for c in cls.__mro__ if not is_library(c)])
+
+
+def _watch(words: Words, r: Read) -> bool:
+    kind, holder = r.kind, r.holder
+    if kind == "cell":
+        return words.cell(holder, r.value)
+    if kind == "entry":
+        return words.entry(holder, r.key, r.value)
+    if kind == "attribute":
+        return True  # by the version of its class
+    if kind == "list":
+        return words.items(holder, r.value)
+    if kind == "dict":
+        return words.all_entries(holder)
+    if kind == "object":
+        return words.dict_of(holder, r.value[1])
+    if kind == "slot":
+        return words.slot(holder, r.key, r.value)
+    if kind == "class":
+        return words.type(holder)
+    if kind == "function":
+        return words.function(holder)
+    if kind == "array":
+        return words.array(holder, r.value[-1])
+    return False
+
+
+# --- what code names ------------------------------------------------------------------------------
+
+_LOAD, _EXTENDED = opcode.opmap["LOAD_GLOBAL"], opcode.opmap["EXTENDED_ARG"]
+_STORES = {opcode.opmap[n] for n in ("STORE_GLOBAL", "DELETE_GLOBAL")}
+#: other ways to read a global variable, in the bodies of classes
+_NAMED = {opcode.opmap.get(n) for n in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")}
+
+
+@record(frozen=True, slots=True)
+class Names:
+    """What a code object and those inside of it name: global variables that are read and that are
+    assigned, and attributes (with strings, which ``getattr`` may be given)."""
+
+    read: tuple[str, ...]
+    assigned: frozenset[str]
+    attributes: frozenset[str]
+
+
+@functools.lru_cache(maxsize=4096)
+def names_in(code: types.CodeType) -> Names:
+    """The names in a code object."""
+    read: dict[str, None] = {}
+    assigned: set[str] = set()
+    attributes = set(code.co_names)
+    extended = 0
+    raw = code.co_code
+    for at in range(0, len(raw), 2):
+        op, arg = raw[at], raw[at + 1] | extended << 8
+        extended = arg if op == _EXTENDED else 0
+        if op == _LOAD:
+            read[code.co_names[arg >> 1]] = None
+        elif op in _NAMED:
+            read[code.co_names[arg]] = None
+        elif op in _STORES:
+            assigned.add(code.co_names[arg])
+    for const in code.co_consts:
+        if type(const) is types.CodeType:
+            inner = names_in(const)
+            read.update(dict.fromkeys(inner.read))
+            assigned |= inner.assigned
+            attributes |= inner.attributes
+        elif type(const) is str and const.isidentifier():
+            attributes.add(const)
+    return Names(tuple(read), frozenset(assigned), frozenset(attributes))
+
+
+_STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_KNOWN = ("numpy", "scipy", "sympy", "llvmlite", "pandas", "matplotlib", "pytest", "_pytest")
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_library_file(file: str) -> bool:
+    file = os.path.abspath(file) if not file.startswith("<") else file
+    if file.startswith(("<frozen", _PACKAGE)):
+        return True
+    if file.startswith(_STDLIB):
+        rest = file[len(_STDLIB) :].split(os.sep)
+        return rest[0] not in ("site-packages", "dist-packages") or rest[1] in _KNOWN
+    return any(f"{os.sep}{p}{os.sep}{n}{os.sep}" in file
+               for p in ("site-packages", "dist-packages") for n in _KNOWN)  # fmt: skip
+
+
+def is_library(obj: Any) -> bool:
+    """Whether a function, class or module belongs to Python, NumPy, SymFlux and their like, whose
+    own variables are taken for constants."""
+    if type(obj) is types.FunctionType:
+        return _is_library_file(obj.__code__.co_filename)
+    name = obj.__name__ if type(obj) is types.ModuleType else getattr(obj, "__module__", None)
+    if not isinstance(name, str) or name == "builtins":
+        return True
+    if name == "__main__":
+        return False
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return name.split(".")[0] in sys.builtin_module_names
+    return _is_library_file(file)
+
+
+# --- the walk -------------------------------------------------------------------------------------
+
+
+def observe(
+    root: Any, own: Container[Place] = (), referenced: Container[int] = (),
+    names: frozenset[str] = frozenset(),
+) -> Observation:  # fmt: skip
+    """What the function ``root`` and all that it reaches read now.
+
+    Args:
+        own: places that the function itself writes to; they are left out.
+        referenced: ids of arrays that compiled code reads anew at each call.
+        names: of attributes, to begin with (those of an earlier observation save a second walk).
+    """
+    known = names
+    while True:
+        walk = _Walk(known, own, referenced)
+        facts = walk.value(root)
+        found = known | walk.attributes
+        if found == known:
+            return Observation(Facts(facts), tuple(walk.reads), known, frozenset(walk.assigned))
+        known = found
+
+
+class _Walk:
+    def __init__(
+        self, names: frozenset[str], own: Container[Place], referenced: Container[int]
+    ) -> None:
+        self.names = names
+        self.attributes: set[str] = set()
+        self.assigned: set[str] = set()
+        self.own = own
+        self.referenced = referenced
+        self.reads: list[Read] = []
+        self.seen: dict[int, int] = {}
+        self.depth = 0
+
+    def read(self, kind: str, holder: Any, key: Any, value: Any) -> bool:
+        """Note a place; False for those that the function writes to itself."""
+        if (kind, id(holder), key) in self.own:
+            return False
+        self.reads.append(Read(kind, holder, key, value))
+        return True
+
+    def value(self, v: Any) -> Any:
+        """The facts about a value."""
+        cls = type(v)
+        if cls is float:
+            return "float", struct.pack("d", v)
+        if cls in _ATOMS:
+            return cls, v if cls is not complex else struct.pack("dd", v.real, v.imag)
+        if isinstance(v, np.generic):
+            return cls, v.tobytes()
+        place = self.seen.get(id(v))
+        if place is not None:
+            return "again", place
+        self.seen[id(v)] = len(self.seen)
+        if self.depth > _DEPTH:
+            return "id", id(v)
+        self.depth += 1
+        try:
+            return self.object(v, cls)
+        finally:
+            self.depth -= 1
+
+    def object(self, v: Any, cls: type) -> Any:
+        """The facts about a value that may be changed, or that holds others."""
+        if cls is types.FunctionType:
+            return self.function(v)
+        if isinstance(v, np.ndarray):
+            return self.array(v)
+        if isinstance(v, tuple | frozenset):
+            return cls, tuple([self.value(x) for x in v])
+        if isinstance(v, list):
+            return self.whole("list", v, tuple(v), v)
+        if isinstance(v, set):
+            return self.whole("set", v, tuple(v), v)
+        if isinstance(v, dict):
+            return self.whole("dict", v, tuple(v.items()), [x for kv in v.items() for x in kv])
+        if cls is types.MethodType:
+            return "method", self.value(v.__func__), self.value(v.__self__)
+        if cls is functools.partial:
+            return "partial", self.value(v.func), self.value(v.args), self.value(v.keywords)
+        if cls is Param:
+            return self.param(v)
+        if cls is Params:
+            return "params", tuple([self.value(p) for p in v.items])
+        if cls in _CLASSES_OF_FUNCTIONS:
+            return "id", id(v)
+        if cls is types.ModuleType:
+            return ("module", id(v), *([] if is_library(v) else self.entries(v.__dict__)))
+        if isinstance(v, type):
+            return ("class", id(v), *([] if is_library(v) else self.of_class(v)))
+        return self.instance(v, cls)
+
+    def whole(self, kind: str, v: Any, content: Any, parts: Any) -> Any:
+        if not self.read(kind, v, None, content):
+            return "own", id(v)
+        return type(v), tuple([self.value(x) for x in parts])
+
+    def param(self, v: Param) -> Any:
+        self.read("slot", v, "value", v.value)
+        return "param", id(v), v.value.dtype, v.value.shape
+
+    def array(self, v: np.ndarray[Any, Any]) -> Any:
+        content = type(v) is np.ndarray and v.nbytes <= SMALL and id(v) not in self.referenced
+        state = _array_state(v, content)
+        if not self.read("array", v, None, state):
+            return "own", id(v)
+        return "array", id(v), state[0], state[2:]
+
+    def function(self, f: types.FunctionType) -> Any:
+        code = f.__code__
+        self.read("function", f, None, (code, f.__defaults__, f.__kwdefaults__))
+        facts: list[Any] = ["function", code, id(f.__globals__)]
+        facts += [self.value(f.__defaults__)]
+        if f.__kwdefaults__:
+            facts += [self.value(f.__kwdefaults__)]
+        for cell in f.__closure__ or ():
+            content = _content(cell)
+            fine = self.read("cell", cell, None, content)
+            facts.append(self.value(content) if fine and content is not MISSING else "own")
+        if is_library(f):
+            return tuple(facts)
+        names = names_in(code)
+        self.attributes |= names.attributes
+        self.assigned |= names.assigned
+        facts += self.variables(f.__globals__, names.read)
+        return tuple(facts)
+
+    def variables(self, holder: dict[str, Any], names: Any) -> Iterator[Any]:
+        """The facts about entries of a dict of variables or attributes."""
+        for name in names:
+            content = holder.get(name, MISSING)
+            if self.read("entry", holder, name, content) and content is not MISSING:
+                yield name, self.value(content)
+
+    def entries(self, holder: dict[str, Any]) -> list[Any]:
+        """Those entries of a module's or an object's dict that are named as attributes."""
+        named = [n for n in self.names if n in holder]
+        return list(self.variables(holder, sorted(named)))
+
+    def of_class(self, cls: type) -> list[Any]:
+        """What is named of a class: its functions, its own variables; and all special methods."""
+        facts: list[Any] = []
+        self.read("class", cls, None, _class_state(cls))
+        for base in cls.__mro__:
+            if is_library(base):
+                facts.append(id(base))
+                continue
+            for name, held in list(base.__dict__.items()):
+                special = name.startswith("__") and name.endswith("__")
+                if name not in self.names and not (special and type(held) is types.FunctionType):
+                    continue
+                v = held.__func__ if isinstance(held, staticmethod | classmethod) else held
+                v = v.fget if isinstance(v, property) else v
+                if self.read("attribute", base, name, held):
+                    facts.append((name, self.value(v)))
+        return facts
+
+    def instance(self, v: Any, cls: type) -> Any:
+        """An object of a class: its attributes that are named; of SymFlux's own, all of them."""
+        held = getattr(v, "__dict__", None)
+        ours = cls.__module__.startswith("symflux.")
+        if hasattr(cls, "__wrapped__") or (type(held) is dict and "__wrapped__" in held):
+            return ("wrapper", 0 if ours else id(v), self.value(v.__wrapped__))
+        if is_library(cls):
+            if not ours or type(held) is not dict:
+                return "id", id(v)
+            self.read("object", v, None, (cls, held))
+            return "ours", id(cls), self.value(held)
+        facts: list[Any] = ["object", id(v), self.value(cls)]
+        if type(held) is dict:
+            self.read("object", v, None, (cls, held))
+            facts += self.entries(held)
+            for name in self.names.difference(held):
+                if any(name in c.__dict__ for c in cls.__mro__ if not is_library(c)):
+                    self.read("entry", held, name, MISSING)  # it may hide the class's own later
+        for name in itertools.chain.from_iterable(map(_slots, cls.__mro__)):
+            if name in self.names:
+                content = getattr(v, name, MISSING)
+                if self.read("slot", v, name, content) and content is not MISSING:
+                    facts.append((name, self.value(content)))
+        return tuple(facts)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
