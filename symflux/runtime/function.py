@@ -21,11 +21,11 @@ from ..ir.graph import Graph
 from ..records import record
 from ..trace.param import Param
 from ..trace.scope import is_tracing
-from .surroundings import Observation, Place, Read, observe
 from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, native_entry, plain
 from .lowered import Lowered, Text, report
 from .signature import direct_spec, with_out
+from .surroundings import Observation, Place, Read, observe
 from .written import fill, given_back, own, separate, targets
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Specialization:
         captured = [_value(c) for c in self.traced.captures]
         spec: CallSpec | None = None
         if watched:
-            words = self.words if seen.reads else None
+            words = self.words if len(seen.reads) > 1 else None  # more than its code
             spec = direct_spec(self.traced, self.stages, call.leaves, captured, fallback, words)
         self.direct = spec is not None
         self._spec = spec

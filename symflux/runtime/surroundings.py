@@ -365,7 +365,7 @@ class _Walk:
 
     def param(self, v: Param) -> Any:
         self.read("slot", v, "value", v.value)
-        return "param", id(v), v.value.dtype, v.value.shape
+        return "param", id(v), id(v.value), v.value.dtype, v.value.shape
 
     def array(self, v: np.ndarray[Any, Any]) -> Any:
         content = type(v) is np.ndarray and v.nbytes <= SMALL and id(v) not in self.referenced
@@ -405,7 +405,7 @@ class _Walk:
         named = [n for n in self.names if n in holder]
         return list(self.variables(holder, sorted(named)))
 
-    def of_class(self, cls: type) -> list[Any]:
+    def of_class(self, cls: type, without: Container[str] = ()) -> list[Any]:
         """What is named of a class: its functions, its own variables; and all special methods."""
         facts: list[Any] = []
         self.read("class", cls, None, _class_state(cls))
@@ -414,7 +414,7 @@ class _Walk:
                 facts.append(id(base))
                 continue
             for name, held in list(base.__dict__.items()):
-                special = name.startswith("__") and name.endswith("__")
+                special = name.startswith("__") and name.endswith("__") and name not in without
                 if name not in self.names and not (special and type(held) is types.FunctionType):
                     continue
                 v = held.__func__ if isinstance(held, staticmethod | classmethod) else held
@@ -434,7 +434,7 @@ class _Walk:
                 return "id", id(v)
             self.read("object", v, None, (cls, held))
             return "ours", id(cls), self.value(held)
-        facts: list[Any] = ["object", id(v), self.value(cls)]
+        facts: list[Any] = ["object", id(v), id(cls), *self.of_class(cls, _NOT_OF_OBJECTS)]
         if type(held) is dict:
             self.read("object", v, None, (cls, held))
             facts += self.entries(held)
@@ -447,6 +447,10 @@ class _Walk:
                 if self.read("slot", v, name, content) and content is not MISSING:
                     facts.append((name, self.value(content)))
         return tuple(facts)
+
+
+#: special methods that an object which is there was made with, or is shown by
+_NOT_OF_OBJECTS = frozenset(("__init__", "__new__", "__post_init__", "__repr__", "__str__"))
 
 
 def _slots(cls: type) -> tuple[str, ...]:

@@ -1,0 +1,334 @@
+"""What a traced function read from its surroundings is never stale: Python itself is the oracle."""
+
+import enum
+import functools
+import types
+
+import numpy as np
+import pytest
+from symflux.codegen.llvm.words import MISSING, Words
+
+import symflux as sf
+
+X = np.array([1.0, 2.0, 4.0])
+RATE = 2.0
+TABLE = np.array([1.0, 3.0, 5.0])
+
+
+def scaled(x):
+    return x * RATE
+
+
+class Settings:
+    factor = 7.0
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __init__(self, scale):
+        self.scale = scale
+
+
+class Mode(enum.Enum):
+    A = 1
+    B = 2
+
+
+def agree(fn, *changes, args=(X,), compiled=None):
+    """Compiled and plain results agree before and after each change, on three calls each; the last
+    change is followed by all of them again, backwards where they say how."""
+    f = sf.compile(fn) if compiled is None else compiled
+    for change in (lambda: None, *changes):
+        change()
+        for _ in range(3):
+            np.testing.assert_allclose(f(*args), fn(*args), rtol=1e-14)
+    return f
+
+
+def test_cells_globals_and_functions_redefined():
+    k = 1.0
+
+    def cell(x):
+        return x * k
+
+    def set_k(value):
+        nonlocal k
+        k = value
+
+    f = agree(cell, lambda: set_k(3.0), lambda: set_k(-0.0), lambda: set_k(0.0), lambda: set_k(1.0))
+    assert len(f._state.made) == 4  # 1.0 was found again
+    source = "rate = 2.0\ndef helper(x): return x * rate\ndef f(x): return helper(x) + len(x)\n"
+    module = types.ModuleType("notebook")
+    exec(source, module.__dict__)
+    f = agree(
+        module.f,
+        lambda: setattr(module, "rate", 5.0),
+        lambda: exec("def helper(x): return x - rate", module.__dict__),
+        lambda: module.__dict__.update({f"name{i}": i for i in range(500)}),
+        lambda: setattr(module, "rate", 2.0),
+        lambda: setattr(module, "len", lambda x: 100),
+        lambda: delattr(module, "len"),
+        lambda: exec("def helper(x): return x * rate", module.__dict__),
+    )
+
+
+def test_a_setting_of_every_type_is_seen():
+    values = [1, True, 1.0, 2, np.float64(1.0), np.float32(1.0), -0.0, 0.0, float("nan")]
+    box = [None]
+
+    def f(x):
+        v = box[0]
+        return x * v + (10 if type(v) is bool else 0)
+
+    compiled = sf.compile(f)
+    for value in (*values, *values):
+        box[0] = value
+        np.testing.assert_array_equal(compiled(2.0), f(2.0))
+        assert np.signbit(compiled(2.0)) == np.signbit(f(2.0)) or np.isnan(value)
+    assert len(compiled._state.made) == len(values)
+
+
+def test_containers_and_objects_are_seen():
+    config = {"scale": 2.0, "nested": {"shift": [1.0, 2.0]}, "mode": Mode.A}
+    flags = {"double"}
+    settings, slotted = Settings(rate=1.5, other=0), Slotted(2.0)
+
+    def f(x):
+        y = x * config["scale"] + config["nested"]["shift"][1]
+        y = y * 2 if "double" in flags else y
+        y = y + 1 if config["mode"] is Mode.A else y
+        return y * settings.rate + settings.factor + slotted.scale + getattr(settings, "rate")  # noqa: B009
+
+    compiled = agree(
+        f,
+        lambda: config.update(scale=3.0),
+        lambda: config["nested"]["shift"].__setitem__(1, -1.0),
+        lambda: config["nested"].update(shift=(0.0, 5.0)),
+        lambda: flags.clear(),
+        lambda: config.update(mode=Mode.B),
+        lambda: setattr(settings, "rate", 0.5),
+        lambda: setattr(settings, "factor", 1.0),  # hides the one of the class
+        lambda: delattr(settings, "factor"),
+        lambda: setattr(Settings, "factor", 9.0),
+        lambda: setattr(Settings, "factor", 7.0),
+        lambda: setattr(slotted, "scale", -3.0),
+    )
+    count = len(compiled._state.made)
+    settings.other, settings.new, Settings.unused = 5, 6, 7  # nothing that the function names
+    agree(f, compiled=compiled)
+    assert len(compiled._state.made) == count
+
+
+def test_methods_partials_defaults_and_wrappers_are_seen():
+    class Model:
+        def __init__(self):
+            self.scale = 2.0
+            self.steps = []
+
+        def inner(self, x):
+            return x * self.scale
+
+        def __call__(self, x):
+            return self.inner(x) + 1.0
+
+    model, other = Model(), [5.0]
+
+    def with_default(x, shift=other, *, extra=other):
+        return x + shift[0] + extra[0]
+
+    def wrapped(fn):
+        @functools.wraps(fn)
+        def inner(*args):
+            return fn(*args) * other[0]
+
+        return inner
+
+    bound, applied = model.inner, functools.partial(with_default, extra=[1.0])
+    outer = wrapped(scaled)
+
+    def f(x):
+        return model(x) + bound(x) + applied(x) + with_default(x) + outer(x)
+
+    compiled = agree(
+        f,
+        lambda: setattr(model, "scale", 3.0),
+        lambda: other.__setitem__(0, 6.0),
+        lambda: setattr(Model, "inner", lambda self, x: x - self.scale),
+        lambda: applied.keywords["extra"].__setitem__(0, 4.0),
+        lambda: setattr(with_default, "__defaults__", ([8.0],)),
+    )
+    count = len(compiled._state.made)
+    model.steps.append(1)
+    agree(f, compiled=compiled)
+    assert len(compiled._state.made) == count
+    agree(model.inner, lambda: setattr(model, "scale", 11.0))
+    agree(model, lambda: setattr(model, "scale", 12.0))
+
+
+@pytest.mark.parametrize(
+    "derive",
+    [sf.grad, sf.jacobian, sf.hessian, lambda f: sf.grad(sf.grad(f)),
+     lambda f: lambda x: sf.value_and_grad(f)(x)[1],
+     lambda f: lambda x: sf.vmap(f)(np.array([x, x]))[1],
+     lambda f: lambda x: sf.jvp(f, (x,), (1.0,))[1],
+     lambda f: lambda x: sf.vjp(f, x)[1](1.0)[0],
+     lambda f: lambda x: sf.hvp(f, (x,), (1.0,)),
+     lambda f: lambda x: sf.gradient(f, x)],
+)  # fmt: skip
+def test_a_derivative_does_not_keep_what_it_read_first(derive):
+    setting = [1.0]
+
+    def loss(x):
+        return setting[0] * x**3
+
+    derived, seen = derive(loss), []
+    for setting[0] in (1.0, 10.0, 100.0, 10.0):
+        seen.append([float(derived(2.0)) for _ in range(3)])
+    first = seen[0][0]
+    assert first in (12.0, 8.0)
+    np.testing.assert_allclose(seen, first * np.outer([1, 10, 100, 10], np.ones(3)))
+
+
+def test_an_array_rebound_is_seen():
+    W = X.copy()
+    g = sf.grad(lambda w: np.sum(w * W))
+    for k in (1.0, 2.0, 3.0, 4.0):
+        W = k * X
+        np.testing.assert_array_equal(g(np.ones(3)), k * X)
+
+
+def test_layers_and_optimisers_are_seen():
+    model = sf.nn.Dense(3, 2, np.tanh, seed=0) >> sf.nn.Dense(2, 2, seed=1)
+    first = model.layers[0]
+
+    def set_training(value):
+        model.training = value
+
+    def f(x):
+        y = model(x)
+        return y if getattr(model, "training", True) else -y
+
+    agree(
+        f,
+        lambda: setattr(first, "activation", np.sin),
+        lambda: setattr(first, "W", sf.param(np.ones((2, 3)))),
+        lambda: setattr(first, "b", None),
+        lambda: setattr(first.W, "value", np.full((2, 3), 0.5)),
+        lambda: set_training(False),
+        lambda: setattr(model, "layers", model.layers[:1]),
+    )
+    for name, value in (("rate", 0.5), ("decay", 0.1)):
+        w, optimizer = sf.param([1.0]), sf.optim.Momentum(0.1, 0.9)
+        state = optimizer.init(w)
+        step = sf.compile(lambda: optimizer.update(w, np.ones(1), state))  # noqa: B023
+        v, velocity = 1.0, 0.0
+        for i in range(4):
+            if i == 2:
+                setattr(optimizer, name, value)
+            step()
+            velocity = optimizer.decay * velocity + 1.0
+            v -= optimizer.rate * velocity
+            np.testing.assert_allclose(w.value, [v], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("use", "first", "then"),
+    [
+        (lambda x, w: np.sum(x * w), [1.0, 2, 3], [5.0, 6, 7]),
+        (lambda x, w: np.sum(x) * w[1], [1.0, 2, 3], [5.0, 6, 7]),
+        (lambda x, w: x * (w / np.sum(w)), [1.0, 2, 3], [7.0, 6, 5]),
+        (lambda x, w: x * w[::-1] + w[1], [1.0, 2, 3], [7.0, 6, 5]),
+        (lambda x, w: np.sum(x[w]), [0, 2], [1, 1]),
+        (lambda x, w: np.sum(x[w]), [True, False, True], [False, True, False]),
+        (lambda x, w: np.sum(np.where(w, x, 0)), [True, False, True], [False, True, False]),
+        (lambda x, w: np.sum(np.repeat(x, w)), [1, 0, 2], [0, 3, 0]),
+        (lambda x, w: x * 2 if w[0] > 0 else x, [1.0, 0, 0], [-1.0, 0, 0]),
+        (lambda x, w: sum(float(v) * x[i] for i, v in enumerate(w)), [1.0, 2, 3], [3.0, 2, 1]),
+        (lambda x, w: x[: int(w.max())], [1, 2], [0, 3]),
+        (lambda x, w: np.dot(w, w) * x, [1.0, 2, 3], [5.0, 6, 7]),
+    ],
+)
+@pytest.mark.parametrize("where", ["cell", "list", "dict", "attribute", "default"])
+def test_an_array_of_the_surroundings_is_read_as_it_is(use, first, then, where):
+    array = np.array(first)
+    held = {
+        "cell": None, "list": [0, array], "dict": {"w": array}, "default": None,
+        "attribute": Settings(w=array),
+    }[where]  # fmt: skip
+    read = {
+        "cell": lambda x: use(x, array),
+        "list": lambda x: use(x, held[1]),
+        "dict": lambda x: use(x, held["w"]),
+        "attribute": lambda x: use(x, held.w),
+        "default": lambda x, w=array: use(x, w),
+    }[where]
+
+    def change(values):
+        array[...] = values
+
+    agree(read, lambda: change(then), lambda: change(first), lambda: change(then))
+
+
+def test_arrays_in_a_list_used_as_one():
+    rows = [np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.0])]
+    agree(lambda x: x * rows, lambda: rows[0].__setitem__(..., 7.0), lambda: rows[1].fill(2.0))
+
+
+def test_side_effects_of_a_trace_do_not_trace_again():
+    traces, count = [], 0
+
+    def f(x):
+        nonlocal count
+        count += 1
+        traces.append(count)
+        return x * 2
+
+    compiled = sf.compile(f)
+    for _ in range(3):
+        assert compiled(3.0) == 6.0
+        compiled(X)
+    assert traces == [1, 2]
+
+
+def test_many_settings_come_and_go_with_threads_running():
+    import threading
+
+    setting = [1.0]
+    f = sf.compile(lambda x: x * setting[0])
+    wrong = []
+
+    def run():
+        for _ in range(300):
+            if f(1.0) not in (1.0, 2.0, 3.0):
+                wrong.append(1)
+
+    workers = [threading.Thread(target=run) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for k in range(300):
+        setting[0] = float(k % 3 + 1)
+        assert f(1.0) == setting[0]
+    for worker in workers:
+        worker.join()
+    assert not wrong and len(f._state.made) == 3
+
+
+def test_places_that_do_not_hold_what_python_says_are_refused():
+    words = Words()
+    assert not words.cell((lambda: words).__closure__[0], 1.0)
+    variables = {"a": 1.0, 2: "b"}
+    assert words.all_entries(variables) and words.entry(variables, "c", MISSING)
+    words.publish()
+    assert words.hold()
+    variables["c"] = 1
+    assert not words.hold()
+    assert not words.entry({}, "a", 1.0)
+
+
+def test_source_of_a_function_without_surroundings_has_no_words():
+    assert "@watch" not in str(sf.compile(lambda x: x * x).lower(1.0).llvm_ir)
+    assert "@watch" in str(sf.compile(scaled).lower(1.0).llvm_ir)
