@@ -151,6 +151,19 @@ def _take_arena(e: Emitter, program: Program) -> str | None:
     return e.value(f"getelementptr i8, ptr {raw}, i64 {gap}", "arena")
 
 
+#: More bytes than any machine can address; sums and products of a few such sizes fit into 64 bits.
+_MOST = 2**60
+
+
+def _check_sizes(program: Program) -> None:
+    """Sizes are exact here, while those of machine code wrap around."""
+    named = [(f"its buffer {b.name}", b.size * BYTES[b.dtype])
+             for b in program.buffers if isinstance(b.size, int)]  # fmt: skip
+    for what, size in (*named, ("its temporaries", program.arena)):
+        if size > _MOST:
+            raise MemoryError(f"{program.name} needs {size} bytes for {what}: no machine has that")
+
+
 def write_program(
     e: Emitter,
     *,
@@ -163,6 +176,7 @@ def write_program(
     ``asks`` is the function that long kernels ask whether to stop (``interrupts.py``), if any.
     ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants."""
     program = e.program
+    _check_sizes(program)
     heap = program.arena > thresholds.stack_arena
     if heap:
         e.add_function(_ARENA.format(bytes=program.arena + 64))

@@ -364,6 +364,8 @@ class CompiledFunction(Pointed):
     __slots__ = ("__call__", "__weakref__", "_state")
 
     def __init__(self, fn: Callable[..., Any], options: Options) -> None:
+        if hasattr(self, "_state"):  # calls go straight into the code that it keeps
+            raise TypeError(f"{self!r} is made already; sf.compile(fn) makes another one")
         self._state = _State(fn, options, self)
         self.__call__ = _fallback(weakref.ref(self._state))
 

@@ -113,3 +113,13 @@ def test_a_function_in_a_cycle_is_collected():
     gone = make()
     gc.collect()
     assert gone() is None
+
+
+def test_making_a_function_a_second_time_is_refused():
+    """Its code went while calls still led there."""
+    f = sf.compile(double)
+    assert f(1.0) == 2.0 and f(1.0) == 2.0
+    with pytest.raises(TypeError, match="makes another one"):
+        f.__init__(lambda x: 3.0 * x, f._state.options)
+    gc.collect()
+    assert f(1.0) == 2.0
