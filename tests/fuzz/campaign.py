@@ -4,7 +4,7 @@
     python -m tests.fuzz.campaign 1000 --seed 5  # from seed 5 on
     python -m tests.fuzz.campaign 1 --seed 5     # one: what fails is printed as small as it gets
 
-Half of the programs are small and run with thresholds lowered at random, so that every decision of
+Two thirds of the programs are small and run with thresholds lowered at random, so that every decision of
 the compiler is made in combination with others; the others have extents on both sides of the
 thresholds' real values. Each runs with one thread and with two, which must give the same bits.
 """
