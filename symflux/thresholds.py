@@ -214,7 +214,7 @@ class _Thresholds:
     chunk: int = _row(160_000, 1, 64, help="operations in a chunk of a parallel loop")
     chunks: int = _row(64, 2, 5, help="chunks of a parallel loop at most")
     chunk_grain: int = _row(
-        64, 1, 3, help="iterations of which chunks of innermost loops are multiples"
+        64, 1, help="iterations of which chunks of innermost loops are multiples, or whole vectors"
     )
     long_run: int = _row(
         20_000, 0, help="operations of a program from which on other Python threads run meanwhile"

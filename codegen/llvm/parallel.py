@@ -45,6 +45,14 @@ def as_single(loop: Loop, machine: Machine) -> Loop:
     return replace(loop, mode="vector" if in_vectors else "serial")
 
 
+def _grain(loop: Loop, machine: Machine) -> int:
+    """The iterations of which chunks of an innermost loop are multiples: whole cache lines, and
+    whole vectors. The rest of a vector may round otherwise than a vector, so what is in it must not
+    depend on where threads meet."""
+    plan = plan_loop(loop, machine)
+    return max(thresholds.chunk_grain, 64 if plan is None else plan.width * plan.copies)
+
+
 def _is_worth_it(loop: Loop) -> bool:
     extent = loop.extent if isinstance(loop.extent, int) else UNKNOWN
     return extent > 1 and extent * _operations(loop) >= thresholds.thread_from
@@ -113,7 +121,7 @@ class _ParallelLoop:
 
     def _cut(self) -> _Cut:
         e = self.e
-        grain = thresholds.chunk_grain if _is_innermost(self.loop) else 1
+        grain = _grain(self.loop, e.machine) if _is_innermost(self.loop) else 1
         extent = e.extent(self.loop.extent)
         if isinstance(extent, int):
             most = thresholds.chunks

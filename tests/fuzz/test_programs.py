@@ -66,6 +66,16 @@ def test_a_gather_is_no_concatenation_in_pieces():
     check(text_case([(17,)], source, few_pieces=1))
 
 
+def test_chunks_end_between_vectors():
+    """The rest of a vector may add in another order than a vector does."""
+    source = """
+def f(x0):
+    w = windows(np.pad(x0, (3, 1)), 3) * (np.arange(1.0, 4.0) * 0.111111)
+    return (w.sum(-1), x0[2:] * 0.3 + x0[1:-1] * 0.7 + x0[:-2] * 0.9)"""
+    for size in range(12, 24):
+        check(text_case([(size,)], source, share_from=0.0, thread_from=1, chunk_grain=1))
+
+
 def test_scalars_are_not_computed_again():
     source = "def f(x0):\n    v0 = x0 @ x0 * 0.03\n    return (v0 * 0.2, x0 * v0, v0 + x0)"
     check(text_case([(33,)], source, "params", kernel_from=8, recompute_from=1))
