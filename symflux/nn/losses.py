@@ -106,7 +106,8 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             place=user_frame(),
             right="target.astype(np.int64)",
         )
-    own = labels[..., None] == snp.arange(shape[-1], dtype=labels.dtype)
+    # int64 numbers of classes, whatever the labels' dtype: int8 cannot count 300 classes
+    own = labels[..., None] == snp.arange(shape[-1])
     picked = snp.sum(snp.where(own, shifted, 0.0), axis=-1)
     known = snp.all((labels >= 0) & (labels < shape[-1]))
     return snp.mean(normaliser - picked) + snp.where(known, 0.0, np.nan).astype(picked.dtype)

@@ -12,8 +12,8 @@ from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
-from ..trace.dispatch import implements, numpys
-from ..trace.promote import STORED, build, cast, literal, promoted
+from ..trace.dispatch import TABLE, implements, numpys
+from ..trace.promote import FLOAT, STORED, build, cast, literal, promoted
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
 from .shape import broadcast_node, moveaxis
@@ -67,7 +67,14 @@ def _like(a: Any, dtype: Any, shape: Any) -> tuple[tuple[int, ...], str]:
     return (x.shape if shape is None else _shape(shape)), _short(dtype, x.node.dtype)
 
 
-@implements(np.zeros_like, np.empty_like)
+@implements(np.empty_like)
+def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True,
+               shape: Any = None, **_: Any) -> Array:  # fmt: skip
+    """Zeros: a graph has no uninitialised elements."""
+    return zeros_like(prototype, dtype, shape=shape)
+
+
+@implements(np.zeros_like)
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None,
                **_: Any) -> Array:  # fmt: skip
     """Zeros of the shape and dtype of ``a``."""
@@ -94,7 +101,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subo
 
 
 @implements(np.arange)
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Array:
+def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, **_: Any) -> Array:
     """``start``, ``start + step``, ... below ``stop``; all three known while tracing."""
     short = None if dtype is None else short_dtype(dtype)
     return Array(build(composed.arange, start, stop, step, short))
@@ -105,10 +112,9 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
              dtype: Any = None, axis: int = 0, **_: Any) -> Any:  # fmt: skip
     """``num`` numbers from ``start`` to ``stop`` at equal distances; both may be traced."""
     first, last = (as_array(v) for v in (start, stop))
-    pair = promoted([operand(first)[0], operand(last)[0], "f64"]) if not (
-        first.dtype.kind == "f" and last.dtype.kind == "f" and not (first.weak or last.weak)
-    ) else promoted([first.node.dtype, last.node.dtype])  # fmt: skip
+    pair = promoted([operand(first)[0], operand(last)[0], FLOAT])
     a, b = (Array(cast(v.node, pair)) for v in (first, last))
+    num = num.__index__()
     gaps = num - 1 if endpoint else num
     rank = max(a.ndim, b.ndim)
     steps = lookup("iota")(shape=(num, *(1,) * rank), dtype=pair, axis=0)
@@ -117,8 +123,9 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
     numbers = Array(steps) * step + a
     if endpoint and num > 1:
         numbers = _with_last(numbers, as_array(np.broadcast_to(b, numbers.shape[1:])))
-    if dtype is not None:
-        numbers = numbers.astype(dtype)
+    if dtype is not None:  # integers are those below, as in NumPy
+        whole = short_dtype(dtype)[0] in "iu"
+        numbers = (TABLE[np.floor](numbers) if whole else numbers).astype(dtype)
     result = moveaxis(numbers, 0, axis) if rank else numbers
     return (result, step) if retstep else result
 

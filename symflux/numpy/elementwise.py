@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedOperation
+from ..errors import DTypeError, UnsupportedOperation
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
@@ -84,17 +84,25 @@ for _ufunc in BUILDERS:
     _enter_ufunc(_ufunc)
 
 
+def _no_outputs(given: Any, out: Any) -> Any:
+    """The arrays that a ufunc of several results is to write into; None if there are none."""
+    arrays = (*given, *(out if isinstance(out, tuple) else (out,)))
+    return arrays if any(each is not None for each in arrays) else None
+
+
 @implements(np.divmod)
-def divmod_(x: Any, y: Any) -> tuple[Array, Array]:
+def divmod_(x: Any, y: Any, *given: Any, out: Any = None, **kwargs: Any) -> tuple[Array, Array]:
     """``(x // y, x % y)``."""
+    no_keywords("divmod", out=_no_outputs(given, out), **kwargs)
     pairs = [operand(x), operand(y)]
     keys, values = tuple([k for k, _ in pairs]), [v for _, v in pairs]
     return Array(record(np.floor_divide, keys, values)), Array(record(np.remainder, keys, values))
 
 
 @implements(np.modf)
-def modf(x: Any) -> tuple[Array, Array]:
+def modf(x: Any, *given: Any, out: Any = None, **kwargs: Any) -> tuple[Array, Array]:
     """The fractional and the whole part, both with the sign of ``x``."""
+    no_keywords("modf", out=_no_outputs(given, out), **kwargs)
     node = _as_float(x)
     sign = composed.sign_of(node)
     size = build("mul", node, sign)  # |x|, with a slope of 1 at 0 once the sign is put back
@@ -135,6 +143,11 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
     no_keywords("clip", out=out, **kwargs)
     low = min if a_min is None or a_min is np._NoValue else a_min
     high = max if a_max is None or a_max is np._NoValue else a_max
+    if type(a) is not int and as_array(a).dtype.kind in "iu":
+        # A Python integer beyond the dtype that limits nothing is no limit, as in NumPy.
+        ends_of = np.iinfo(as_array(a).dtype)
+        low = None if type(low) is int and low <= ends_of.min else low
+        high = None if type(high) is int and high >= ends_of.max else high
     given = [v for v in (low, high) if v is not None]
     node, *limits = [operand(v) for v in (a, *given)]
     dtypes = [node, *limits]
@@ -162,8 +175,13 @@ def _clip_dtype(keys: list[str]) -> str:
 def round_(a: Any, decimals: int = 0, out: Any = None) -> Array:
     """``a`` to that many decimals, half to even."""
     no_keywords("round", out=out)
-    node = as_node(a)
+    node, decimals = as_node(a), decimals.__index__()
     if node.dtype == "bool":
+        if decimals:
+            raise DTypeError(
+                f"np.round of bools to {decimals} decimals is not defined", place=user_frame(),
+                right="x.astype(float)",
+            )  # fmt: skip
         return Array(cast(node, "f16"))
     return Array(composed.rounded(node, decimals))
 
@@ -190,8 +208,13 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None
 @implements(np.isclose)
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8,
             equal_nan: bool = False) -> Array:  # fmt: skip
-    """Whether ``|a - b| <= atol + rtol |b|``; infinities are close to themselves only."""
-    x, y = as_array(a), as_array(b)
+    """Whether ``|a - b| <= atol + rtol |b|``; infinities are close to themselves only.
+
+    The differences are floats, as in NumPy: those of integers would wrap."""
+    key, value = operand(b)
+    wide = promoted([key, FLOAT])
+    x = a if type(a) in (bool, int, float) else as_array(a)
+    y = Array(cast(value, wide) if type(value) is Node else literal(value, wide))
     near = (abs(x - y) <= atol + rtol * abs(y)) & np.isfinite(y)
     close = near | (x == y)
     return close | (np.isnan(x) & np.isnan(y)) if equal_nan else close
@@ -205,18 +228,20 @@ def real(val: Any) -> Array:
 
 @implements(np.angle)
 def angle(z: Any, deg: bool = False) -> Array:
-    """0 for positive numbers, pi for negative ones."""
-    node = _as_float(z)
-    zero = literal(0.0, node.dtype)
-    turned = build("where", build("lt", node, zero), literal(180.0 if deg else math.pi, node.dtype),
-                   zero)  # fmt: skip
-    return Array(turned)
+    """0 for positive numbers, pi for negative ones and for -0.0."""
+    key, value = operand(z)
+    dtype = resolve(np.arctan2, (INT, key))[0]  # NumPy's own: the angle of z + 0j
+    node = cast(value, dtype) if type(value) is Node else literal(value, dtype)
+    turned = build("where", BUILDERS[np.signbit](node),
+                   literal(180.0 if deg else math.pi, dtype), literal(0.0, dtype))  # fmt: skip
+    return Array(build("where", build("isnan", node), node, turned))
 
 
 @implements(np.sinc)
 def sinc(x: Any) -> Array:
-    """sin(pi x) / (pi x)."""
-    node = _as_float(x)
+    """sin(pi x) / (pi x); of integers and bools in float64."""
+    node = as_node(x)
+    node = node if node.dtype[0] == "f" else cast(node, "f64")
     scaled = build("mul", literal(math.pi, node.dtype), node)
     return Array(lookup("sinc")(scaled, order=0))
 

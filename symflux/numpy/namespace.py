@@ -52,7 +52,7 @@ def public(name: str) -> Callable[..., Any]:
 
     summary = (record.__doc__ or "elementwise.").split("\n\n")[0]
     call.__doc__ = f"``numpy.{name}`` for traced and plain arrays: {summary}"
-    call.__name__ = call.__qualname__ = name
+    call.__name__ = call.__qualname__ = name.rpartition(".")[2]
     call.__module__ = "symflux.numpy"
     return call
 
@@ -81,8 +81,10 @@ _ARRAY_API = {
 class Linalg:
     """``symflux.numpy.linalg``: what is recorded of ``numpy.linalg``."""
 
-    norm = staticmethod(public("norm"))
-    multi_dot = staticmethod(public("multi_dot"))
+    def __init__(self) -> None:
+        for function in dispatch.TABLE:
+            if getattr(function, "__module__", None) == "numpy.linalg":
+                setattr(self, function.__name__, public(dispatch.public_name(function)))
 
     def __getattr__(self, name: str) -> Any:
         if hasattr(np.linalg, name):

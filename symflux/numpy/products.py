@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, UnsupportedOperation
+from ..errors import ArgumentError, ShapeError
 from ..ir.node import Node
 from ..ir.origin import user_frame
 from ..ops import products
 from ..trace.array import Array, as_array
-from ..trace.dispatch import implements
+from ..trace.dispatch import TABLE, implements
 from ..trace.promote import build, cast
 from ..trace.scope import short_dtype
 from .elementwise import common, no_keywords
@@ -20,12 +21,15 @@ from .shape import moveaxis, stack
 
 __all__: list[str] = []
 
+#: einsum's letters in their order: those of axis numbers 0, 1, ...
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase
+
 
 def _enter(function: Callable[..., Node], *numpy_functions: Any) -> None:
     """A product of two operands and of nothing else."""
     name = numpy_functions[0].__name__
 
-    def call(a: Any, b: Any, /, out: Any = None, *, dtype: Any = None, **kwargs: Any) -> Array:
+    def call(a: Any, b: Any, out: Any = None, *, dtype: Any = None, **kwargs: Any) -> Array:
         no_keywords(name, out=out, **kwargs)
         x, y = common(a, b)
         if dtype is not None:
@@ -42,16 +46,47 @@ def _batched(letters: str) -> Callable[[Node, Node], Node]:
     return lambda a, b: products.einsum(letters, a, b)
 
 
-_enter(products.matmul, np.matmul)
+_enter(products.matmul, np.matmul, np.linalg.matmul)
 _enter(products.dot, np.dot)
 _enter(products.inner, np.inner)
 _enter(products.vdot, np.vdot)
 _enter(products.outer, np.outer)
 _enter(products.kron, np.kron)
-_enter(_batched("...i,...i->..."), np.vecdot)
 for _name, _letters in (("matvec", "...ij,...j->...i"), ("vecmat", "...i,...ij->...j")):
     if hasattr(np, _name):  # since NumPy 2.2
         _enter(_batched(_letters), getattr(np, _name))
+
+
+def _last(x: Any, axis: int) -> Any:
+    """The operand with ``axis`` as its last one."""
+    return x if axis == -1 else moveaxis(as_array(x), axis, -1)
+
+
+@implements(np.vecdot)
+def vecdot(a: Any, b: Any, /, out: Any = None, *, axis: int = -1, dtype: Any = None,
+           **kwargs: Any) -> Array:  # fmt: skip
+    """The dot products of vectors along an axis; the other axes broadcast."""
+    no_keywords("vecdot", out=out, **kwargs)
+    return TABLE[np.einsum]("...i,...i->...", _last(a, axis), _last(b, axis), dtype=dtype)
+
+
+@implements(np.linalg.vecdot)
+def vecdot_of_stack(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
+    """The dot products of vectors along an axis."""
+    return vecdot(x1, x2, axis=axis)
+
+
+@implements(np.linalg.outer)
+def outer_of_vectors(x1: Any, x2: Any, /) -> Array:
+    """Every pair of elements of two vectors, multiplied."""
+    pair = as_array(x1), as_array(x2)
+    if any(x.ndim != 1 for x in pair):
+        raise ShapeError(
+            f"np.linalg.outer takes two vectors, got {pair[0].type} and {pair[1].type}",
+            place=user_frame(),
+            right="np.outer(x, y)       # of all elements",
+        )
+    return TABLE[np.outer](*pair)
 
 
 @implements(np.tensordot)
@@ -60,16 +95,41 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     return Array(build(products.tensordot, *common(a, b), axes))
 
 
+@implements(np.linalg.tensordot)
+def tensordot_of_stack(x1: Any, x2: Any, /, *, axes: Any = 2) -> Array:
+    """The sum of products over pairs of axes."""
+    return tensordot(x1, x2, axes)
+
+
+def _from_axis_numbers(given: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """``a, [0, 1], b, [1, 2], [0, 2]`` as subscripts and operands; the last list may be absent.
+
+    Letters have the order of the numbers, which is that of the result's axes without a last list.
+    """
+    lists = [given[i] for i in range(1, len(given), 2)]
+    result = [given[-1]] if len(given) % 2 else []
+    try:
+        parts = [
+            "".join("..." if n is Ellipsis else _LETTERS[n.__index__()] for n in numbers)
+            for numbers in (*lists, *result)
+        ]
+    except (TypeError, AttributeError, IndexError):
+        raise ArgumentError(
+            "np.einsum takes subscripts as a string, or after each operand a list of axis numbers "
+            f"from 0 to {len(_LETTERS) - 1}",
+            place=user_frame(), wrong="np.einsum(a, b)", right="np.einsum(a, [0, 1], b, [1, 2])",
+        ) from None  # fmt: skip
+    text = ",".join(parts[: len(lists)]) + (f"->{parts[-1]}" if result else "")
+    return text, given[: 2 * len(lists) : 2]
+
+
 @implements(np.einsum)
 def einsum(subscripts: Any, /, *operands: Any, out: Any = None, optimize: Any = False,
            dtype: Any = None, order: str = "K", casting: str = "safe") -> Array:  # fmt: skip
     """Einstein's summation convention; products of several operands run in the cheapest order."""
     no_keywords("einsum", out=out)
     if not isinstance(subscripts, str):
-        raise UnsupportedOperation(
-            "np.einsum with lists of axis numbers cannot be recorded", place=user_frame(),
-            wrong="np.einsum(a, [0, 1], b, [1, 2])", right="np.einsum('ij,jk->ik', a, b)",
-        )  # fmt: skip
+        subscripts, operands = _from_axis_numbers((subscripts, *operands))
     nodes = common(*operands)
     if dtype is not None:
         nodes = [cast(n, short_dtype(dtype)) for n in nodes]
@@ -93,6 +153,12 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
     (x0, x1, x2), (y0, y1, y2) = (tuple(v[..., i] for i in range(3)) for v in (x, y))
     parts = [x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0]
     return moveaxis(stack(parts, axis=-1), -1, axisc)
+
+
+@implements(np.linalg.cross)
+def cross_of_stack(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
+    """The vector product of vectors of three elements along an axis."""
+    return cross(x1, x2, axis=axis)
 
 
 @implements(np.linalg.multi_dot)

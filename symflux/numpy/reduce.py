@@ -12,14 +12,14 @@ from ..ir.graph import Graph
 from ..ir.node import Node, item, symbol
 from ..ir.op import lookup
 from ..ir.origin import user_frame
-from ..ir.types import is_floating
+from ..ir.types import is_floating, numpy_dtype
 from ..ops import arrange, composed
 from ..ops.control import scan
-from ..trace.array import Array, as_array, as_node
+from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
 from ..trace.promote import build, cast, literal, reduced_dtype
 from ..trace.scope import short_dtype
-from ..trace.ufuncs import truth
+from ..trace.ufuncs import record, truth
 from ..trace.views import reshape
 from .elementwise import no_keywords
 
@@ -53,13 +53,27 @@ def axes_of(x: Node, axis: Any) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
+def folded_axes(x: Node, axis: Any) -> tuple[int, ...]:
+    """The axes that a reduction folds: a scalar has axes 0 and -1 there, as in NumPy."""
+    one = axis is not None and not isinstance(axis, tuple | list)
+    if one and not x.shape and axis.__index__() in (0, -1):
+        return ()
+    return axes_of(x, axis)
+
+
+def _number(value: Any, dtype: str) -> Node:
+    """``initial`` in the dtype of the result; a Python integer must fit."""
+    found = operand(value)[1]
+    return cast(found, dtype) if type(found) is Node else literal(found, dtype)
+
+
 def _kept(x: Node, axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
 
 def reduced(name: str, x: Node, axis: Any, keepdims: Any = False) -> Node:
     """The reduction op of that name along ``axis``."""
-    axes = axes_of(x, axis)
+    axes = folded_axes(x, axis)
     result = build(name, x, axes=axes) if axes else x
     return reshape(result, _kept(x, axes)) if keepdims is True else result
 
@@ -82,7 +96,7 @@ def _accumulated(
     x = _selected(x, where, 0 if name == "sum" else 1)
     result = reduced(fold, x, axis, keepdims)
     if _absent(initial) is not None:
-        result = build(combine, result, cast(as_node(initial), wanted))
+        result = build(combine, result, _number(initial, wanted))
     return Array(result)
 
 
@@ -109,12 +123,12 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 @implements(np.nansum)
 def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None,
-           keepdims: Any = NO) -> Array:  # fmt: skip
+           keepdims: Any = NO, initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
     """The sum of what is not nan."""
     x = as_node(a)
     if is_floating(x.dtype):
         x = build("where", build("isnan", x), literal(0, x.dtype), x)
-    return sum_(Array(x), axis, dtype, out, keepdims)
+    return sum_(Array(x), axis, dtype, out, keepdims, initial, where)
 
 
 def _extreme(
@@ -124,20 +138,21 @@ def _extreme(
     x = as_node(a)
     start = _absent(initial)
     if start is None:
-        axes = axes_of(x, axis)
+        axes = folded_axes(x, axis)
         if any(x.shape[i] == 0 for i in axes):
             raise ShapeError(
                 f"np.{name} of no elements ({x.type} along axis {axis})", place=user_frame(),
                 right=f"np.{name}(x, initial=...)",
             )  # fmt: skip
         return Array(reduced(name, x, axis, keepdims))
-    first = cast(as_node(start), x.dtype)
+    first = _number(start, x.dtype)
     if _absent(where) is not None:
         x = build("where", truth(as_node(where)), x, first)
-    if any(x.shape[i] == 0 for i in axes_of(x, axis)):
-        shape = _kept(x, axes_of(x, axis))
+    axes = folded_axes(x, axis)
+    if any(x.shape[i] == 0 for i in axes):
+        shape = _kept(x, axes)
         filled = lookup("broadcast_to")(first, shape=shape)
-        squeezed = tuple(n for i, n in enumerate(shape) if i not in axes_of(x, axis))
+        squeezed = tuple(n for i, n in enumerate(shape) if i not in axes)
         return Array(filled if keepdims is True else reshape(filled, squeezed))
     pair = "maximum" if name == "max" else "minimum"
     return Array(build(pair, reduced(name, x, axis, keepdims), first))
@@ -193,7 +208,7 @@ def _position(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Array:
     x = as_node(a)
     if axis is not None and isinstance(axis, tuple):
         raise DTypeError(f"np.{name}: axis must be one number, got {axis}", place=user_frame())
-    axes = axes_of(x, axis)
+    axes = folded_axes(x, axis)
     if math.prod(x.shape[i] for i in axes) == 0:
         raise ShapeError(f"np.{name} of no elements ({x.type})", place=user_frame())
     found = build(name, x, axes=axes) if axes else _zero_like(x)
@@ -236,12 +251,21 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     """The average along ``axis``, float64 for integers."""
     no_keywords("mean", out=out)
     x = _in_dtype(a, axis, dtype)
-    if _absent(where) is None or where is True:
+    masked = not (_absent(where) is None or where is True)
+    exact = _absent(dtype) is not None and not is_floating(x.dtype)
+    if not masked and not exact:
         return Array(composed.mean(x, axis, keepdims is True))
-    x = x if is_floating(x.dtype) else cast(x, "f64")
-    mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
-    total = reduced("sum", _selected(x, where, 0), axis, keepdims)
-    return Array(build("div", total, reduced("sum", cast(mask, x.dtype), axis, keepdims)))
+    wide = "f64" if not is_floating(x.dtype) else "f32" if x.dtype == "f16" else x.dtype
+    if masked:
+        mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
+        count = sum_(Array(cast(mask, wide)), axis, keepdims=keepdims).node
+    else:
+        count = literal(float(_count(x, axis)), wide)
+    # In an integer dtype that the user asked for, sums wrap and the quotient is cut off.
+    added = x if exact else cast(x, wide)
+    total = sum_(Array(added), axis, numpy_dtype(added.dtype), None, keepdims, where=where).node
+    found = build("div", cast(total, wide), count)
+    return Array(cast(found, x.dtype if exact or is_floating(x.dtype) else wide))
 
 
 @implements(np.var)
@@ -268,7 +292,32 @@ def _spread(
 ) -> Array:  # fmt: skip
     no_keywords(function.__name__, out=out, where=None if where is True else where, mean=mean)
     taken = ddof if _absent(correction) is None else correction
+    if _absent(dtype) is not None and not is_floating(short_dtype(dtype)):
+        return _integer_spread(function.__name__, a, axis, short_dtype(dtype), taken, keepdims)
     return Array(function(_in_dtype(a, axis, dtype), axis, taken, keepdims is True))
+
+
+def _integer_spread(name: str, a: Any, axis: Any, dtype: str, ddof: float, keepdims: Any) -> Array:
+    """The variance in an integer dtype, by NumPy's steps: means are cut off, squares may wrap.
+
+    Raises:
+        DTypeError: for differences of bools, and for deviations of more than one row, as in NumPy.
+    """
+    x = as_node(a)
+    count = float(_count(x, axis))
+    if name == "std" and (keepdims is True or len(axes_of(x, axis)) < x.type.rank):
+        raise DTypeError(
+            f"np.std has no result of {dtype}", place=user_frame(), right=f"np.{name}(x)"
+        )
+
+    def average(values: Node, n: float, keep: Any) -> Node:
+        total = sum_(Array(values), axis, numpy_dtype(dtype), keepdims=keep).node
+        return cast(build("div", cast(total, "f64"), literal(n, "f64")), dtype)
+
+    apart = record(np.subtract, (x.dtype, dtype), [x, average(x, count, True)])
+    squares = record(np.multiply, (apart.dtype, apart.dtype), [apart, apart])
+    found = average(squares, max(count - ddof, 0.0), keepdims)
+    return Array(found if name == "var" else cast(build("sqrt", cast(found, "f64")), dtype))
 
 
 @implements(np.average)
@@ -288,10 +337,10 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
                 place=user_frame(),
             )
         w = w.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
-    if x.dtype.kind in "bui":
-        x, w = x.astype(np.result_type(x.dtype, w.dtype, np.float64)), w
-    w = as_array(np.broadcast_to(w, x.shape))
-    total = sum_(w, axis, x.dtype if w.dtype.kind == "f" else None, keepdims=keepdims)
+    kinds = (x.dtype, w.dtype, *((np.float64,) if x.dtype.kind in "bui" else ()))
+    wide = np.result_type(*kinds)
+    x, w = x.astype(wide), as_array(np.broadcast_to(w, x.shape)).astype(wide)
+    total = sum_(w, axis, keepdims=keepdims)
     result = sum_(x * w, axis, keepdims=keepdims) / total
     return (result, total) if returned else result
 
@@ -304,6 +353,10 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NO, append: Any = NO
     """Differences of neighbours along ``axis``, ``n`` times."""
     x = as_array(a)
     number = axes_of(x.node, axis)[0]
+    if n == 0:  # nothing is prepended or appended either
+        return x
+    if n < 0:
+        raise ShapeError(f"np.diff: n = {n} is negative", place=user_frame())
     parts = [p for p in (_absent(prepend), x, _absent(append)) if p is not None]
     if len(parts) > 1:
         shape = tuple(1 if i == number else m for i, m in enumerate(x.shape))
@@ -320,7 +373,7 @@ def _running(name: str, ufunc: Any, a: Any, axis: Any, dtype: Any, out: Any) -> 
         counted = _running(name, ufunc, Array(cast(truth(x), "i64")), axis, None, None)
         return Array(truth(counted.node))
     x = cast(x, wanted)
-    if axis is None:
+    if axis is None or not folded_axes(x, axis):
         x = reshape(x, (math.prod(x.shape),))
         axis = 0
     number = axes_of(x, axis)[0]
@@ -473,10 +526,19 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 def vector_norm(x: Any, /, *, axis: Any = None, ord: Any = 2, keepdims: bool = False) -> Array:
     """The norm of all elements as one vector, or along ``axis``."""
     a = as_array(x)
-    if axis is None:
-        found = norm(a.ravel(), ord, 0)
-        return found.reshape((1,) * a.ndim) if keepdims else found
-    return norm(a, ord, axis, keepdims)
+    axes = axes_of(a.node, axis)
+    if len(axes) == 1:
+        return norm(a, ord, axes[0], keepdims)
+    rest = tuple(i for i in range(a.ndim) if i not in axes)
+    rows = a.transpose((*rest, *axes)).reshape((*(a.shape[i] for i in rest), -1))
+    found = norm(rows, ord, -1)
+    return found.reshape(_kept(a.node, axes)) if keepdims else found
+
+
+@implements(np.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+    """The norm of the matrices in the last two axes ("fro", 1, -1, inf, -inf)."""
+    return norm(x, ord, (-2, -1), keepdims)
 
 
 def _enter_accumulate(ufunc: Any, implementation: Any) -> None:

@@ -14,6 +14,7 @@ from ..ir.node import Node
 from ..ir.origin import user_frame
 from ..ir.types import broadcast_shapes
 from ..ops import arrange, composed
+from ..ops.arrange import is_index
 from ..trace.array import Array, as_array, as_node
 from ..trace.dispatch import implements, numpys
 from ..trace.promote import build, cast, literal
@@ -50,7 +51,7 @@ def transpose_(a: Any, axes: Any = None) -> Array:
     return x.transpose() if axes is None else x.transpose(tuple(axes))
 
 
-@implements(np.matrix_transpose)
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
 def matrix_transpose(x: Any, /) -> Array:
     """The last two axes exchanged."""
     return as_array(x).mT
@@ -97,7 +98,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Array:
 def expand_dims(a: Any, axis: Any) -> Array:
     """New axes of extent 1."""
     x = as_array(a)
-    given = axis if isinstance(axis, tuple | list) else (axis,)
+    given = [n.__index__() for n in (axis if isinstance(axis, tuple | list) else (axis,))]
     rank = x.ndim + len(given)
     if not all(-rank <= n < rank for n in given) or len({n % rank for n in given}) != len(given):
         raise ShapeError(f"np.expand_dims: axis {axis} for {x.type}", place=user_frame())
@@ -128,7 +129,8 @@ def broadcast_node(x: Node, shape: tuple[int, ...]) -> Node:
 @implements(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Array:
     """Repeated along new leading axes and axes of extent 1."""
-    wanted = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    given = (shape,) if is_index(shape) else tuple(shape)
+    wanted = tuple(n.__index__() for n in given)
     return Array(broadcast_node(as_node(array), wanted))
 
 
@@ -244,8 +246,8 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array
     x = as_array(ary)
     number = _axis(x, axis)
     total = x.shape[number]
-    if isinstance(indices_or_sections, int | np.integer):
-        parts = int(indices_or_sections)
+    if is_index(indices_or_sections):
+        parts = indices_or_sections.__index__()
         each, extra = divmod(total, parts)
         cuts = [0]
         for i in range(parts):
@@ -260,7 +262,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """As ``array_split``; a number of sections must divide the axis."""
     x = as_array(ary)
-    if isinstance(indices_or_sections, int | np.integer):
+    if is_index(indices_or_sections):
         total = x.shape[_axis(x, axis)]
         if total % indices_or_sections:
             raise ShapeError(
@@ -273,7 +275,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Array]:
 
 
 def _split_along(axis_of: Any) -> Any:
-    return lambda ary, parts: split(ary, parts, axis_of(as_array(ary)))
+    return lambda ary, indices_or_sections: split(ary, indices_or_sections, axis_of(as_array(ary)))
 
 
 implements(np.vsplit)(_split_along(lambda x: 0))
@@ -376,11 +378,11 @@ def sliding_window_view(
     """Windows that slide along axes; their elements are new last axes. Nothing is copied where
     they are read."""
     node = as_node(x)
-    sizes = (window_shape,) if isinstance(window_shape, int | np.integer) else tuple(window_shape)
+    sizes = (window_shape,) if is_index(window_shape) else tuple(window_shape)
     if axis is None:
         axes: tuple[int, ...] = tuple(range(len(node.shape)))
     else:
-        given = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+        given = (axis,) if is_index(axis) else tuple(axis)
         axes = tuple([arrange.axis_of(a, len(node.shape)) for a in given])
     if len(sizes) != len(axes):
         raise ShapeError(
@@ -411,9 +413,8 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None,
     number = _axis(x, axis)
     n = x.shape[number]
     if mode == "raise":
-        picked = (
-            indices if isinstance(indices, Array | np.ndarray | list | int) else np.asarray(indices)
-        )
+        known = isinstance(indices, Array | np.ndarray | list) or is_index(indices)
+        picked = indices if known else np.asarray(indices)
         return x[(*(slice(None),) * number, picked)]
     which = as_node(indices)
     if mode == "wrap":
@@ -469,7 +470,7 @@ def triu(m: Any, k: int = 0) -> Array:
     return Array(composed.triu(_square(m), k))
 
 
-@implements(np.diagonal, np.linalg.diagonal)
+@implements(np.diagonal)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements of a diagonal, as the last axis."""
     return Array(build(arrange.diagonal, as_node(a), offset, axis1, axis2))
@@ -490,12 +491,24 @@ def diag(v: Any, k: int = 0) -> Array:
     return Array(build("pad", square, low=low, high=high, interior=(0, 0)))
 
 
-@implements(np.trace, np.linalg.trace)
+@implements(np.trace)
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None,
           out: Any = None) -> Array:  # fmt: skip
     """The sum of a diagonal."""
     no_keywords("trace", out=out)
     return diagonal(a, offset, axis1, axis2).sum(axis=-1, dtype=dtype)
+
+
+@implements(np.linalg.diagonal)
+def diagonal_of_stack(x: Any, /, *, offset: int = 0) -> Array:
+    """The elements of a diagonal of the last two axes, as the last axis."""
+    return diagonal(x, offset, -2, -1)
+
+
+@implements(np.linalg.trace)
+def trace_of_stack(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Array:
+    """The sum of a diagonal of the last two axes."""
+    return trace(x, offset, -2, -1, dtype)
 
 
 @implements(np.meshgrid)

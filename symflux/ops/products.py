@@ -7,13 +7,11 @@ import math
 import string
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..ir.node import Node
 from ..records import record
-from .arrange import axis_of, diagonal
+from .arrange import axis_of, diagonal, is_index
 from .contract import contract
-from .elementwise import cast, ne
+from .elementwise import and_, cast, ne
 from .reduce import sum_
 from .shape import reshape, transpose
 
@@ -173,6 +171,11 @@ def _on_numbers(nodes: Sequence[Node]) -> tuple[list[Node], bool]:
     return list(nodes), False
 
 
+def _times(a: Node, b: Node) -> Node:
+    """The product of elements; of bools, whether both hold."""
+    return and_(a, b) if a.dtype == "bool" else a * b
+
+
 def _finish(node: Node, boolean: bool) -> Node:
     return ne(node, 0) if boolean else node
 
@@ -297,14 +300,14 @@ def matmul(a: Node, b: Node) -> Node:
 def dot(a: Node, b: Node) -> Node:
     """``numpy.dot``: the last axis of ``a`` with the second last (or only) axis of ``b``."""
     if not a.shape or not b.shape:
-        return a * b
+        return _times(a, b)
     return tensordot(a, b, ((len(a.shape) - 1,), (max(len(b.shape) - 2, 0),)))
 
 
 def inner(a: Node, b: Node) -> Node:
     """The product over the last axes of both."""
     if not a.shape or not b.shape:
-        return a * b
+        return _times(a, b)
     return tensordot(a, b, ((-1,), (-1,)))
 
 
@@ -324,14 +327,12 @@ def tensordot(
         ValueError: if the extents of a pair differ.
     """
     ra, rb = len(a.shape), len(b.shape)
-    if isinstance(axes, int | np.integer):
+    if is_index(axes):
         if axes > min(ra, rb):
             raise ValueError(f"tensordot: {a.type} and {b.type} do not both have {axes} axes")
         pairs_a, pairs_b = list(range(ra - int(axes), ra)), list(range(int(axes)))
     else:
-        first, second = (
-            [side] if isinstance(side, int | np.integer) else list(side) for side in axes
-        )
+        first, second = ([side] if is_index(side) else list(side) for side in axes)
         pairs_a, pairs_b = [axis_of(i, ra) for i in first], [axis_of(i, rb) for i in second]
     if len(pairs_a) != len(pairs_b) or any(
         a.shape[i] != b.shape[j] for i, j in zip(pairs_a, pairs_b, strict=True)
@@ -353,7 +354,7 @@ def tensordot(
 def outer(a: Node, b: Node) -> Node:
     """Every element of ``a`` times every element of ``b``, as a matrix."""
     column = reshape(a, shape=(a.type.size, 1))
-    return column * reshape(b, shape=(1, b.type.size))
+    return _times(column, reshape(b, shape=(1, b.type.size)))
 
 
 def kron(a: Node, b: Node) -> Node:
@@ -363,7 +364,7 @@ def kron(a: Node, b: Node) -> Node:
     shape_b = (1,) * (rank - len(b.shape)) + b.shape
     x = reshape(a, shape=tuple(m for n in shape_a for m in (n, 1)))
     y = reshape(b, shape=tuple(m for n in shape_b for m in (1, n)))
-    return reshape(x * y, shape=tuple(p * q for p, q in zip(shape_a, shape_b, strict=True)))
+    return reshape(_times(x, y), shape=tuple(p * q for p, q in zip(shape_a, shape_b, strict=True)))
 
 
 def trace(x: Node, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:

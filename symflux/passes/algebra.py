@@ -140,7 +140,8 @@ POWERS: tuple[Law, ...] = (
         when=_exponent(3), grade="accurate", domain="everywhere, within 1 ulp"),
     law("x ** c", lambda e: _square(_square(e["x"])), name="x ** 4 = (x * x) * (x * x)",
         when=_exponent(4), grade="accurate", domain="everywhere, within 1.5 ulp"),
-    law("x ** c", lambda e: 1 / _square(e["x"]), name="x ** -2 = 1 / (x * x)",
+    # the square of the reciprocal: x * x may overflow where 1 / (x * x) can still be held
+    law("x ** c", lambda e: _square(1 / e["x"]), name="x ** -2 = (1 / x) * (1 / x)",
         when=_exponent(-2), grade="accurate", domain="everywhere, within 2 ulp"),
     law("x ** 0.5", lambda e: _root(e["x"]), name="x ** 0.5 = sqrt(x)", grade="accurate",
         domain="everywhere: one correct rounding; -0.0 and -inf are mended where they can occur"),

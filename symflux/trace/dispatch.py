@@ -16,7 +16,7 @@ from ..ir.origin import user_frame
 
 __all__ = [
     "BY_NAME", "NAMESPACE", "PLAIN", "TABLE", "function_name", "implementation", "implements",
-    "unsupported",
+    "public_name", "unsupported",
 ]  # fmt: skip
 
 #: NumPy function or ufunc -> implementation with the same signature
@@ -68,6 +68,16 @@ def numpys(*names: str) -> list[Any]:
     return [getattr(np, name) for name in names if hasattr(np, name)]
 
 
+def public_name(function: Any) -> str:
+    """The name of a NumPy function among all; with its module where ``np`` has another function of
+    that name: ``np.linalg.trace`` has other axes than ``np.trace``."""
+    name: str = function.__name__
+    module = str(getattr(function, "__module__", None) or "")
+    if module.endswith("linalg") and getattr(np, name, function) is not function:
+        return f"linalg.{name}"
+    return name
+
+
 def implements(
     *functions: Any, name: str = "", plain: Callable[..., Any] | None = None
 ) -> Callable[[Callable[..., Any]], Any]:
@@ -81,8 +91,9 @@ def implements(
     def enter(implementation: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
             TABLE[function] = implementation
-            BY_NAME[function.__name__] = implementation
-            PLAIN[function.__name__] = function
+            public = public_name(function)
+            BY_NAME[public] = implementation
+            PLAIN[public] = function
         if name:
             BY_NAME[name] = implementation
             PLAIN.setdefault(name, plain or implementation)

@@ -177,6 +177,11 @@ def parse(
             step.append(1)
             extent.append(1)
             axis += 1
+        elif _axes_of(item) == 0:  # a bool: a new axis, of which it picks one place or none
+            positions.append(position)
+            picks.append((len(out_shape), np.zeros(int(item), np.int64)))
+            out_shape.append(1)
+            out_strides.append(0)
         else:
             positions.append(position)
             for pick in _picks(item, axis, shape):

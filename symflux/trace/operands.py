@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedOperation
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.node import Node, constant_value
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType
@@ -95,11 +95,11 @@ def as_pick(item: Any) -> Any:
         found = constant_value(node)
         return node if found is None else _static_pick(found)
     if isinstance(item, bool | np.bool_):
-        raise UnsupportedOperation(
-            "a bool in an index cannot be recorded", place=user_frame(), right="x[None]"
-        )
+        return np.asarray(item)  # a mask of an array without axes
     if isinstance(item, int | np.integer):
         return int(item)
+    if hasattr(type(item), "__index__") and not isinstance(item, np.ndarray):
+        return item.__index__()
     if isinstance(item, np.ndarray) and item.dtype.kind in "iu" and item.ndim:
         return Captured(capture(item), item)
     if isinstance(item, list) and not item:

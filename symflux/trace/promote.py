@@ -148,5 +148,7 @@ def build(op: Op | Callable[..., Node] | str, *nodes: Any, **attrs: Any) -> Node
         raise ShapeError(
             str(error), place=user_frame(), right=right if "broadcast" in str(error) else ""
         ) from None
+    except OverflowError as error:  # a Python integer beyond the dtype of what it is put into
+        raise RangeError(str(error), place=user_frame(), right="a wider dtype") from None
     except TypeError as error:
         raise DTypeError(str(error), place=user_frame()) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NegativePower, RangeError, UnsupportedOperation
+from ..errors import NegativePower, RangeError
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
@@ -70,23 +70,29 @@ def _sign(x: Node) -> Node:
     return cast(truth(x), x.dtype)
 
 
-def _fmod(x: Node, y: Node) -> Node:
-    if x.dtype[0] == "f":  # |x| as a product, which has a slope of 1 at 0 in the end
-        sign = composed.sign_of(x)
-        return build("mul", build("mod", build("mul", x, sign), build("abs", y)), sign)
-    zero = literal(0, x.dtype)
-    rest = build("mod", _absolute(x), _absolute(y))
+def _integer_fmod(x: Node, y: Node) -> Node:
+    """The remainder with the sign of x; no absolute values, as that of the least integer wraps."""
+    rest = build("mod", x, y)  # with the sign of y
     if x.dtype[0] == "u":
         return rest
-    return build("where", build("lt", x, zero), build("neg", rest), rest)
+    zero = literal(0, x.dtype)
+    other_sign = build("and", build("ne", rest, zero), build("lt", build("xor", rest, x), zero))
+    return build("where", other_sign, build("sub", rest, y), rest)
+
+
+def _fmod(x: Node, y: Node) -> Node:
+    if x.dtype[0] != "f":
+        return _integer_fmod(x, y)
+    sign = composed.sign_of(x)  # |x| as a product, which has a slope of 1 at 0 in the end
+    return build("mul", build("mod", build("mul", x, sign), build("abs", y)), sign)
 
 
 def _reciprocal(x: Node) -> Node:
-    if x.dtype[0] != "f":
-        raise UnsupportedOperation(
-            f"np.reciprocal of {x.type} cannot be recorded", place=user_frame(), right="1 / x"
-        )
-    return build("reciprocal", x)
+    """1 / x; of integers rounded towards 0, and 0 for 0."""
+    if x.dtype[0] == "f":
+        return build("reciprocal", x)
+    unit = build("eq", x if x.dtype[0] == "u" else build("abs", x), literal(1, x.dtype))
+    return build("where", unit, x, literal(0, x.dtype))
 
 
 def _hypot(x: Node, y: Node) -> Node:
@@ -313,6 +319,6 @@ def _beyond_range(ufunc: Any, keys: tuple[str, ...], values: list[Any]) -> Node:
     """Comparison with a Python integer beyond the other's dtype: the same for all elements."""
     first_is_node = type(values[0]) is Node
     node, number = values if first_is_node else reversed(values)
-    other = np.zeros((), numpy_dtype(node.dtype))
+    other = np.zeros((), numpy_dtype("i8" if node.dtype == "bool" else node.dtype))
     answer = bool(ufunc(other, number) if first_is_node else ufunc(number, other))
     return lookup("broadcast_to")(literal(answer, "bool"), shape=node.shape)

@@ -96,3 +96,20 @@ def test_accuracy_is_the_share_of_right_answers():
     assert sf.compile(sf.nn.accuracy)(logits, predicted) == 0.5
     with pytest.raises(ShapeError, match="accuracy"):
         sf.nn.accuracy(logits, one_hot)
+
+
+@pytest.mark.parametrize("dtype", ("int8", "uint8", "int16", "int64", "uint64"))
+def test_labels_of_narrow_dtypes_name_classes_beyond_them(dtype):
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(5, 300))
+    labels = np.array([0, 1, 44, 100, 127], dtype)
+    shifted = logits - logits.max(-1, keepdims=True)
+    rows = np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(5), labels]
+    for loss in (sf.nn.cross_entropy, sf.compile(sf.nn.cross_entropy)):
+        np.testing.assert_allclose(loss(logits, labels), rows.mean(), rtol=1e-13)
+    slope = sf.grad(sf.nn.cross_entropy)(logits, labels)
+    softmax = np.exp(shifted) / np.exp(shifted).sum(-1, keepdims=True)
+    own = np.arange(300) == labels.astype(int)[:, None]
+    np.testing.assert_allclose(slope, (softmax - own) / 5, rtol=1e-12, atol=1e-16)
+    right = sf.compile(sf.nn.accuracy)(np.eye(300)[labels.astype(int)], labels)
+    assert float(right) == 1.0
