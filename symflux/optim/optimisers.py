@@ -73,8 +73,9 @@ class Optimizer:
         """What to add to one parameter, and its new slots.
 
         Args:
-            gradient, value: of the parameter.
-            slots: arrays of its shape, by name.
+            gradient, value: of the parameter; in float32 where it is float16, in which squares of
+                gradients and small constants underflow.
+            slots: arrays of its shape, by name; in float32 where the parameter is float16.
             count: the number of this step, from 1, as a float64 scalar.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define rule")
@@ -121,7 +122,7 @@ class Optimizer:
         for i, (value, gradient) in enumerate(zip(leaves, given, strict=True)):
             delta, new = self._apply(value, gradient, state, i, count)
             moved.append(_in_dtype(value + delta, value))
-            slots.append({name: _in_dtype(array, value) for name, array in new.items()})
+            slots.append({n: _in_dtype(array, state.slots[n][i]) for n, array in new.items()})
         collected = {name: tuple([each[name] for each in slots]) for name in self.slots}
         return structure.unflatten(moved), State(count, collected)
 
@@ -157,7 +158,7 @@ class Optimizer:
         self, value: Any, gradient: Any, state: State, i: int, count: Any
     ) -> tuple[Any, dict[str, Any]]:
         own = {name: state.slots[name][i] for name in self.slots}
-        return self.rule(gradient, value, own, snp.astype(count, np.float64))
+        return self.rule(_wide(gradient), _wide(value), own, snp.astype(count, np.float64))
 
 
 def _check_float(leaf: Any) -> None:
@@ -172,9 +173,16 @@ def _check_float(leaf: Any) -> None:
 
 def _zeros(leaf: Any, slot: str) -> Any:
     """The first value of a slot: a param for a param, an array for an array."""
+    given = np.dtype(getattr(leaf, "dtype", np.float64))
+    dtype = np.dtype(np.float32) if given == np.float16 else given
     if isinstance(leaf, Param):
-        return Param(np.zeros(leaf.shape, leaf.dtype), f"{leaf.name}_{slot}" if leaf.name else slot)
-    return snp.zeros(np.shape(leaf), getattr(leaf, "dtype", np.float64))
+        return Param(np.zeros(leaf.shape, dtype), f"{leaf.name}_{slot}" if leaf.name else slot)
+    return snp.zeros(np.shape(leaf), dtype)
+
+
+def _wide(x: Any) -> Any:
+    """Half precision as single precision; other arrays as they are."""
+    return snp.astype(x, np.float32) if getattr(x, "dtype", None) == np.float16 else x
 
 
 def _in_dtype(new: Any, value: Any) -> Any:

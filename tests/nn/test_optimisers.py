@@ -187,3 +187,27 @@ def test_the_state_of_params_is_named_after_them():
 
 def test_optimisers_print_their_settings():
     assert repr(sf.optim.Momentum(0.1)) == "Momentum(rate=0.1, decay=0.9, nesterov=False)"
+
+
+@pytest.mark.parametrize(
+    "make", (sf.optim.Adam, sf.optim.AdamW, sf.optim.Momentum, sf.optim.Descent)
+)
+def test_statistics_of_float16_params_are_kept_in_float32(make):
+    gradients = np.array([0.0, 1e-4, -300.0], np.float16)
+    values = np.array([1.0, -2.0, 0.5], np.float16)
+    optimizer = make(0.01)
+    narrow, wide = values, values.astype(np.float64)
+    state, exact = optimizer.init(narrow), optimizer.init(wide)
+    kept = sf.param(values)
+    kept_state = optimizer.init(kept)
+    step = sf.compile(lambda g: optimizer.update(kept, g, kept_state))
+    for _ in range(3):
+        narrow, state = optimizer.step(narrow, gradients, state)
+        wide, exact = optimizer.step(wide, gradients.astype(np.float64), exact)
+        step(gradients)
+    assert narrow.dtype == np.float16 and np.asarray(kept).dtype == np.float16
+    for name, arrays in state.slots.items():
+        assert arrays[0].dtype == np.float32
+        np.testing.assert_allclose(arrays[0], exact.slots[name][0], rtol=1e-3)
+    for got in (narrow, np.asarray(kept)):
+        np.testing.assert_allclose(got, wide, rtol=3e-3)  # rounded at each of three steps
