@@ -154,7 +154,7 @@ class Array(Handle):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        node = self.node
+        node = self._node  # a leaked value is printed too
         kind = f"{node.type}, weak" if self.weak else f"{node.type}"
         return f"Array({kind}, %{node.id})"
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ir.node import Node
 from ..ir.types import ArrayType, numpy_dtype
+from .scope import Life, innermost_life, note_write
 from .views import View, contiguous_strides
 
 __all__ = ["Handle"]
@@ -22,17 +23,20 @@ class Handle:
             (NEP 50).
     """
 
-    __slots__ = ("__weakref__", "_node", "_view", "weak")
+    __slots__ = ("__weakref__", "_life", "_node", "_view", "weak")
 
     def __init__(self, node: Node, weak: bool = False) -> None:
         self._node = node
         self._view: View | None = None
+        self._life = innermost_life()
         self.weak = weak
 
     # --- the handle -------------------------------------------------------------------------------
 
     @property
     def node(self) -> Node:
+        if self._life is not None and not self._life.open:
+            raise self._life.leaked(self._node.type)
         view = self._view
         if view is not None:
             base = view.base.node
@@ -48,7 +52,21 @@ class Handle:
             base = view.write(view.base.node, node)
             view.base.assign(base)
             view.seen = view.base.node
+        elif self._life is not innermost_life():
+            if self._life is not None and not self._life.open:
+                raise self._life.leaked(self._node.type)
+            note_write(self, self._node)
         self._node = node
+
+    def rebind(self, node: Node) -> None:
+        """Stand for ``node`` without that being a write: what a scope does to handles from
+        outside of it, for the time of its recording."""
+        self._node = node
+
+    def belongs(self, life: Life) -> Self:
+        """The handle itself, as one of the scope with that life."""
+        self._life = life
+        return self
 
     def _strides(self) -> tuple[int, ...]:
         return contiguous_strides(self.shape) if self._view is None else self._view.strides
@@ -56,6 +74,7 @@ class Handle:
     def _viewing(self, view: View) -> Self:
         handle = type(self).__new__(type(self))
         handle._view = view
+        handle._life = self._life
         handle.weak = False
         base = view.base.node
         handle._node = view.read(base)

@@ -96,7 +96,7 @@ class Param:
             return
         handle = Array(now.node)
         handle[index] = value
-        _rebind(self, handle.node)
+        rebind(self, handle.node)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._symflux_value())
@@ -192,12 +192,12 @@ def current(param: Param) -> Array | None:
     node = symbol(param.name or f"param{number}", param.shape, short_dtype(param.dtype))
     outer.captures[key] = (param, node)
     outer.symbols.add(node.id)
-    handle = Array(node)
+    handle = Array(node).belongs(outer.life)
     outer.params[key] = (param, handle, node)
     return handle
 
 
-def _rebind(param: Param, node: Node) -> None:
+def rebind(param: Param, node: Node) -> None:
     """Let ``param`` stand for ``node`` from now on in the innermost scope."""
     before = current(param)
     assert before is not None
@@ -238,7 +238,7 @@ def bind(values: Mapping[Param, Node]) -> Iterator[None]:
     if is_tracing():
         for param, node in updated(scope):
             if param not in values:
-                _rebind(param, node)
+                rebind(param, node)
 
 
 # --- the public functions -------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def set_value(target: Param, value: Any) -> None:
         return
     handle = Array(now.node)
     handle[...] = plain
-    _rebind(target, handle.node)
+    rebind(target, handle.node)
 
 
 def update(target: Any, delta: Any) -> Any:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, TraceError
+from ..errors import DTypeError, LeakedValue, TraceError
 from ..ir.node import Node, constant, symbol
-from ..ir.origin import user_frame
+from ..ir.origin import Origin, user_frame
 from ..ir.types import dtype_of
 
 __all__ = [
+    "Life",
     "Scope",
     "capture",
     "check_captures",
+    "innermost_life",
     "is_tracing",
+    "locked_arrays",
+    "note_write",
     "outermost",
     "pushed",
     "scopes",
     "short_dtype",
+    "written_undone",
 ]
 
 
@@ -30,13 +36,39 @@ __all__ = [
 _WATCHED = 1 << 16
 
 
+class Life:
+    """Whether the scope that a handle was made in is still being recorded."""
+
+    __slots__ = ("name", "open")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.open = True
+
+    def leaked(self, type_: Any) -> LeakedValue:
+        """What is raised where a handle of that scope is used after its end."""
+        return LeakedValue(
+            f"a traced value ({type_}) of {self.name} is used after {self.name} was recorded",
+            place=user_frame(),
+            why="a traced value means something only until the function in which it was made "
+            "returns",
+            wrong="def f(x): self.mean = np.mean(x)          # kept for later",
+            right="def f(x): return y, np.mean(x)            # returned as a result\n"
+            "mean = sf.param(0.0)                      # state that outlives the call:\n"
+            "def f(x): sf.update(mean, np.mean(x) - mean)",
+        )
+
+
 class Scope:
     """A function or a region body while it is being recorded.
 
     Attributes:
         name: of the function.
-        kind: ``"function"``; ``"body"`` of a region, which cannot update params; ``"binding"``,
-            which only gives params another meaning.
+        kind: ``"function"``; ``"body"`` of a region, which cannot update params; ``"derived"``, a
+            function that is differentiated or batched inside of another one; ``"binding"``, which
+            only gives params another meaning.
+        life: what the handles made in it know of it.
+        written: handles made outside of it that were written to, and what they stood for before.
         captures: arrays and params that became inputs by reference, with their symbols; only the
             outermost scope has any. Keyed by identity; the objects are kept alive.
         params: what each param stands for here: ``id(param) -> (param, handle, node at first)``.
@@ -44,11 +76,13 @@ class Scope:
         watched: small captured arrays, their bytes at the time, and the user's line.
     """
 
-    __slots__ = ("captures", "kind", "name", "params", "symbols", "watched")
+    __slots__ = ("captures", "kind", "life", "name", "params", "symbols", "watched", "written")
 
     def __init__(self, name: str, kind: str = "function") -> None:
         self.name = name
         self.kind = kind
+        self.life = Life(name)
+        self.written: dict[int, tuple[Any, Node]] = {}
         self.captures: dict[int, tuple[Any, Node]] = {}
         self.params: dict[int, tuple[Any, Any, Node]] = {}
         self.symbols: set[int] = set()
@@ -58,6 +92,7 @@ class Scope:
 class _Stack(threading.local):
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
+        self.life: Life | None = None  # of the innermost scope that is not a binding
 
 
 _stack = _Stack()
@@ -84,11 +119,108 @@ def outermost() -> Scope | None:
 @contextmanager
 def pushed(scope: Scope) -> Iterator[Scope]:
     """Make ``scope`` the innermost one."""
-    _stack.scopes.append(scope)
+    stack = _stack
+    stack.scopes.append(scope)
+    before = stack.life
+    if scope.kind != "binding":
+        stack.life = scope.life
     try:
         yield scope
     finally:
-        _stack.scopes.remove(scope)
+        stack.scopes.remove(scope)
+        stack.life = before
+        scope.life.open = False
+
+
+def innermost_life() -> Life | None:
+    """That of the scope in which a handle made now belongs; None outside of any."""
+    return _stack.life
+
+
+def note_write(handle: Any, node: Node) -> None:
+    """Remember that a handle from outside, which stands for ``node``, is written to in the
+    innermost scope: there the write is a result, which takes effect where the scope runs."""
+    for scope in reversed(_stack.scopes):
+        if scope.kind != "binding":
+            scope.written.setdefault(id(handle), (handle, node))
+            return
+
+
+@contextmanager
+def written_undone(scope: Scope) -> Iterator[None]:
+    """Afterwards the handles from outside that were written to in ``scope`` stand for what they
+    stood for before: the writes are results, and take effect where the scope's graph runs."""
+    try:
+        yield
+    finally:
+        for handle, before in scope.written.values():
+            handle.rebind(before)
+
+
+@contextmanager
+def locked_arrays(fn: Any) -> Iterator[None]:
+    """Plain arrays that a body's cells and globals hold cannot be written to in it: the write would
+    happen once, while tracing, whether the body runs or not, and however often.
+
+    Raises:
+        TraceError: where the body tries to, naming the line.
+    """
+    locked = [a for a in _arrays_of(fn) if a.flags.writeable]
+    for array in locked:
+        array.flags.writeable = False
+    try:
+        yield
+    except ValueError as error:
+        if not locked or "read-only" not in str(error):
+            raise
+        raise TraceError(
+            "a plain array of the surroundings is written to in the body of a loop or branch",
+            place=_raised_at(error),
+            why="the write would happen once, while tracing, and not when the body runs",
+            wrong="out = np.zeros(3)",
+            right="out = symflux.numpy.zeros(3)      # in the traced function",
+        ) from None
+    finally:
+        for array in locked:
+            array.flags.writeable = True
+
+
+def _raised_at(error: BaseException) -> Origin | None:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return None
+    code = trace.tb_frame.f_code
+    return Origin(code.co_filename, trace.tb_lineno, code.co_name)
+
+
+def _arrays_of(fn: Any) -> list[np.ndarray[Any, Any]]:
+    """The arrays in the cells of a function and of those in its cells, and in the globals that
+    they name."""
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+    waiting = [fn]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, np.ndarray):
+            found[id(value)] = value
+            continue
+        if type(value) in (list, tuple):  # the branches of a switch
+            waiting += [v for v in value if isinstance(v, FunctionType)]
+            continue
+        value = getattr(value, "__func__", value) if isinstance(value, MethodType) else value
+        if not isinstance(value, FunctionType) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # an empty cell
+                waiting.append(cell.cell_contents)
+        names = value.__globals__
+        waiting += [
+            names[n] for n in value.__code__.co_names if isinstance(names.get(n), np.ndarray)
+        ]
+    return list(found.values())
 
 
 def short_dtype(dtype: Any) -> str:

@@ -22,9 +22,17 @@ from ..ir.walk import dependents, substitute, topological
 from ..records import record
 from .array import Array, operand
 from .concrete import refusals
-from .param import Param, _rebind, updated
+from .param import Param, rebind, updated
 from .promote import BOOL, FLOAT, INT, STORED, literal
-from .scope import Scope, check_captures, is_tracing, pushed, short_dtype
+from .scope import (
+    Scope,
+    check_captures,
+    is_tracing,
+    locked_arrays,
+    pushed,
+    short_dtype,
+    written_undone,
+)  # fmt: skip
 
 __all__ = [
     "Arguments", "Static", "Traced", "close", "leaf_type", "mark_static", "node_of", "trace",
@@ -82,7 +90,7 @@ class Traced:
             values: the nodes of the trailing outputs after inlining, one per ``updated`` param.
         """
         for param, node in zip(self.updated, values, strict=True):
-            _rebind(param, node)
+            rebind(param, node)
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -318,10 +326,10 @@ def trace(
         inputs.append(node)
         weak.append(is_weak)
         if type(leaf) is Param:
-            scope.params.setdefault(id(leaf), (leaf, Array(node), node))
+            scope.params.setdefault(id(leaf), (leaf, Array(node).belongs(scope.life), node))
             handles.append(leaf)
         else:
-            handles.append(Array(node, is_weak))
+            handles.append(Array(node, is_weak).belongs(scope.life))
         scope.symbols.add(node.id)
     call_args, call_kwargs = in_tree.unflatten(handles)
     outer = is_tracing()
@@ -331,7 +339,7 @@ def trace(
         )))  # fmt: skip
         out_leaves, out_tree = tree.flatten(result)
         outputs, out_weak = _output_nodes(fn, out_leaves, out_tree)
-    changed = updated(scope)
+        changed = updated(scope)
     captured = [] if outer else list(scope.captures.values())
     graph = Graph(
         scope.name,
@@ -491,21 +499,25 @@ class Body:
     """A traced body of a region.
 
     Attributes:
-        graph: inputs are the leaves of the arguments, then ``consts``.
+        graph: inputs are the leaves of the arguments, then the state, then ``consts``; outputs
+            are the leaves of the result, then what each written handle stands for at the end.
         consts: nodes of the surrounding function that the body uses.
         out_tree: structure of the result.
         weak: for each leaf of the result, whether it is a Python number.
+        written: the handles from outside that the body writes to: those of the state, then others.
     """
 
     graph: Graph
     consts: list[Node]
     out_tree: tree.TreeDef
     weak: tuple[bool, ...]
+    written: list[Array]
 
 
 def trace_body(
-    fn: Callable[..., Any], args: Sequence[Any], name: str = "", *, hoist: bool = True
-) -> Body:
+    fn: Callable[..., Any], args: Sequence[Any], name: str = "", *, hoist: bool = True,
+    state: Sequence[Array] = (),
+) -> Body:  # fmt: skip
     """Record the body of a region (a loop, a branch) inside of a function that is being traced.
 
     Args:
@@ -514,6 +526,8 @@ def trace_body(
         name: of the graph; by default the function's.
         hoist: leave what does not depend on the arguments outside (right for loops); if False, only
             what existed before is used from outside (right for branches, which may not run).
+        state: handles from outside that stand for inputs of their own inside of the body, as the
+            arrays do that every iteration of a loop writes to.
     """
     leaves, in_tree = tree.flatten(tuple(args))
     paths = list(itertools.chain.from_iterable(
@@ -530,14 +544,24 @@ def trace_body(
             raise _not_an_argument(fn, path, leaf)
         node = symbol(path, found[0].shape, found[0].dtype)
         inputs.append(node)
-        handles.append(Array(node, found[1]))
+        handles.append(Array(node, found[1]).belongs(scope.life))
         scope.symbols.add(node.id)
-    with pushed(scope):
-        result = _call(fn, in_tree.unflatten(handles), {})
+    for handle in state:
+        before = handle.node
+        node = symbol("written", before.shape, before.dtype)
+        scope.written[id(handle)] = (handle, before)
+        inputs.append(node)
+    with pushed(scope), written_undone(scope):
+        for (handle, _), node in zip(scope.written.values(), inputs[len(leaves) :], strict=True):
+            handle.rebind(node)
+        with locked_arrays(fn):
+            result = _call(fn, in_tree.unflatten(handles), {})
         out_leaves, out_tree = tree.flatten(result)
         outputs, weak = _output_nodes(fn, out_leaves, out_tree)
+        written = [handle for handle, _ in scope.written.values()]
+        outputs += [handle.node for handle in written]
     graph, consts = close(inputs, outputs, scope.name, None if hoist else since)
-    return Body(graph, consts, out_tree, weak)
+    return Body(graph, consts, out_tree, weak, written)
 
 
 def _argument_names(fn: Callable[..., Any], count: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import tree
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedOperation
 from ..ir.graph import Graph
 from ..ir.node import Node, constant, constant_value, item, symbol
 from ..ir.op import lookup
@@ -36,6 +36,7 @@ class _Body:
         what: str,
         *,
         hoist: bool = True,
+        state: Sequence[Array] = (),
     ) -> None:
         examples = [
             Array(symbol("x", t.shape, t.dtype), w) for t, w in zip(types, weak, strict=True)
@@ -46,17 +47,40 @@ class _Body:
             args.append(structure.unflatten(examples[start : start + len(structure)]))
             start += len(structure)
         name = getattr(fn, "__name__", what)
-        recorded = trace_body(fn, args, name if name.isidentifier() else what, hoist=hoist)
+        recorded = trace_body(
+            fn, args, name if name.isidentifier() else what, hoist=hoist, state=state
+        )
         self.name = recorded.graph.name
-        self.inputs = recorded.graph.inputs
-        self.outputs = list(recorded.graph.outputs)
-        self.consts = recorded.consts
+        self.inputs = list(recorded.graph.inputs)
+        count = len(recorded.out_tree)
+        self.outputs = list(recorded.graph.outputs[:count])
+        self.consts = list(recorded.consts)
         self.structure = recorded.out_tree
         self.weak = recorded.weak
+        # of the surrounding function's arrays, and what they are at the end
+        self.written = recorded.written
+        self.stored = list(recorded.graph.outputs[count:])
 
     def graph(self, inputs: Sequence[Node]) -> Graph:
         """The graph with its inputs in another order, or with more of them."""
-        return Graph(self.name, tuple(inputs), tuple(self.outputs))
+        return Graph(self.name, tuple(inputs), (*self.outputs, *self.stored))
+
+    def store(self, handles: Sequence[Array]) -> None:
+        """Return what each of ``handles`` is at the end; as it was outside where it was not written
+        to."""
+        known = {id(h): y for h, y in zip(self.written, self.stored, strict=True)}
+        self.stored = [known[id(h)] if id(h) in known else self._const(h.node) for h in handles]
+        self.written = list(handles)
+
+    def _const(self, node: Node) -> Node:
+        """The input that stands for a node from outside."""
+        first = len(self.inputs) - len(self.consts)
+        for x, inside in zip(self.consts, self.inputs[first:], strict=True):
+            if x is node:
+                return inside
+        self.consts.append(node)
+        self.inputs.append(symbol(f"const{len(self.consts)}", node.shape, node.dtype))
+        return self.inputs[-1]
 
     def is_wide(self) -> bool:
         """Whether all numbers in it have the dtypes in which Python numbers are stored, so that
@@ -134,6 +158,9 @@ def cond(
             place=user_frame(),
         )
     weak = _unify(first, second)
+    written = _together(first.written, second.written)
+    first.store(written)
+    second.store(written)
     count = len(nodes)
     made = cond_op(
         test,
@@ -143,7 +170,19 @@ def cond(
         then=first.graph([*first.inputs, *second.unused()]),
         otherwise=second.graph([*second.inputs[:count], *first.unused(), *second.inputs[count:]]),
     )
+    _write(made, written, len(first.structure))
     return _pack(made, first.structure, weak=weak)
+
+
+def _together(some: Sequence[Array], more: Sequence[Array]) -> list[Array]:
+    known = {id(h) for h in some}
+    return [*some, *(h for h in more if id(h) not in known)]
+
+
+def _write(made: Node, written: Sequence[Array], start: int) -> None:
+    """Let handles that a region writes to stand for its results from ``start`` on."""
+    for i, handle in enumerate(written):
+        handle.assign(item(made, start + i))
 
 
 def _unify(first: _Body, second: _Body) -> list[bool]:
@@ -225,28 +264,38 @@ def scan(
             [ArrayType((), "i64"), *state.types, *elements],
             [indexed, *state.weak, *[False] * len(elements)],
             what,
+            state=state.written,
         )
         carry_structure, y_structure = recorded.structure.children
         if state.settled(what, recorded, carry_structure):
             break
-    count = len(nodes)
-    recorded.outputs[:count] = _converted(recorded.outputs[:count], state.types)
+    count, kept, first = len(nodes), len(state.written), 1 + len(nodes) + len(elements)
+    carries = [*_converted(recorded.outputs[:count], state.types), *recorded.stored]
+    ins = recorded.inputs
     made = scan_op(
         *_converted(nodes, state.types),
+        *(h.node for h in state.written),
         *sequences,
         *recorded.consts,
-        body=recorded.graph(recorded.inputs),
+        body=Graph(
+            recorded.name,
+            (*ins[: 1 + count], *ins[first : first + kept], *ins[1 + count : first],
+             *ins[first + kept :]),
+            (*carries, *recorded.outputs[count:]),
+        ),
         length=length,
-        carry=count,
+        carry=count + kept,
         consts=len(recorded.consts),
         reverse=reverse,
-    )
-    return _pack(made, structure, weak=state.weak), _pack(made, y_structure, count)
+    )  # fmt: skip
+    _write(made, state.written, count)
+    return _pack(made, structure, weak=state.weak), _pack(made, y_structure, count + kept)
 
 
 class _Carry:
     """The types of a loop's carry: widened, and the body traced again, until they hold for what
-    the body returns too."""
+    the body returns too. The arrays of the surrounding function that the body writes to are
+    carried as well: ``written``."""
 
     def __init__(
         self, nodes: Sequence[Node], structure: tree.TreeDef, weak: Sequence[bool]
@@ -256,6 +305,7 @@ class _Carry:
         self.structure = structure
         self.types = [n.type for n in nodes]
         self.weak = list(weak)
+        self.written: list[Array] = []
 
     def settled(self, what: str, body: _Body, found: tree.TreeDef) -> bool:
         """Whether the trace with these types serves; widens them.
@@ -264,7 +314,8 @@ class _Carry:
             ArgumentError, ShapeError: if the body returns another structure or shape.
         """
         _check_carry(what, self.structure, found, self.types, body.outputs)
-        again = False
+        again = len(body.written) > len(self.written)
+        self.written = body.written
         for i, (init, was, y) in enumerate(zip(self.nodes, self.types, body.outputs, strict=False)):
             dtype, weak = _common(init, self.numbers[i], y, body.weak[i])
             dtype, weak = self._joined(i, dtype, weak)
@@ -337,11 +388,22 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     nodes, structure, weak = _flatten(init)
     state = _Carry(nodes, structure, weak)
     while True:
-        recorded = _Body(body, [structure], state.types, state.weak, "while_loop")
+        recorded = _Body(
+            body, [structure], state.types, state.weak, "while_loop", state=state.written
+        )
         if state.settled("while_loop", recorded, recorded.structure):
             break
     recorded.outputs[:] = _converted(recorded.outputs, state.types)
-    tested = _Body(test, [structure], state.types, state.weak, "while_test")
+    tested = _Body(test, [structure], state.types, state.weak, "while_test", state=state.written)
+    if len(tested.written) > len(state.written) or any(
+        y is not x for y, x in zip(tested.stored, tested.inputs[len(nodes) :], strict=False)
+    ):
+        raise UnsupportedOperation(
+            "while_loop: the condition writes to an array of the surrounding function",
+            place=user_frame(),
+            right="the write in the body, the array as part of what the loop carries",
+        )
+    tested.stored = []
     if len(tested.outputs) != 1 or tested.outputs[0].shape != ():
         raise ShapeError(
             "while_loop: the condition must return one scalar bool, got "
@@ -350,15 +412,17 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         )
     if tested.outputs[0].dtype != "bool":
         tested.outputs[0] = lookup("ne")(tested.outputs[0], constant(0, tested.outputs[0].dtype))
-    count = len(nodes)
+    count = len(nodes) + len(state.written)
     made = while_op(
         *_converted(nodes, state.types),
+        *(h.node for h in state.written),
         *recorded.consts,
         *tested.consts,
         test=tested.graph([*tested.inputs[:count], *recorded.unused(), *tested.inputs[count:]]),
         body=recorded.graph([*recorded.inputs, *tested.unused()]),
         consts=len(recorded.consts) + len(tested.consts),
     )
+    _write(made, state.written, len(nodes))
     return _pack(made, structure, weak=state.weak)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..errors import ArgumentError, DerivativeError, ShapeError
+from ..errors import ArgumentError, DerivativeError, ShapeError, UnsupportedOperation
 from ..ir.node import Node, constant, symbol
 from ..ir.origin import user_frame
 from ..ir.types import is_floating
@@ -22,6 +22,8 @@ from ..ir.walk import substitute
 from ..ops.shape import broadcast_to, reshape, transpose
 from ..records import record
 from ..trace.array import Array, as_node, is_weak
+from ..trace.param import rebind, updated
+from ..trace.scope import Scope, pushed, written_undone
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
 from .vjp import pullback_with_primals
@@ -90,6 +92,7 @@ def inner_call(
     actual: list[Node] = []
     structures = []
     new_args = list(args)
+    scope = Scope(getattr(fn, "__name__", what), "derived")
     for number in argnums:
         if not -len(args) <= number < len(args):
             raise ArgumentError(
@@ -104,10 +107,40 @@ def inner_call(
             made = symbol(_identifier(name), node.shape, node.dtype)
             symbols.append(made)
             actual.append(node)
-            fresh.append(Array(made, is_weak(leaf)))
+            fresh.append(Array(made, is_weak(leaf)).belongs(scope.life))
         structures.append(structure)
         new_args[number] = structure.unflatten(fresh)
-    return Inner(symbols, actual, structures, fn(*new_args, **kwargs))
+    result = _recorded(
+        scope, fn, new_args, kwargs,
+        lambda nodes: substitute(nodes, dict(zip(symbols, actual, strict=True))),
+    )  # fmt: skip
+    return Inner(symbols, actual, structures, result)
+
+
+def _recorded(
+    scope: Scope,
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    close: Callable[[Sequence[Node]], Sequence[Node]],
+) -> Any:
+    """The result of ``fn``, recorded in ``scope``, with handles of the surrounding scope.
+
+    Arrays from outside that it writes to and params that it updates get their new values there,
+    as Python's call does it; ``close`` puts actual arguments in place of the scope's symbols.
+    """
+    with pushed(scope), written_undone(scope):
+        leaves, structure = tree.flatten(fn(*args, **kwargs))
+        results = [(leaf.node, leaf.weak) if isinstance(leaf, Array) else leaf for leaf in leaves]
+        changed = [(handle, handle.node) for handle, _ in scope.written.values()]
+        params = updated(scope)
+    fresh = [Array(*leaf) if type(leaf) is tuple else leaf for leaf in results]
+    closed = iter(close([node for _, node in (*changed, *params)]) if changed or params else ())
+    for handle, _ in changed:
+        handle.assign(next(closed))
+    for param, _ in params:
+        rebind(param, next(closed))
+    return structure.unflatten(fresh)
 
 
 def _identifier(name: str) -> str:
@@ -366,6 +399,7 @@ def batched(
     symbols: list[Node] = []
     moved: list[Node] = []
     new_args = []
+    scope = Scope(getattr(fn, "__name__", "vmap"), "derived")
     for number, (arg, axis) in enumerate(zip(args, axes, strict=True)):
         leaves, structure = tree.flatten(arg)
         leaf_axes = _axes_of(axis, structure)
@@ -394,11 +428,12 @@ def batched(
             made = symbol(_identifier(name), front.shape[1:], front.dtype)
             symbols.append(made)
             moved.append(front)
-            fresh.append(Array(made))
+            fresh.append(Array(made).belongs(scope.life))
         new_args.append(structure.unflatten(fresh))
     if size is None:
         raise ArgumentError("vmap: in_axes maps no argument", place=user_frame())
-    leaves, structure = tree.flatten(fn(*new_args, **kwargs))
+    result = _recorded(scope, fn, new_args, kwargs, lambda nodes: _shared(nodes, symbols, moved))
+    leaves, structure = tree.flatten(result)
     nodes = [as_node(leaf) for leaf in leaves]
     results = []
     for (node, has_axis), axis in zip(
@@ -419,6 +454,19 @@ def batched(
         order.insert(target, 0)
         results.append(Array(node if target == 0 else transpose(node, axes=tuple(order))))
     return structure.unflatten(results)
+
+
+def _shared(nodes: Sequence[Node], symbols: Sequence[Node], moved: Sequence[Node]) -> list[Node]:
+    """What rows of a vmap write to arrays and params that all of them share."""
+    found = batch_nodes(nodes, symbols, moved)
+    if any(has_axis for _, has_axis in found):
+        raise UnsupportedOperation(
+            "vmap: a value that differs from row to row is written to an array or param that all "
+            "rows share",
+            place=user_frame(),
+            right="return the value, and write the mapped result, or its sum or mean, outside",
+        )
+    return [node for node, _ in found]
 
 
 def _axes_of(axis: Any, structure: tree.TreeDef) -> list[int | None]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import symflux as sf
-from symflux.errors import DTypeError, ShapeError
+from symflux.errors import DTypeError, LeakedValue, ShapeError, TraceError, UnsupportedOperation
 
 
 def same(got, expected):
@@ -106,3 +106,184 @@ def test_the_bounds_of_a_loop_are_integers():
         with pytest.raises(DTypeError, match="test_regions"):
             sf.compile(lambda n, low=low: sf.fori_loop(low, n, lambda i, c: c + 1, 0))(high)
     assert sf.fori_loop(np.int8(1), np.uint8(4), lambda i, c: c + i, 0) == 6
+
+
+# --- writes to arrays of the surrounding function -------------------------------------------------
+
+
+def written(f):
+    """``f(cond, loop, x)`` with SymFlux's branches and loops, and with Python's."""
+
+    def cond(p, a, b, *xs):
+        return a(*xs) if p else b(*xs)
+
+    def loop(low, high, body, carry):
+        for i in range(low, high):
+            carry = body(i, carry)
+        return carry
+
+    def scan(body, carry, xs):
+        carry, ys = python_scan(body, carry, xs)
+        return carry, np.array(ys)
+
+    def while_(test, body, carry):
+        while test(carry):
+            carry = body(carry)
+        return carry
+
+    def switch(i, branches, *xs):
+        return branches[min(max(i, 0), len(branches) - 1)](*xs)
+
+    class Python:
+        pass
+
+    Python.cond, Python.fori_loop, Python.scan = map(staticmethod, (cond, loop, scan))
+    Python.while_loop, Python.switch = map(staticmethod, (while_, switch))
+    return (lambda *xs: f(sf, *xs)), (lambda *xs: f(Python, *xs))
+
+
+def branch_writes(r, x):
+    y = x * 2
+    part = y[1:]
+
+    def then(v):
+        y[0] = 5.0
+        part[-1] += v[0]
+        return v * 2
+
+    def otherwise(v):
+        y[1] -= v[1]
+        return v * y
+
+    before = y * 1
+    z = r.cond(x[0] > 0, then, otherwise, x)
+    return before, y, part, z
+
+
+def loop_writes(r, x):
+    y = x * 0
+    total = r.fori_loop(
+        0, 5, lambda i, c: (y.__iadd__(x), y.__setitem__(0, y[0] + i), c + y[1])[2], 0.0
+    )
+    last, parts = r.scan(lambda c, v: (y[1:].__iadd__(v), (c + y[2], y[1] * 2))[1], 0.0, x)
+    n = r.while_loop(lambda c: c < y[0], lambda c: (y.__setitem__(2, c), c + 6)[1], 0)
+    r.while_loop(lambda c: c < -1, lambda c: (y.__setitem__(2, c), c + 6)[1], 0)
+    return total, y, last, parts, n
+
+
+def nested_writes(r, x):
+    y, z = x + 1, x * 1
+
+    def body(i, c):
+        r.fori_loop(0, 2, lambda j, d: (y.__setitem__(j, y[j] * 2 + i), d)[1], 0)
+        r.cond(y[0] > 6, lambda: (z.__setitem__(1, y[1]), 1)[1], lambda: (z.__imul__(2), 2)[1])
+        return c + y[0] * z[1]
+
+    return r.fori_loop(0, 3, body, 0.0), y, z
+
+
+def switch_writes(r, x):
+    y = x * 1
+    write = [lambda i=i: (y.__setitem__(i, 10.0 * i + y[2]), 0)[1] for i in range(3)]
+    r.switch(1, write)
+    r.switch(7, write)
+    matrix = (y[:, None] * x).reshape(-1)
+    r.cond(x[1] > 0, lambda: (matrix.reshape(3, 3).T[0].__imul__(3), 0)[1], lambda: 0)
+    return y, matrix
+
+
+def total(g):
+    return lambda x: sum(np.sum(part) for part in g(x))
+
+
+@pytest.mark.parametrize("f", [branch_writes, loop_writes, nested_writes, switch_writes])
+def test_a_write_in_a_body_happens_as_in_python(f):
+    traced, plain = written(f)
+    for x in ([1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]):
+        x = np.array(x)
+        for got, expected in zip(sf.compile(traced)(x), plain(x), strict=True):
+            np.testing.assert_allclose(got, expected)
+        slope = np.array([
+            (total(plain)(x + d) - total(plain)(x - d)) / 2e-6 for d in 1e-6 * np.eye(3)
+        ])  # fmt: skip
+        derive = sf.jacobian(total(traced), mode="forward") if f is loop_writes else None
+        np.testing.assert_allclose((derive or sf.grad(total(traced)))(x), slope, rtol=1e-5)
+    rows = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0], [2.0, -1.0, 0.25]])
+    for got, *expected in zip(sf.vmap(traced)(rows), *map(plain, rows), strict=True):
+        np.testing.assert_allclose(got, expected)
+
+
+def test_a_condition_of_while_loop_does_not_write():
+    def f(x):
+        y = x * 1
+        return sf.while_loop(lambda c: (y.__imul__(2), c < y[0])[1], lambda c: c + 1, 0)
+
+    with pytest.raises(UnsupportedOperation, match="the write in the body"):
+        sf.compile(f)(np.ones(2))
+
+
+def test_a_plain_array_cannot_be_written_to_in_a_body():
+    y = np.zeros(3)
+    write = lambda *_: (y.__setitem__(0, 1.0), 0)[1]  # noqa: E731
+    for f in (
+        lambda x: sf.cond(x > 0, write, lambda: 0),
+        lambda x: sf.switch(0, [lambda: 0, write, lambda: 0]),
+        lambda x: sf.fori_loop(0, 3, write, 0),
+        lambda x: sf.while_loop(lambda c: c < 3, write, 0),
+        lambda x: sf.map(write, np.ones(3)),
+    ):
+        with pytest.raises(TraceError, match=r"(?s)test_regions.*symflux.numpy.zeros"):
+            sf.compile(f)(-1.0)
+    assert not y.any()
+    y[0] = 2.0  # may be written to again
+
+
+def test_derivatives_write_as_the_function_does_and_rows_do_not():
+    def f(x):
+        y = x * 0
+
+        def loss(v):
+            y[0] = v[1] * 3
+            return np.sum(y * v)
+
+        slope = sf.grad(loss)(x)
+        sf.jvp(lambda v: (y.__setitem__(1, v[0]), v)[1], (x,), (x,))
+        return y, slope, sf.vmap(lambda r: (y.__iadd__(1), r)[1])(x)
+
+    y, slope, _ = sf.compile(f)(np.array([1.0, 2.0]))
+    assert y.tolist() == [7.0, 2.0] and slope.tolist() == [6.0, 3.0]
+    with pytest.raises(UnsupportedOperation, match="rows"):
+        sf.compile(lambda x: (y := x * 0, sf.vmap(lambda r: (y.__imul__(r), r)[1])(x), y)[2])(y)
+
+
+def test_params_are_updated_in_a_function_that_is_differentiated():
+    x = np.array([2.0, 4.0])
+    for run in (lambda f: sf.compile(lambda w: sf.grad(f)(w)), sf.grad):
+        mean = sf.param(np.zeros(2))
+
+        def loss(w, mean=mean):
+            sf.update(mean, 0.1 * (w * x - mean))
+            return np.sum(w * mean)
+
+        slope = run(loss)(np.ones(2))
+        np.testing.assert_allclose(mean.value, 0.1 * x)
+        np.testing.assert_allclose(slope, 0.2 * x)
+
+
+def test_a_handle_that_outlived_its_trace_raises_on_any_use():
+    kept = []
+    sf.compile(lambda x: (kept.append(x * 2), x)[1])(np.ones(2))
+    sf.grad(lambda x: (kept.append(x), np.sum(x))[1])(np.ones(2))
+    inside = sf.compile(
+        lambda x: (sf.fori_loop(0, 2, lambda i, c: (kept.append(c), c)[1], x), x)[1]
+    )
+    inside(np.ones(2))
+    for leaked in kept:
+        for use in (
+            lambda v: v + 1, lambda v: 1 - v, np.sin, lambda v: v[0], lambda v: v.sum(), float,
+            lambda v: v.__setitem__(0, 1.0), bool, lambda v: v.T + 1, sf.grad(np.sum), np.asarray,
+            lambda v: sf.compile(lambda x: x + v)(1.0), lambda v: sf.compile(np.sin)(v),
+        ):  # fmt: skip
+            with pytest.raises(LeakedValue, match=r"(?s)test_regions.*sf\.update"):
+                use(leaked)
+        assert "Array(" in repr(leaked)

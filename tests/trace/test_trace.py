@@ -264,7 +264,7 @@ def test_threads_trace_at_the_same_time():
 def test_values_of_another_trace_are_reported():
     kept = []
     trace(lambda x: kept.append(x) or x, (1.0,))
-    with pytest.raises(LeakedValue, match="uses `x`") as caught:
+    with pytest.raises(LeakedValue, match="used after function was recorded") as caught:
         trace(lambda y: y + kept[0], (1.0,))
     assert "y + kept[0]" in str(caught.value)
 
