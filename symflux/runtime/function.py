@@ -22,7 +22,9 @@ from ..records import record
 from ..trace.param import Param
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
+from .drawn import refuse_draws
 from .execute import flat_entry, native_entry, plain
+from .lift import Lifter
 from .lowered import Lowered, Text, report
 from .signature import direct_spec, with_out
 from .surroundings import Observation, Place, Read, observe
@@ -72,9 +74,9 @@ class Call:
         )
         self.leaves, self.structure = tree.flatten(self.marked)
 
-    def trace(self) -> Call:
+    def trace(self, lifter: Lifter | None = None) -> Call:
         """Record the function for these arguments."""
-        self.traced = trace(self.fn, *self.marked)
+        self.traced = trace(self.fn, *self.marked, lifter=lifter)
         return self
 
     def values(self) -> list[Any]:
@@ -233,26 +235,37 @@ class _State:
         self.seen: Observation | None = None
         #: places that the function itself writes to while it is traced, and their holders
         self.own: dict[Place, Any] = {}
-        #: arrays that the compiled code reads at each call, by id
-        self.referenced: dict[int, Any] = {}
+        #: arrays that are inputs wherever they are read, for they change; by id
+        self.changing: dict[int, Any] = {}
+        #: those and large ones whose elements were needed while tracing
+        self.needed: dict[int, Any] = {}
 
     def observe(self, again: bool = False) -> Observation:
         """What the function reads from its surroundings now."""
         seen = self.seen
         if again or seen is None or not seen.holds():
             names = frozenset() if seen is None else seen.names
-            seen = self.seen = observe(self.fn, self.own, self.referenced, names)
+            if seen is not None:
+                self._note_changes(seen)
+            seen = observe(self.fn, self.own, self.changing, self.needed, names)
+            self.seen = seen
         return seen
+
+    def _note_changes(self, seen: Observation) -> None:
+        """Arrays whose elements changed are inputs from now on."""
+        for r in seen.reads:
+            if r.kind == "array" and not r.stands():
+                self.changing[id(r.holder)] = r.holder
 
     def record(self, call: Call) -> Observation:
         """Trace a call; what the function read. Where another thread changed something meanwhile,
         it is traced again."""
         while True:
             before = self.observe()
-            call.trace()
-            for array in call.traced.captures:
-                if isinstance(array, np.ndarray):
-                    self.referenced[id(array)] = array
+            lifter = Lifter(self.changing, before.names) if before.lifts else None
+            with refuse_draws(before.names, before.generators):
+                call.trace(lifter)
+            self.needed.update(call.traced.needed)
             after = self.observe(again=True)
             changed = before.changed(after)
             own = [r for r in changed if _is_written(r, before)]

@@ -18,9 +18,12 @@ from ..codegen.llvm.words import MISSING, Words
 from ..records import record
 from ..trace.param import Param, Params
 
-__all__ = ["Observation", "Read", "is_library", "observe"]
+__all__ = [
+    "Observation", "Place", "Read", "has_slots", "is_library", "is_library_file", "lifted",
+    "names_in", "observe",
+]  # fmt: skip
 
-#: arrays of up to so many bytes are compared by content where they may have been read as values
+#: larger arrays are inputs wherever they are read; smaller ones, once they were seen to change
 SMALL = 1 << 10
 _DEPTH = 60  # of containers in containers
 
@@ -51,6 +54,22 @@ class Read:
         """What tells this place apart from others."""
         return self.kind, id(self.holder), self.key
 
+    def stands(self) -> bool:
+        """Whether the place still holds the very same objects; an array, the same elements."""
+        return _same(self.kind, _found(self), self.value)
+
+
+def lifted(array: Any, changing: Container[int]) -> bool:
+    """Whether an array becomes an input wherever it is read: if it is large or was seen to
+    change."""
+    return (
+        type(array) is np.ndarray
+        and array.dtype.kind in "biuf"
+        and array.dtype.isnative
+        and array.dtype.itemsize <= 8
+        and (array.nbytes > SMALL or id(array) in changing)
+    )
+
 
 class Facts:
     """What a function read, to be compared and looked up by."""
@@ -74,16 +93,19 @@ class Observation:
 
     ``facts`` are equal where the function would be traced to the same graph, ``reads`` say where
     each part stands; ``names`` are of attributes, ``assigned`` of global variables that the
-    functions assign to."""
+    functions assign to; ``lifts`` says that arrays are to be replaced before a trace;
+    ``generators`` are of random numbers."""
 
     facts: Facts
     reads: tuple[Read, ...]
     names: frozenset[str]
     assigned: frozenset[str]
+    lifts: bool
+    generators: tuple[Any, ...]
 
     def holds(self) -> bool:
         """Whether every place still holds the very same objects: a quick comparison."""
-        return all(_same(r.kind, _found(r), r.value) for r in self.reads)
+        return all(r.stands() for r in self.reads)
 
     def watch(self, words: Words) -> bool:
         """Enter all places for generated code; False where some cannot be watched there."""
@@ -110,6 +132,8 @@ def _same(kind: str, a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(
             k is m and x is y for (k, x), (m, y) in zip(a, b, strict=True)
         )
+    if kind == "array" and (a[-1] is None or b[-1] is None):  # whatever it holds
+        return bool(a[:-1] == b[:-1])
     return kind in ("array", "class") and bool(a == b)
 
 
@@ -235,7 +259,8 @@ _KNOWN = ("numpy", "scipy", "sympy", "llvmlite", "pandas", "matplotlib", "pytest
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_library_file(file: str) -> bool:
+def is_library_file(file: str) -> bool:
+    """Whether the code of a file belongs to Python, NumPy, SymFlux and their like."""
     file = os.path.abspath(file) if not file.startswith("<") else file
     if file.startswith(("<frozen", _PACKAGE)):
         return True
@@ -250,7 +275,7 @@ def is_library(obj: Any) -> bool:
     """Whether a function, class or module belongs to Python, NumPy, SymFlux and their like, whose
     own variables are taken for constants."""
     if type(obj) is types.FunctionType:
-        return _is_library_file(obj.__code__.co_filename)
+        return is_library_file(obj.__code__.co_filename)
     name = obj.__name__ if type(obj) is types.ModuleType else getattr(obj, "__module__", None)
     if not isinstance(name, str) or name == "builtins":
         return True
@@ -260,42 +285,52 @@ def is_library(obj: Any) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return name.split(".")[0] in sys.builtin_module_names
-    return _is_library_file(file)
+    return is_library_file(file)
 
 
 # --- the walk -------------------------------------------------------------------------------------
 
 
 def observe(
-    root: Any, own: Container[Place] = (), referenced: Container[int] = (),
-    names: frozenset[str] = frozenset(),
+    root: Any, own: Container[Place] = (), changing: Container[int] = (),
+    needed: Container[int] = (), names: frozenset[str] = frozenset(),
 ) -> Observation:  # fmt: skip
     """What the function ``root`` and all that it reaches read now.
 
     Args:
         own: places that the function itself writes to; they are left out.
-        referenced: ids of arrays that compiled code reads anew at each call.
+        changing: ids of arrays that are inputs wherever they are read, as large ones are.
+        needed: ids of those among them whose elements were needed while tracing all the same.
         names: of attributes, to begin with (those of an earlier observation save a second walk).
     """
     known = names
     while True:
-        walk = _Walk(known, own, referenced)
+        walk = _Walk(known, own, changing, needed)
         facts = walk.value(root)
         found = known | walk.attributes
         if found == known:
-            return Observation(Facts(facts), tuple(walk.reads), known, frozenset(walk.assigned))
+            return Observation(
+                Facts(facts), tuple(walk.reads), known, frozenset(walk.assigned), walk.lifted,
+                tuple(walk.generators),
+            )  # fmt: skip
         known = found
 
 
 class _Walk:
     def __init__(
-        self, names: frozenset[str], own: Container[Place], referenced: Container[int]
-    ) -> None:
+        self, names: frozenset[str], own: Container[Place], changing: Container[int],
+        needed: Container[int],
+    ) -> None:  # fmt: skip
         self.names = names
         self.attributes: set[str] = set()
         self.assigned: set[str] = set()
         self.own = own
-        self.referenced = referenced
+        self.changing = changing
+        self.needed = needed
+        self.fixed = 0  # above 0: what is met cannot be replaced before a trace
+        self.lifted = False
+        self.compared: set[int] = set()
+        self.generators: list[Any] = []
         self.reads: list[Read] = []
         self.seen: dict[int, int] = {}
         self.depth = 0
@@ -318,6 +353,8 @@ class _Walk:
             return cls, v.tobytes()
         place = self.seen.get(id(v))
         if place is not None:
+            if self.fixed and type(v) is np.ndarray and id(v) not in self.compared:
+                return self.array(v)
             return "again", place
         self.seen[id(v)] = len(self.seen)
         if self.depth > _DEPTH:
@@ -334,8 +371,10 @@ class _Walk:
             return self.function(v)
         if isinstance(v, np.ndarray):
             return self.array(v)
-        if isinstance(v, tuple | frozenset):
+        if cls is tuple:
             return cls, tuple([self.value(x) for x in v])
+        if isinstance(v, tuple | frozenset):
+            return cls, tuple(self.unlifted(v))
         if isinstance(v, list):
             return self.whole("list", v, tuple(v), v)
         if isinstance(v, set):
@@ -353,7 +392,10 @@ class _Walk:
         if cls in _CLASSES_OF_FUNCTIONS:
             return "id", id(v)
         if cls is types.ModuleType:
-            return ("module", id(v), *([] if is_library(v) else self.entries(v.__dict__)))
+            self.fixed += 1
+            facts = [] if is_library(v) else self.entries(v.__dict__)
+            self.fixed -= 1
+            return ("module", id(v), *facts)
         if isinstance(v, type):
             return ("class", id(v), *([] if is_library(v) else self.of_class(v)))
         return self.instance(v, cls)
@@ -361,15 +403,28 @@ class _Walk:
     def whole(self, kind: str, v: Any, content: Any, parts: Any) -> Any:
         if not self.read(kind, v, None, content):
             return "own", id(v)
-        return type(v), tuple([self.value(x) for x in parts])
+        plain = type(v) is list or type(v) is dict
+        return type(v), tuple([self.value(x) for x in parts] if plain else self.unlifted(parts))
+
+    def unlifted(self, parts: Any) -> list[Any]:
+        """Facts about parts of what cannot be replaced before a trace."""
+        self.fixed += 1
+        try:
+            return [self.value(x) for x in parts]
+        finally:
+            self.fixed -= 1
 
     def param(self, v: Param) -> Any:
         self.read("slot", v, "value", v.value)
         return "param", id(v), id(v.value), v.value.dtype, v.value.shape
 
     def array(self, v: np.ndarray[Any, Any]) -> Any:
-        content = type(v) is np.ndarray and v.nbytes <= SMALL and id(v) not in self.referenced
-        state = _array_state(v, content)
+        lift = not self.fixed and lifted(v, self.changing)
+        self.lifted |= lift
+        content = not lift or id(v) in self.needed
+        if content:
+            self.compared.add(id(v))
+        state = _array_state(v, content and v.dtype.kind in "biufc")
         if not self.read("array", v, None, state):
             return "own", id(v)
         return "array", id(v), state[0], state[2:]
@@ -390,7 +445,9 @@ class _Walk:
         names = names_in(code)
         self.attributes |= names.attributes
         self.assigned |= names.assigned
+        self.fixed += bool(names.assigned)
         facts += self.variables(f.__globals__, names.read)
+        self.fixed -= bool(names.assigned)
         return tuple(facts)
 
     def variables(self, holder: dict[str, Any], names: Any) -> Iterator[Any]:
@@ -420,7 +477,7 @@ class _Walk:
                 v = held.__func__ if isinstance(held, staticmethod | classmethod) else held
                 v = v.fget if isinstance(v, property) else v
                 if self.read("attribute", base, name, held):
-                    facts.append((name, self.value(v)))
+                    facts.append((name, *self.unlifted([v])))
         return facts
 
     def instance(self, v: Any, cls: type) -> Any:
@@ -430,6 +487,8 @@ class _Walk:
         if hasattr(cls, "__wrapped__") or (type(held) is dict and "__wrapped__" in held):
             return ("wrapper", 0 if ours else id(v), self.value(v.__wrapped__))
         if is_library(cls):
+            if cls.__name__ in ("Generator", "RandomState", "Random"):
+                self.generators.append(v)
             if not ours or type(held) is not dict:
                 return "id", id(v)
             self.read("object", v, None, (cls, held))
@@ -437,7 +496,9 @@ class _Walk:
         facts: list[Any] = ["object", id(v), id(cls), *self.of_class(cls, _NOT_OF_OBJECTS)]
         if type(held) is dict:
             self.read("object", v, None, (cls, held))
+            self.fixed += has_slots(cls)
             facts += self.entries(held)
+            self.fixed -= has_slots(cls)
             for name in self.names.difference(held):
                 if any(name in c.__dict__ for c in cls.__mro__ if not is_library(c)):
                     self.read("entry", held, name, MISSING)  # it may hide the class's own later
@@ -445,12 +506,17 @@ class _Walk:
             if name in self.names:
                 content = getattr(v, name, MISSING)
                 if self.read("slot", v, name, content) and content is not MISSING:
-                    facts.append((name, self.value(content)))
+                    facts.append((name, *self.unlifted([content])))
         return tuple(facts)
 
 
 #: special methods that an object which is there was made with, or is shown by
 _NOT_OF_OBJECTS = frozenset(("__init__", "__new__", "__post_init__", "__repr__", "__str__"))
+
+
+def has_slots(cls: type) -> bool:
+    """Whether objects of a class keep attributes elsewhere than in a dict."""
+    return any(c.__dict__.get("__slots__") for c in cls.__mro__)
 
 
 def _slots(cls: type) -> tuple[str, ...]:

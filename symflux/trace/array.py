@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .. import tree
 from ..errors import DTypeError, ShapeError, UnsupportedOperation
 from ..ir.node import Node
 from ..ir.op import lookup
@@ -139,6 +140,12 @@ def _method(function: Any) -> Callable[..., Any]:
     return call
 
 
+def _known_or_itself(value: Any) -> Any:
+    """The elements of an array that depends on the surroundings only."""
+    found = concrete.known(value) if isinstance(value, Array) else None
+    return value if found is None else found
+
+
 class Array(Handle):
     """A traced array: what a function sees for its arguments while it is recorded.
 
@@ -220,6 +227,9 @@ class Array(Handle):
                     return NotImplemented
         found = TABLE.get(func)
         if found is None:
+            plain = tree.map(_known_or_itself, (args, kwargs))
+            if not any(isinstance(leaf, Array) for leaf in tree.leaves(plain)):
+                return func(*plain[0], **plain[1])
             raise unsupported(func)
         return found(*args, **kwargs)
 

@@ -14,8 +14,19 @@ from ..ir.op import Rules
 from ..ir.origin import user_frame
 from ..ir.walk import topological
 from .handle import Handle
+from .scope import are_captured, elements_of
 
-__all__ = ["array", "contains", "formatted", "index", "missing", "number", "pickled", "truth"]
+__all__ = [
+    "array",
+    "contains",
+    "formatted",
+    "index",
+    "known",
+    "missing",
+    "number",
+    "pickled",
+    "truth",
+]
 
 
 _LATER = (
@@ -42,16 +53,22 @@ def _refuse(error: SymFluxError) -> SymFluxError:
     return error
 
 
-def _known(x: Handle) -> np.ndarray[Any, Any] | None:
-    """The value, where it depends on literals only."""
+def known(x: Handle) -> np.ndarray[Any, Any] | None:
+    """The value, where it depends on literals and on arrays of the surroundings only.
+
+    The elements of these are compared at each call from then on."""
     nodes = topological([x.node])
-    if any(n.op is INPUT or isinstance(n.op.derivative, Rules) for n in nodes):
+    inputs = [n for n in nodes if n.op is INPUT]
+    if any(isinstance(n.op.derivative, Rules) for n in nodes) or not are_captured(inputs):
         return None
     values: dict[int, Any] = {}
     with np.errstate(all="ignore"):
         for node in nodes:
-            inputs = [values[i.id] for i in node.inputs]
-            values[node.id] = np.asarray(node.op.oracle(*inputs, **node.attributes))
+            if node.op is INPUT:
+                values[node.id] = elements_of(node)
+                continue
+            given = [values[i.id] for i in node.inputs]
+            values[node.id] = np.asarray(node.op.oracle(*given, **node.attributes))
     return values[x.node.id]
 
 
@@ -85,7 +102,7 @@ _FILL = ("out = np.zeros(3)\nout[0] = x", "out = symflux.numpy.zeros(3)\nout[0] 
 
 def truth(x: Handle) -> bool:
     """``bool(x)``: known where it depends on literals only."""
-    value = _known(x)
+    value = known(x)
     if value is not None:
         return bool(value)
     place = user_frame()
@@ -103,9 +120,9 @@ def truth(x: Handle) -> bool:
 
 def contains(x: Handle, value: Any) -> bool:
     """``value in x``."""
-    known = _known(x)
-    if known is not None:
-        return value in known
+    elements = known(x)
+    if elements is not None:
+        return value in elements
     raise BranchOnTracedValue(
         f"whether a value is in a traced array ({x.type}) is not known while tracing",
         place=user_frame(),
@@ -116,7 +133,7 @@ def contains(x: Handle, value: Any) -> bool:
 
 def number(x: Handle, kind: str) -> Any:
     """``float(x)``, ``int(x)``, ``x.item()`` ...: known where it depends on literals only."""
-    value = _known(x)
+    value = known(x)
     if value is not None:
         if kind == "tolist":
             return value.tolist()
@@ -154,7 +171,7 @@ def number(x: Handle, kind: str) -> Any:
 
 def index(x: Handle) -> int:
     """``range(x)``, ``items[x]``, ``np.zeros(x)``: known where it depends on literals only."""
-    value = _known(x)
+    value = known(x)
     if value is not None and value.ndim == 0 and value.dtype.kind in "iu":
         return int(value)
     place = user_frame()
@@ -178,7 +195,7 @@ def index(x: Handle) -> int:
 
 def array(x: Handle, dtype: Any) -> np.ndarray[Any, Any]:
     """``np.asarray(x)``: known where it depends on literals only."""
-    value = _known(x)
+    value = known(x)
     if value is not None:
         return value.astype(dtype) if dtype is not None else value.copy()
     place = user_frame()
@@ -206,7 +223,7 @@ def formatted(x: Handle, spec: str) -> str:
     """``f"{x}"`` shows the type; ``f"{x:.3f}"`` needs digits."""
     if not spec:
         return repr(x)
-    value = _known(x)
+    value = known(x)
     if value is not None and value.ndim == 0:
         return format(value.item(), spec)
     raise _refuse(
@@ -232,10 +249,13 @@ def pickled(x: Handle) -> NoReturn:
     )
 
 
-def missing(x: Handle, name: str) -> NoReturn:
+def missing(x: Handle, name: str) -> Any:
     """An attribute that traced arrays do not have."""
     if name.startswith("__") or not hasattr(np.ndarray, name):
         raise AttributeError(f"'Array' object has no attribute {name!r}")
+    value = known(x)
+    if value is not None:
+        return getattr(value, name)
     raise MissingAttribute(
         f"x.{name} of a traced array ({x.type}) cannot be recorded",
         place=user_frame(),

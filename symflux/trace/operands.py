@@ -10,14 +10,16 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.node import Node, constant_value
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType
+from .concrete import known
 from .dispatch import TABLE
 from .handle import Handle
 from .indexing import Captured
 from .promote import BOOL, FLOAT, INT, STORED, WEAK_KEYS, literal
-from .scope import capture, short_dtype
+from .scope import are_captured, array_of, capture, short_dtype
 
 __all__ = [
     "as_node", "as_pick", "full_shape", "is_operand", "is_weak", "mask_of", "operand",
+    "refuse_foreign",
 ]  # fmt: skip
 
 _NUMBERS = (bool, int, float, complex, np.generic, np.ndarray, list, tuple)
@@ -47,6 +49,7 @@ def operand(value: Any) -> tuple[str, Any]:
     if hasattr(cls, "_symflux_value"):
         return operand(value._symflux_value())
     if isinstance(value, np.ndarray):
+        refuse_foreign(value)
         node = capture(value)
         return node.dtype, node
     if isinstance(value, np.generic):
@@ -66,10 +69,47 @@ def operand(value: Any) -> tuple[str, Any]:
             f"expected an array or a number, not {value!r:.60} ({cls.__name__})",
             place=user_frame(),
         )
+    refuse_foreign(value)
     return operand(np.asarray(value))
 
 
+#: what a subclass of arrays defines that has rules of its own
+_RULES = ("__array_ufunc__", "__array_function__", "__mul__", "__add__", "__getitem__")
+
+
+def refuse_foreign(value: Any) -> None:
+    """Raise for arrays with rules of their own, which plain elements do not follow.
+
+    Raises:
+        ArgumentError: for masked arrays, matrices and the like, and for tables and labelled arrays
+            (objects with ``to_numpy``), naming the conversion to a plain array.
+    """
+    cls = type(value)
+    if cls is np.ndarray:
+        return
+    if isinstance(value, np.ndarray):
+        own = any(getattr(cls, n, None) is not getattr(np.ndarray, n) for n in _RULES)
+        if not own or isinstance(value, np.memmap):
+            return
+        right = "np.asarray(x)     # without them"
+        if hasattr(cls, "filled"):
+            right += "\nx.filled(0.0)"
+    elif hasattr(cls, "to_numpy"):
+        right = "x.to_numpy()"
+    else:
+        return
+    raise ArgumentError(
+        f"a {cls.__name__} has rules of its own, which a graph of plain arrays does not follow",
+        place=user_frame(),
+        wrong=f"x                 # a {cls.__name__}",
+        right=right,
+    )
+
+
 def _from_sequence(value: Any) -> Handle:
+    for item in value:
+        if isinstance(item, np.ndarray):
+            refuse_foreign(item)
     return TABLE[np.array](value)
 
 
@@ -93,7 +133,12 @@ def as_pick(item: Any) -> Any:
     if isinstance(item, Handle):
         node = item.node
         found = constant_value(node)
+        if found is None and node.dtype == "bool":
+            found = known(item)  # a mask of the surroundings says how many elements there are
+        if found is None and node.shape and are_captured([node]):
+            return Captured(node, array_of(node))
         return node if found is None else _static_pick(found)
+    refuse_foreign(item)
     if isinstance(item, bool | np.bool_):
         return np.asarray(item)  # a mask of an array without axes
     if isinstance(item, int | np.integer):

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError, StructureError, Unsu
 from ..ir.node import Node, symbol
 from ..ir.origin import user_frame
 from .array import Array
+from .operands import refuse_foreign
 from .scope import Scope, is_tracing, outermost, pushed, scopes, short_dtype
 
 __all__ = ["Gradients", "Param", "Params", "bind", "param", "params", "update"]
@@ -36,6 +37,7 @@ class Param:
     __array_priority__ = 2000
 
     def __init__(self, value: Any, name: str = "") -> None:
+        refuse_foreign(value)
         array = np.array(value)
         short_dtype(array.dtype)
         self.value = array

@@ -18,8 +18,11 @@ from ..ir.types import dtype_of
 __all__ = [
     "Life",
     "Scope",
+    "are_captured",
+    "array_of",
     "capture",
     "check_captures",
+    "elements_of",
     "innermost_life",
     "is_tracing",
     "locked_arrays",
@@ -73,10 +76,15 @@ class Scope:
             outermost scope has any. Keyed by identity; the objects are kept alive.
         params: what each param stands for here: ``id(param) -> (param, handle, node at first)``.
         symbols: ids of the input nodes that belong to this scope.
+        arrays: the captured arrays, by the id of their nodes.
+        needed: those whose elements had to be known while tracing.
         watched: small captured arrays, their bytes at the time, and the user's line.
     """
 
-    __slots__ = ("captures", "kind", "life", "name", "params", "symbols", "watched", "written")
+    __slots__ = (
+        "arrays", "captures", "kind", "life", "name", "needed", "params", "symbols", "watched",
+        "written",
+    )  # fmt: skip
 
     def __init__(self, name: str, kind: str = "function") -> None:
         self.name = name
@@ -86,6 +94,8 @@ class Scope:
         self.captures: dict[int, tuple[Any, Node]] = {}
         self.params: dict[int, tuple[Any, Any, Node]] = {}
         self.symbols: set[int] = set()
+        self.arrays: dict[int, np.ndarray[Any, Any]] = {}
+        self.needed: dict[int, np.ndarray[Any, Any]] = {}
         self.watched: list[tuple[np.ndarray[Any, Any], bytes, Any]] = []
 
 
@@ -250,9 +260,33 @@ def capture(array: np.ndarray[Any, Any], name: str = "") -> Node:
         node = symbol(name or f"captured{number}", array.shape, short_dtype(array.dtype))
         found = scope.captures[id(array)] = (array, node)
         scope.symbols.add(node.id)
+        scope.arrays[node.id] = array
         if array.nbytes <= _WATCHED:
             scope.watched.append((array, array.tobytes(), user_frame()))
     return found[1]
+
+
+def are_captured(inputs: list[Node]) -> bool:
+    """Whether all these inputs stand for plain arrays of the surroundings."""
+    scope = outermost()
+    return not inputs or (scope is not None and all(n.id in scope.arrays for n in inputs))
+
+
+def array_of(node: Node) -> np.ndarray[Any, Any]:
+    """The captured array that an input stands for."""
+    scope = outermost()
+    assert scope is not None
+    return scope.arrays[node.id]
+
+
+def elements_of(node: Node) -> np.ndarray[Any, Any] | None:
+    """The captured array that an input stands for, whose elements are needed now; None for other
+    nodes."""
+    scope = outermost()
+    array = None if scope is None else scope.arrays.get(node.id)
+    if array is not None and scope is not None:
+        scope.needed[id(array)] = array
+    return array
 
 
 def check_captures(scope: Scope) -> None:

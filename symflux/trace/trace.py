@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from ..ir.walk import dependents, substitute, topological
 from ..records import record
 from .array import Array, operand
 from .concrete import refusals
+from .operands import refuse_foreign
 from .param import Param, rebind, updated
 from .promote import BOOL, FLOAT, INT, STORED, literal
 from .scope import (
@@ -72,6 +72,7 @@ class Traced:
         updates: number of the capture -> number of the output that is its new value.
         argument_updates: the same for params that are leaves of the arguments.
         updated: all updated params, in the order of the trailing outputs.
+        needed: captured arrays, by id, whose elements had to be known while tracing.
     """
 
     graph: Graph
@@ -82,6 +83,7 @@ class Traced:
     updates: dict[int, int]
     argument_updates: dict[int, int]
     updated: tuple[Param, ...]
+    needed: dict[int, Any]
 
     def write_back(self, values: Sequence[Node]) -> None:
         """Let each updated param stand for its new value in the surrounding trace.
@@ -204,13 +206,6 @@ def _name_of(fn: Callable[..., Any]) -> str:
     return "function" if name == "<lambda>" else str(name)
 
 
-def _is_masked(leaf: Any) -> bool:
-    """Whether this is a masked array; without their module, which takes long to load, there are
-    none."""
-    masked = sys.modules.get("numpy.ma")
-    return masked is not None and isinstance(leaf, masked.MaskedArray)
-
-
 def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
     """The type of an argument's leaf and whether it is a Python number; None for other objects.
 
@@ -218,18 +213,11 @@ def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
 
     Raises:
         DTypeError: for arrays of dtypes that graphs do not hold.
-        ArgumentError: for masked arrays and matrices.
+        ArgumentError: for arrays with rules of their own (masked ones, matrices, tables).
     """
     cls = type(leaf)
-    if cls is not np.ndarray and (_is_masked(leaf) or isinstance(leaf, np.matrix)):
-        kind = cls.__name__
-        raise ArgumentError(
-            f"a {kind} has rules of its own, which a graph of plain arrays does not follow",
-            place=user_frame(),
-            wrong=f"f(x)                 # x a {kind}",
-            right="f(np.asarray(x))     # without them"
-            + ("\nf(x.filled(0.0))" if _is_masked(leaf) else ""),
-        )
+    if cls is not Param:
+        refuse_foreign(leaf)
     if cls is np.ndarray or isinstance(leaf, np.ndarray | np.generic):
         return ArrayType(leaf.shape, short_dtype(leaf.dtype)), False
     if cls is float or cls is int or cls is bool:
@@ -289,6 +277,7 @@ def trace(
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
     name: str | None = None,
+    lifter: Any = None,
 ) -> Traced:
     """Record ``fn`` as a graph by calling it once with symbols of the arguments' types.
 
@@ -299,6 +288,7 @@ def trace(
             argument: it stands for the symbol wherever the function meets it.
         static_argnums, static_argnames: which arguments are settings, seen by ``fn`` as they are.
         name: of the graph; by default the function's.
+        lifter: makes a twin of ``fn`` in which arrays of its surroundings are traced.
 
     Raises:
         TraceError: and its subclasses, naming the user's line, where ``fn`` cannot be recorded.
@@ -334,13 +324,16 @@ def trace(
     call_args, call_kwargs = in_tree.unflatten(handles)
     outer = is_tracing()
     with pushed(scope), collector_paused():
-        result = _call(fn, _unwrapped(call_args), dict(zip(
+        run = fn if lifter is None else lifter.value(fn)
+        result = _call(run, _unwrapped(call_args), dict(zip(
             call_kwargs, _unwrapped(call_kwargs.values()), strict=True
         )))  # fmt: skip
         out_leaves, out_tree = tree.flatten(result)
         outputs, out_weak = _output_nodes(fn, out_leaves, out_tree)
-        changed = updated(scope)
-    captured = [] if outer else list(scope.captures.values())
+        changed: list[tuple[Any, Node]] = list(updated(scope))
+        if lifter is not None:
+            changed += lifter.finish()
+    captured = [] if outer else _used(scope, outputs, changed, lifter)
     graph = Graph(
         scope.name,
         (*inputs, *(node for _, node in captured)),
@@ -367,7 +360,20 @@ def trace(
         updates,
         argument_updates,
         tuple(param for param, _ in changed),
+        scope.needed,
     )
+
+
+def _used(
+    scope: Scope, outputs: Sequence[Node], changed: Sequence[tuple[Any, Node]], lifter: Any
+) -> list[tuple[Any, Node]]:
+    """What was captured; without a lifter all of it was used."""
+    found = list(scope.captures.values())
+    if lifter is None:
+        return found
+    used = {node.id for node in topological((*outputs, *(node for _, node in changed)))}
+    kept = {id(obj) for obj, _ in changed}
+    return [(obj, node) for obj, node in found if node.id in used or id(obj) in kept]
 
 
 def _unwrapped(values: Iterable[Any]) -> list[Any]:

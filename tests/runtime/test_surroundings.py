@@ -1,7 +1,10 @@
 """What a traced function read from its surroundings is never stale: Python itself is the oracle."""
 
+import datetime
 import enum
 import functools
+import random
+import time
 import types
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from symflux.codegen.llvm.words import MISSING, Words
 
 import symflux as sf
+from symflux.errors import TraceError
 
 X = np.array([1.0, 2.0, 4.0])
 RATE = 2.0
@@ -271,6 +275,150 @@ def test_an_array_of_the_surroundings_is_read_as_it_is(use, first, then, where):
         array[...] = values
 
     agree(read, lambda: change(then), lambda: change(first), lambda: change(then))
+
+
+USES = (
+    lambda x, w: x * w + w[1],
+    lambda x, w: x * (w / np.sum(w)) + w.mean(),
+    lambda x, w: x * w if w[0] > 3.0 else x,
+    lambda x, w: x[w > 3.0] * float(w[2]),
+    lambda x, w: x * np.sort(w) + np.linalg.norm(w),
+    lambda x, w: x[: int(w[0])] * w[-1] + len(w) + w.size,
+    lambda x, w: np.repeat(x[:5], w[:5].astype(int)),
+    lambda x, w: x[w.astype(int)[::7]] * w[::-1].reshape(2, -1)[0, 0],
+)
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("where", ["cell", "list", "dict", "object", "default", "method", "helper"])
+def test_a_large_array_is_never_frozen(use, where):
+    rng = np.random.default_rng(0)
+    x, first, then = (rng.integers(1, 6, 600).astype(float) for _ in range(3))
+    array = first.copy()
+    held = {"list": [0, (array,)], "dict": {"w": array}, "object": Settings(w=array)}.get(where)
+
+    class Model:
+        def __init__(self):
+            self.w = array
+
+        def read(self, x):
+            return use(x, self.w)
+
+    def helper():
+        return array
+
+    read = {
+        "cell": lambda x: use(x, array),
+        "list": lambda x: use(x, held[1][0]),
+        "dict": lambda x: use(x, held["w"]),
+        "object": lambda x: use(x, held.w),
+        "default": lambda x, w=array: use(x, w),
+        "method": Model().read,
+        "helper": lambda x: use(x, helper()),
+    }[where]
+
+    def change(values):
+        array[...] = values
+
+    agree(read, lambda: change(then), lambda: change(first), args=(x,))
+
+
+def test_an_array_that_changes_at_each_call_is_compiled_twice_at_most():
+    w = np.array([1.0, 2.0, 4.0])
+    f, g = sf.compile(lambda x: np.sum(x * w) + w[1]), sf.grad(lambda x: np.sum(x * w) * w[0])
+    for _ in range(20):
+        w += 1.0
+        np.testing.assert_allclose(f(X), np.sum(X * w) + w[1])
+        np.testing.assert_allclose(g(X), w * w[0])
+    assert len(f._state.made) == 2 and len(g._compiled._state.made) == 2
+
+
+def test_a_function_that_is_lifted_assigns_to_its_own_variables():
+    w, count, log = np.ones(600), 0, Settings(last=0, w=np.ones(600))
+
+    def f(x):
+        nonlocal count
+        count += 1
+        log.last = count
+        return np.sum(x * w * log.w) + w[1]
+
+    compiled = sf.compile(f)
+    assert compiled(2.0) == compiled(2.0) == 1201.0
+    assert (count, log.last) == (1, 1)
+    w[1] = 5.0
+    assert compiled(2.0) == 1213.0
+
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [lambda x: x + np.random.normal(size=3), lambda x: x * random.random(),
+     lambda x: x * random.uniform(0, 1), lambda x: x * time.time(), lambda x: x + RNG.normal(),
+     lambda x: x * time.perf_counter(), lambda x: x + np.random.rand(3),
+     lambda x: x + np.random.default_rng().normal(),
+     lambda x: x * datetime.datetime.now().timestamp()],
+)  # fmt: skip
+def test_random_numbers_and_clocks_are_not_frozen(fn):
+    with pytest.raises(TraceError, match="every call would see this one value"):
+        sf.compile(fn)(X)
+    derived = sf.grad(lambda x: np.sum(fn(x) * x))
+    with pytest.raises(TraceError, match="instead of"):
+        derived(X), derived(X)
+
+
+def test_seeded_random_numbers_are_constants():
+    agree(lambda x: x + np.random.default_rng(7).normal(size=3))
+    agree(lambda x: x + random.Random(7).gauss(0.0, 1.0) * (0 if time is None else 1))
+
+
+class Table:
+    """A table as pandas has it: its own sum, and a conversion to a plain array."""
+
+    def __init__(self, rows):
+        self.rows = np.asarray(rows)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.rows
+
+    def to_numpy(self):
+        return self.rows
+
+    def sum(self):
+        return self.rows.sum(axis=0)
+
+
+MASKED = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+
+
+class Quantity(np.ndarray):
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        return NotImplemented
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize(
+    ("fn", "x"),
+    [(lambda x: x * MASKED, X), (lambda x: np.where(x > 0, MASKED, x), X),
+     (lambda t: t.sum(), MASKED),
+     (lambda x: np.stack([x, MASKED]), X), (lambda x: x * [MASKED], X),
+     (lambda x: x[np.ma.masked_array([0, 1], [False, True])], X),
+     (lambda x: x @ np.matrix(np.eye(3)), X), (lambda t: t.sum(), Table([[1.0, 2.0], [2.0, 1.0]])),
+     (lambda x: x * sf.param(MASKED), X), (lambda x: x + np.ones(3).view(Quantity), X)],
+)  # fmt: skip
+def test_arrays_with_rules_of_their_own_are_refused(fn, x):
+    for run in (sf.compile(fn), sf.grad(lambda x: np.sum(fn(x)))):
+        with pytest.raises(sf.SymFluxError, match="rules of its own"):
+            run(x)
+
+
+def test_arrays_of_other_classes_without_rules_are_taken():
+    class Tagged(np.ndarray):
+        pass
+
+    tagged = X.view(Tagged)
+    agree(lambda x: x * tagged + float(np.sum(MASKED)))
 
 
 def test_arrays_in_a_list_used_as_one():
