@@ -38,6 +38,11 @@ def object_of(module: ModuleText, machine: Machine) -> bytes:
     Raises:
         RuntimeError: with LLVM's complaint about the text.
     """
+    with ObjectWriter(machine) as writer:
+        return writer.finish(module)[0]
+
+
+def _make(module: ModuleText, machine: Machine) -> bytes:
     with machine.borrowed(module.options.code_level) as target_machine:
         context = binding.create_context()
         parsed = parse(module.text, machine, context, without_lock("LLVMPY_ParseAssembly"))
@@ -68,7 +73,10 @@ class ObjectWriter:
 
     ``add`` takes a module and returns at once; ``finish`` waits for the objects, in the order of
     the modules. What comes out depends on the texts alone, not on the threads. Leaving the ``with``
-    block ends the threads."""
+    block ends the threads.
+
+    Nothing is made on the main thread: there Ctrl-C would leave LLVM's objects half made, to be
+    freed in any order, or twice."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -93,14 +101,14 @@ class ObjectWriter:
             if self._failures:
                 continue
             try:
-                self._objects[number] = object_of(module, self._machine)
+                self._objects[number] = _make(module, self._machine)
             except BaseException as failure:  # handed to the thread that waits
                 self._failures.append(failure)
 
     def finish(self, last: ModuleText) -> list[bytes]:
         """The objects of all modules; ``last`` is made here."""
-        if not self._threads:
-            return [object_of(last, self._machine)]
+        if not self._threads and threading.current_thread() is not threading.main_thread():
+            return [_make(last, self._machine)]
         self.add(last)
         self._end()
         if self._failures:
