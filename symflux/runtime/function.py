@@ -287,8 +287,10 @@ class _State:
                     fallback = _fallback(weakref.ref(self))
                     with collector_paused():
                         seen = self.record(call)
-                        found = Specialization(call, self.options, fallback, seen)
-                    self.made[key, seen.facts] = found
+                        new = Specialization(call, self.options, fallback, seen)
+                    # a handler of a signal may have called this function, and made one, meanwhile:
+                    # calls go through its code already
+                    found = self.made.setdefault((key, seen.facts), new)
         if not kwargs and found.direct:
             found.look_at(seen)
         self.last = found
