@@ -50,10 +50,14 @@ _INTERVALS: dict[str, tuple[tuple[float, float], ...]] = {
     "arccosh": ((1, 1.1), (1, 100)),
     "arctanh": ((-1, 1), (0.99, 1)),
     "sigmoid": ((-5, 5), (-745, 40), (-104, 40)),
+    "sigmoid_slope": ((-5, 5), (-700, 700), (-86, 86)),
+    "tanh_slope": ((-2, 2), (-350, 350), (-43, 43)),
     "erf": ((-1, 1), (0.9, 1.1), (1, 6)),
     "erfc": ((-6, 1), (0.8, 0.9), (0.9, 27), (0.9, 10)),
     "lgamma": ((0, 4), (0.999, 1.001), (1.999, 2.001), (2.9, 3.1), (3, 200)),
 }
+#: derivatives in terms of a function, which is their first argument
+_SLOPES = {"sigmoid_slope": "sigmoid", "tanh_slope": "tanh"}
 #: where a function is defined
 DOMAINS: dict[str, tuple[float, float]] = {
     "log": (0, np.inf), "log2": (0, np.inf), "log10": (0, np.inf), "log1p": (-1, np.inf),
@@ -97,6 +101,8 @@ def exact(name: str) -> Callable[..., Any]:
         "erfc": lambda x: mp.erfc(min(x, 1000)),  # mpmath's cannot count beyond
         "log2": lambda x: mp.log(x) / mp.ln2,
         "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
+        "sigmoid_slope": lambda s, x: 1 / ((1 + mp.exp(-x)) * (1 + mp.exp(x))),
+        "tanh_slope": lambda t, x: mp.sech(x) ** 2,
         "lgamma": lambda x: mp.re(mp.loggamma(x)),
     }  # fmt: skip
     function = renamed.get(name) or getattr(mp, name)
@@ -153,7 +159,11 @@ def samples(name: str, dtype: str, count: int, seed: int = 0) -> tuple[Array, ..
     regions.append(all_exponents(count).astype(np.float64))
     low, high = DOMAINS.get(name, (-np.inf, np.inf))
     x = np.concatenate(regions).astype(kind)
-    return (x[(x > low) & (x < high)],)
+    x = x[(x > low) & (x < high)]
+    if name not in _SLOPES:
+        return (x,)
+    x = x[np.abs(x) <= -_INTERVALS[name][1 if dtype == "f64" else 2][0]]  # where it is no subnormal
+    return evaluate(_SLOPES[name], dtype, x), x
 
 
 def _samples_of_pow(

@@ -66,6 +66,19 @@ def _sigmoid(x: Any) -> Any:
     return (np.where(wide < 0, small, 1) / (1 + small)).astype(x.dtype)[()]
 
 
+def _sigmoid_slope(s: Any, x: Any) -> Any:
+    """``s (1 - s)`` for s = sigmoid(x); in the tail, where digits of 1 - s are lost, s² exp(-x)."""
+    with np.errstate(all="ignore"):
+        return np.where(x > 2, s * s * np.exp(-x), s * (1 - s)).astype(x.dtype)[()]
+
+
+def _tanh_slope(t: Any, x: Any) -> Any:
+    """``1 - t²`` for t = tanh(x); in the tails (1 + |t|)² exp(-2 |x|)."""
+    with np.errstate(all="ignore"):
+        tails = (1 + abs(t)) ** 2 * np.exp(-2 * abs(x))
+        return np.where(abs(x) > 1, tails, (1 - t) * (1 + t)).astype(x.dtype)[()]
+
+
 def _lgamma(x: Any) -> Any:
     import math
 
@@ -147,6 +160,8 @@ _ROWS = (
     Scalar("arccosh", 1, FLOATS, np.arccosh, "mathlib", flops=30),
     Scalar("arctanh", 1, FLOATS, np.arctanh, "mathlib", flops=28),
     Scalar("sigmoid", 1, FLOATS, _sigmoid, "mathlib", flops=20),
+    Scalar("sigmoid_slope", 2, FLOATS, _sigmoid_slope, "mathlib", flops=4),
+    Scalar("tanh_slope", 2, FLOATS, _tanh_slope, "mathlib", flops=5),
     Scalar("erf", 1, FLOATS, _erf, "mathlib", flops=30),
     Scalar("erfc", 1, FLOATS, _erfc, "mathlib", flops=34),
     Scalar("lgamma", 1, FLOATS, _lgamma, "mathlib", flops=50),

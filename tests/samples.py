@@ -79,6 +79,18 @@ def _unary(
     return samples
 
 
+def _at_value(function: Any) -> list[Sample]:
+    """A function's value and its argument, of which an op takes both: not to be moved apart."""
+    samples = []
+    for dtype in ("float64", "float32", "float16"):
+        for x in (
+            _between(-5, 5, (3, 5), dtype),
+            np.array([0.0, 1.5, -2.5, np.inf, np.nan], dtype),
+        ):
+            samples.append(Sample((function(x).astype(dtype), x), gradient=False))
+    return samples
+
+
 PAIRS = [
     ((3,), (3,)),
     ((2, 3), (3,)),
@@ -378,6 +390,11 @@ SAMPLES: dict[str, list[Sample]] = {
     + _unary(-0.8, -0.2, tolerance=1e-12, order=0)
     + _unary(0.5, 6, tolerance=1e-12, order=1)
     + _unary(0.5, 6, tolerance=1e-12, order=4),
+    "sigmoid_slope": _at_value(lambda x: 1 / (1 + np.exp(-x))),
+    "tanh_slope": _at_value(np.tanh),
+    **{name: _unary(-2, 2, ODD) for name in ("arcsinh_slope", "arctan_slope", "gaussian")},
+    **{name: _unary(-0.9, 0.9, ODD) for name in ("arcsin_slope", "arctanh_slope")},
+    "arccosh_slope": _unary(1.2, 9, ODD),
     "sinc": _unary(0.1, 9, ODD, order=0) + _unary(-0.9, 0.9, order=1) + _unary(-6, 6, order=3),
     # rounding
     **{

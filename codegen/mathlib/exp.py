@@ -1,4 +1,4 @@
-"""Exponentials: exp, exp2, expm1, sinh, cosh, tanh and sigmoid.
+"""Exponentials: exp, exp2, expm1, sinh, cosh, tanh and sigmoid, slopes of the last two.
 
 All start alike (Cody and Waite 1980): x = n log(2) + r with an integer n and abs(r) <= log(2)/2, so
 that exp(x) = 2**n exp(r), and exp(r) is a polynomial. log(2) is taken in two parts, so that the
@@ -22,7 +22,9 @@ from .coefficients import (
     TANH_STEP,
 )
 
-__all__ = ["cosh", "exp", "exp2", "expm1", "sigmoid", "sinh", "tanh"]
+__all__ = [
+    "cosh", "exp", "exp2", "expm1", "sigmoid", "sigmoid_slope", "sinh", "tanh", "tanh_slope",
+]  # fmt: skip
 
 # where the result has overflowed, and where it has become zero
 _EXP_RANGE = {"f32": (-104.0, 89.0), "f64": (-745.2, 709.8)}
@@ -32,6 +34,8 @@ _EXP2_RANGE = {"f32": (-150.5, 128.0), "f64": (-1075.5, 1024.0)}
 # where expm1 has become -1 and where tanh has become 1
 _EXPM1_LEAST = {"f32": -20.0, "f64": -40.0}
 _TANH_GREATEST = {"f32": 31 * TANH_STEP, "f64": 22.0}
+# beyond, 1 minus the function has lost digits
+SIGMOID_TAIL, TANH_TAIL = 2.0, 1.0
 _SINH_GREATEST = {"f32": 89.5, "f64": 710.48}
 # below it, the functions that are x + O(x**2) or x + O(x**3) are x
 _LINEAR = {"f32": 2.0**-26, "f64": 2.0**-55}
@@ -166,6 +170,32 @@ def sigmoid(m: Math, x: Value) -> Value:
     negative = x < 0.0
     q = m.select(negative, e, 1.0) / bottom.high
     return m.fma(q * -bottom.low, m.select(negative, 1.0 - q, q), q)
+
+
+def sigmoid_slope(m: Math, s: Value, x: Value) -> Value:
+    """s (1 - s) for s = sigmoid(x), with 1 - s = exp(-x) s in the tail: code that is passed over
+    where no lane is there."""
+
+    def tail() -> tuple[Value]:
+        return (s * s * _exp_anywhere(m, -x),)
+
+    return m.where_rare(x > SIGMOID_TAIL, (s * (1.0 - s),), tail)[0]
+
+
+def tanh_slope(m: Math, t: Value, x: Value) -> Value:
+    """(1 - t) (1 + t) for t = tanh(x), with 1 - abs(t) = exp(-2 abs(x)) (1 + abs(t)) in the
+    tails."""
+    size = abs(x)
+
+    def tails() -> tuple[Value]:
+        above = 1.0 + abs(t)
+        return (above * (above * _exp_anywhere(m, -(size + size))),)
+
+    return m.where_rare(size > TANH_TAIL, ((1.0 - t) * (1.0 + t),), tails)[0]
+
+
+def _exp_anywhere(m: Math, x: Value) -> Value:
+    return exp_plain(m, m.clamp(x, *_EXP_RANGE[m.dtype]), False)
 
 
 def _sinh_cosh(m: Math, size: Value) -> tuple[Pair, Pair, Pair, Value, Value]:

@@ -15,6 +15,16 @@ import numpy as np
 from ..ir.node import Node, constant, constant_value
 from ..ir.op import LOCALLY_CONSTANT, Linear, Op, Selection
 from ..ir.types import ArrayType, broadcast_shapes, numpy_dtype
+from .slopes import (
+    arccosh_slope,
+    arcsin_slope,
+    arcsinh_slope,
+    arctan_slope,
+    arctanh_slope,
+    gaussian,
+    sigmoid_slope,
+    tanh_slope,
+)
 from .special import (
     lower_polygamma,
     lower_sinc,
@@ -231,7 +241,7 @@ exp2 = pointwise(
     "exp2", partials=lambda out, x: (out * math.log(2),), oracle=np.exp2, doc="2 to the power x."
 )
 expm1 = pointwise(
-    "expm1", partials=lambda out, x: (out + 1,), oracle=np.expm1, doc="exp(x) - 1, exact near 0."
+    "expm1", partials=lambda out, x: (exp(x),), oracle=np.expm1, doc="exp(x) - 1, exact near 0."
 )
 log: Op = pointwise(
     "log", partials=lambda out, x: (1 / x,), oracle=np.log, doc="Natural logarithm."
@@ -266,22 +276,21 @@ cos: Op = pointwise(
 tan = pointwise(
     "tan", partials=lambda out, x: (out * out + 1,), oracle=np.tan, doc="Tangent of radians."
 )
-# (1 - x)(1 + x) rather than 1 - x²: no cancellation as x approaches 1
 arcsin = pointwise(
     "arcsin",
-    partials=lambda out, x: (rsqrt((1 - x) * (1 + x)),),
+    partials=lambda out, x: (arcsin_slope(x),),
     oracle=np.arcsin,
     doc="Inverse sine, in [-π/2, π/2].",
 )
 arccos = pointwise(
     "arccos",
-    partials=lambda out, x: (-rsqrt((1 - x) * (1 + x)),),
+    partials=lambda out, x: (-arcsin_slope(x),),
     oracle=np.arccos,
     doc="Inverse cosine, in [0, π].",
 )
 arctan = pointwise(
     "arctan",
-    partials=lambda out, x: (1 / (x * x + 1),),
+    partials=lambda out, x: (arctan_slope(x),),
     oracle=np.arctan,
     doc="Inverse tangent, in [-π/2, π/2].",
 )
@@ -311,25 +320,25 @@ cosh: Op = pointwise(
 )
 tanh = pointwise(
     "tanh",
-    partials=lambda out, x: ((1 - out) * (1 + out),),
+    partials=lambda out, x: (tanh_slope(out, x),),
     oracle=np.tanh,
     doc="Hyperbolic tangent.",
 )
 arcsinh = pointwise(
     "arcsinh",
-    partials=lambda out, x: (rsqrt(x * x + 1),),
+    partials=lambda out, x: (arcsinh_slope(x),),
     oracle=np.arcsinh,
     doc="Inverse hyperbolic sine.",
 )
 arccosh = pointwise(
     "arccosh",
-    partials=lambda out, x: (rsqrt((x - 1) * (x + 1)),),
+    partials=lambda out, x: (arccosh_slope(x),),
     oracle=np.arccosh,
     doc="Inverse hyperbolic cosine, of x ≥ 1.",
 )
 arctanh = pointwise(
     "arctanh",
-    partials=lambda out, x: (1 / ((1 - x) * (1 + x)),),
+    partials=lambda out, x: (arctanh_slope(x),),
     oracle=np.arctanh,
     doc="Inverse hyperbolic tangent, of |x| ≤ 1.",
 )
@@ -343,7 +352,7 @@ def _oracle_sigmoid(x: Any) -> Any:
 
 sigmoid: Op = pointwise(
     "sigmoid",
-    partials=lambda out, x: (out * (1 - out),),
+    partials=lambda out, x: (sigmoid_slope(out, x),),
     oracle=_oracle_sigmoid,
     doc="1 / (1 + exp(-x)).",
 )
@@ -364,13 +373,13 @@ relu = pointwise(
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 erf = pointwise(
     "erf",
-    partials=lambda out, x: (exp(-x * x) * TWO_OVER_ROOT_PI,),
+    partials=lambda out, x: (gaussian(x) * TWO_OVER_ROOT_PI,),
     oracle=oracle_erf,
     doc="Error function.",
 )
 erfc = pointwise(
     "erfc",
-    partials=lambda out, x: (exp(-x * x) * -TWO_OVER_ROOT_PI,),
+    partials=lambda out, x: (gaussian(x) * -TWO_OVER_ROOT_PI,),
     oracle=oracle_erfc,
     doc="1 - erf(x), exact in the tail.",
 )

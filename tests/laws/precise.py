@@ -62,6 +62,7 @@ FUNCTIONS = {
     "erf": lambda x: mpmath.erf(_within(x)),
     "erfc": lambda x: mpmath.erfc(_within(x)),
     "sigmoid": _sigmoid,
+    "sigmoid_slope": lambda s, x: s * _sigmoid(-x),
     "softplus": lambda x: _log(1 + _exp(x)),
 }
 

@@ -8,6 +8,7 @@ from symflux.codegen.mathlib_report import DOMAINS, evaluate, exact, samples, ul
 DTYPES = {"f64": np.float64, "f32": np.float32}
 #: the largest error allowed, in ULP; elsewhere 2
 BOUNDS = {("lgamma", "f64"): 5.0}
+BOUNDS |= {(name, dtype): 6.0 for name in ("sigmoid_slope", "tanh_slope") for dtype in DTYPES}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -16,7 +17,7 @@ def test_random_arguments(name, dtype):
     errors = ulp_errors(name, dtype, *samples(name, dtype, 250, seed=7))
     assert len(errors) >= 200
     assert errors.max() <= BOUNDS.get((name, dtype), 2.0)
-    assert errors.mean() <= (0.8 if name == "lgamma" else 0.5)  # rounding alone: 0.25
+    assert errors.mean() <= (0.8 if (name, dtype) in BOUNDS else 0.5)  # rounding alone: 0.25
 
 
 def neighbours(points, dtype, count=6):

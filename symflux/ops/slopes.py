@@ -1,0 +1,150 @@
+"""Derivatives that lose digits, or overflow on the way, where they are written with plain ops.
+
+1 - tanh(x)² has no digits left where tanh rounds to 1, and the derivative of (1 - x)(1 + x) cancels
+near 0. Each of these ops is one such derivative, accurate wherever it is representable, and states
+its own, which is as accurate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ir.op import Op
+from .table import pointwise
+
+__all__ = [
+    "arccosh_slope", "arcsin_slope", "arcsinh_slope", "arctan_slope", "arctanh_slope", "gaussian",
+    "sigmoid_slope", "tanh_slope",
+]  # fmt: skip
+
+
+def _half_tanh(x: Any) -> Any:
+    from .elementwise import tanh
+
+    return tanh(x * 0.5)
+
+
+# --- in terms of the function's value -------------------------------------------------------------
+
+
+def _oracle_sigmoid_slope(s: Any, x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.where(x > 2, s * s * np.exp(-x), s * (1 - s)).astype(x.dtype)
+
+
+def _oracle_tanh_slope(t: Any, x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        tails = (1 + abs(t)) ** 2 * np.exp(-2 * abs(x))
+        return np.where(abs(x) > 1, tails, (1 - t) * (1 + t)).astype(x.dtype)
+
+
+# the first operand is a function of the second: the derivative by that is the whole one
+sigmoid_slope: Op = pointwise(
+    "sigmoid_slope",
+    partials=lambda out, s, x: (None, -out * _half_tanh(x)),
+    oracle=_oracle_sigmoid_slope,
+    doc="The derivative of sigmoid at the second operand; the first is the sigmoid itself.",
+)
+tanh_slope: Op = pointwise(
+    "tanh_slope",
+    partials=lambda out, t, x: (None, -2 * (t * out)),
+    oracle=_oracle_tanh_slope,
+    doc="The derivative of tanh at the second operand; the first is the tanh itself.",
+)
+
+# --- of inverse functions -------------------------------------------------------------------------
+
+
+def _scalars(f: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """``f(let, x)`` as the oracle, in double precision, and as scalars; ``let(name, *operands)``
+    applies a scalar."""
+
+    def oracle(x: Any) -> Any:
+        x = np.asarray(x)
+        with np.errstate(all="ignore"):
+            wide = x.astype(np.float64)
+            return f(lambda name, *xs: _NUMPY[name](*xs), wide).astype(x.dtype)
+
+    def lower(b: Any, x: Any) -> Any:
+        if x.dtype == "f16":
+            return b.cast(f(b.let, b.cast(x, "f32")), "f16")
+        return f(b.let, x)
+
+    return {"oracle": oracle, "lower": lower}
+
+
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "select": np.where, "abs": np.abs, "gt": np.greater, "sqrt": np.sqrt, "exp": np.exp,
+    "lt": np.less, "fma": lambda a, b, c: np.float64(np.longdouble(a) * b + c),
+}  # fmt: skip
+
+#: from here on 1 is nothing beside x²; its square overflows in no dtype
+_LARGE = 2.0**30
+
+
+def _of_circle(let: Callable[..., Any], x: Any) -> Any:
+    return 1.0 / let("sqrt", (1.0 - x) * (1.0 + x))
+
+
+def _of_hyperbola(least: float) -> Callable[..., Any]:
+    """1 / sqrt(x² ± 1), which is 1 / |x| where x is large."""
+
+    def f(let: Callable[..., Any], x: Any) -> Any:
+        size = let("abs", x)
+        square = x * x + 1.0 if least == 0 else (x - 1.0) * (x + 1.0)
+        return 1.0 / let("select", let("gt", size, _LARGE), size, let("sqrt", square))
+
+    return f
+
+
+arcsin_slope: Op = pointwise(
+    "arcsin_slope",
+    partials=lambda out, x: ((x * out) * out * out,),
+    doc="1 / sqrt(1 - x²).",
+    **_scalars(_of_circle),
+)
+arcsinh_slope: Op = pointwise(
+    "arcsinh_slope",
+    partials=lambda out, x: (-(x * out) * out * out,),
+    doc="1 / sqrt(x² + 1).",
+    **_scalars(_of_hyperbola(0)),
+)
+arccosh_slope: Op = pointwise(
+    "arccosh_slope",
+    partials=lambda out, x: (-(x * out) * out * out,),
+    doc="1 / sqrt(x² - 1).",
+    **_scalars(_of_hyperbola(1)),
+)
+arctan_slope: Op = pointwise(
+    "arctan_slope",
+    partials=lambda out, x: ((x * out) * out * -2,),
+    doc="1 / (1 + x²).",
+    **_scalars(lambda let, x: 1.0 / (x * x + 1.0)),
+)
+arctanh_slope: Op = pointwise(
+    "arctanh_slope",
+    partials=lambda out, x: ((x * out) * out * 2,),
+    doc="1 / (1 - x²).",
+    **_scalars(lambda let, x: 1.0 / ((1.0 - x) * (1.0 + x))),
+)
+
+# --- of the error function ------------------------------------------------------------------------
+
+
+def _gaussian(let: Callable[..., Any], x: Any) -> Any:
+    """exp(-h) (1 - l) with x² = h + l, as the rounding error of x² is multiplied by x²."""
+    high = x * x
+    low = let("fma", x, x, -high)
+    value = let("exp", -high)
+    return value - value * let("select", let("lt", high, 800.0), low, 0.0)
+
+
+gaussian: Op = pointwise(
+    "gaussian",
+    partials=lambda out, x: (x * out * -2,),
+    doc="exp(-x²).",
+    **_scalars(_gaussian),
+)
