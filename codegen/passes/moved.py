@@ -24,7 +24,7 @@ class Moved:
         """A copy of a block; ``names`` are operands that stand for others."""
         out: list[Statement] = []
         inner = dict(names)
-        if any(self.var in s.args for s in walk(block) if isinstance(s, Let)):
+        if self.var in block.yields or any(self.var in _values(s) for s in walk(block)):
             inner[self.var] = self._place(out)
         out += [self._statement(s, inner) for s in block.statements]
         return Block(tuple(out), tuple(self._operand(y, inner) for y in block.yields))
@@ -81,3 +81,15 @@ class Moved:
     def _fresh(self, var: Var, names: dict[Var, Operand]) -> Var:
         new = names[var] = Var(var.dtype, var.hint)
         return new
+
+
+def _values(s: Statement) -> tuple[Operand, ...]:
+    """What a statement takes as values; indices say where something lies."""
+    match s:
+        case Let():
+            return s.args
+        case Store():
+            return (s.value,)
+        case If():
+            return (s.condition, *s.then.yields, *s.otherwise.yields)
+    return ()

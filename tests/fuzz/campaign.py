@@ -49,15 +49,18 @@ class Case:
         )
 
 
+def some_lowered(r):
+    """Lower values of a few of the thresholds, or of many."""
+    share = r.choice((0.1, 0.4, 0.8))
+    return {n: r.choice(row.low) for n, row in TABLE.items() if r.random() < share}
+
+
 def draw(seed, large=None):
     """The case of a seed; ``large`` says at which sizes, by default the seed does."""
     r = random.Random(seed)
     large = r.random() < 0.35 if large is None else large
     manner = r.choice(MANNERS)
-    limits = {}
-    if not large:
-        share = r.choice((0.1, 0.4, 0.8))
-        limits = {n: r.choice(row.low) for n, row in TABLE.items() if r.random() < share}
+    limits = {} if large else some_lowered(r)
     extents, most = (REAL, 400_000) if large else (SMALL, 600)
     if manner in ("vmap", "hessian"):
         extents, most = [e for e in extents if e < 3000], most // 8
@@ -84,11 +87,12 @@ def _while(test, body, state):
     return state
 
 
-def _scan(body, state, xs):
+def _scan(body, state, xs, reverse=False):
     rows = []
-    for x in xs:
+    for x in xs[::-1] if reverse else xs:
         state, row = body(state, x)
         rows.append(row)
+    rows = rows[::-1] if reverse else rows
     return state, tuple(np.stack(column) for column in zip(*rows, strict=True))
 
 

@@ -32,7 +32,7 @@ class Region:
 
     def __init__(self, kind, targets, names, bodies, extra):
         self.kind, self.targets, self.names = kind, targets, list(names)
-        self.bodies, self.extra = bodies, extra
+        self.bodies, self.extra, self.order = bodies, extra, ""
 
     def blocks(self):
         return self.bodies
@@ -77,7 +77,7 @@ class Region:
             "map": lambda: [f"{carries[0]} = smap(b0_{tag}, {self.names[0]})"],
             "scan": lambda: [
                 f"({left}), ({''.join(f'{t}, ' for t in self.targets[len(self.names) :])}) = "
-                f"scan(b0_{tag}, ({into}), np.arange({self.extra}) * 0.25)"
+                f"scan(b0_{tag}, ({into}), np.arange({self.extra}) * 0.25{self.order})"
             ],
         }[self.kind]()
         return lines
@@ -460,7 +460,9 @@ class Generator:
             pool.append(_Value(name, c.shape, 4.0))
         pool += [_Value(name, shape, 4.0) for name, shape in extra if len(shape) <= 3]
         names = [c.name for c in carries]
-        return Region(kind, targets + [name for name, _ in extra], names, [block], trips)
+        region = Region(kind, targets + [name for name, _ in extra], names, [block], trips)
+        region.order = r.choice(("", "", ", reverse=True"))
+        return region
 
     def branch(self, pool, depth, index):
         carries = self.carries(pool)

@@ -4,6 +4,7 @@ A program that fails is shrunk and written to tests/filetests/found/, where it s
 look at many more programs than the tests do: ``python -m tests.fuzz.test_loops 0 10000``.
 """
 
+import random
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,7 @@ from symflux.codegen.verify import VerifyError, verify
 
 from symflux.thresholds import lowered
 
+from .campaign import some_lowered
 from .contractions import SMALL_CACHES, random_contraction
 from .loops import random_program
 from .native import allowed_errors, disagreements, native_arrays
@@ -122,6 +124,38 @@ def test_contractions_in_pieces(limits):
             if native_differs(parts):
                 pytest.fail(f"random_contraction({seed}) is wrong in pieces")
     assert cut > BATCH // 2
+
+
+def test_pieces_of_a_contraction_compute_with_their_place():
+    """The row's number itself is stored: in a piece it counts from the piece's first row."""
+    program = parse_program("""
+program rows {
+  buffer x : f64[6] input
+  buffer y : i64[6] output
+  kernel k {
+    contract x, x k(k < 1; 1, 1) m(m < 6; 1, 0) n(n < 1; 0, 1) -> %acc: f64 {
+      store y[m + n], m
+    }
+  }
+}
+""")
+    with lowered(product_share_from=0.0, product_piece=1e-9, product_share_rows=1):
+        parts = share.share_contractions(program)
+    verify(parts)
+    assert parts is not program
+    assert interpreted(parts)["y"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("seeds", [range(1000, 1006), pytest.param(range(1006, 1050), marks=SLOW)])
+def test_random_programs_with_any_thresholds(seeds):
+    for seed in seeds:
+        with lowered(**some_lowered(random.Random(seed))):
+            assert not passes_change_it(random_program(seed)), seed
+            assert not native_differs(random_program(seed)), seed
+            assert not native_differs(random_contraction(seed)), seed
 
 
 def test_random_programs_hold_every_kind_of_statement_dtype_and_function():

@@ -5,6 +5,8 @@ smallest array is computed again. The results are those of the interpreter, and 
 every number of threads.
 """
 
+import random
+
 import numpy as np
 import pytest
 from symflux.codegen import threads
@@ -17,6 +19,7 @@ from symflux.runtime.stages import make_stages
 from symflux.thresholds import lowered
 
 from . import graphs
+from .campaign import some_lowered
 from .test_graphs import SEES_ZERO_SIGN, check, differs
 
 
@@ -65,6 +68,12 @@ def native(graph):
 @pytest.mark.parametrize("seed", range(40))
 def test_random_graphs(seed, memory, piece):
     with lowered(share_piece=piece):
+        check(seed, native, differs, without=SEES_ZERO_SIGN)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1025))
+def test_random_graphs_with_any_thresholds(seed):
+    with lowered(**some_lowered(random.Random(seed))):
         check(seed, native, differs, without=SEES_ZERO_SIGN)
 
 
