@@ -205,6 +205,10 @@ class _Thresholds:
         help="instructions up to which the vectors of a loop are written side by side: four and "
         "two where it carries values, two where not",
     )  # fmt: skip
+    sum_block: int = _row(
+        32, 2, 4, help="vectors in a row that a long sum in a narrow dtype adds up before it "
+        "starts anew"
+    )  # fmt: skip
     side_by_side: int = _row(
         3, 1, 2, help="calls of one function from which on they are computed side by side"
     )

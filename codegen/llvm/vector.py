@@ -9,6 +9,7 @@ for given extents.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -495,9 +496,74 @@ class _VectorLoop:
         self, first: str, count: int | str, width: int, copies: int, sums: list[list[str]]
     ) -> list[list[str]]:
         """The iterations from ``first`` on, ``count`` of them: a multiple of width times copies."""
-        e = self.e
         if count == 0:
             return sums
+        block = self._block(count, width * copies)
+        if block:
+            return self._blocks(first, count, width, copies, sums, block)
+        return self._run(first, count, width, copies, sums)
+
+    def _block(self, count: int | str, step: int) -> int:
+        """The iterations in a block of a long sum in a narrow dtype; 0 for what is not one.
+
+        Rounding errors grow with the additions in a row: the sums of blocks are made anew and then
+        added up, few in a row; blocks of many are made of blocks."""
+        pairs = zip(self.loop.params, self.plan.combines, strict=True)
+        if not any(p.dtype in ("f16", "f32") and let.op == "add" for p, let in pairs):
+            return 0
+        least = _sum_block()
+        if isinstance(count, str):
+            return least * least * step
+        if count < 4 * least * step:
+            return 0
+        block = least * step
+        while block * least < count:
+            block *= least
+        return block
+
+    def _blocks(
+        self, first: str, count: int | str, width: int, copies: int, sums: list[list[str]],
+        block: int,
+    ) -> list[list[str]]:  # fmt: skip
+        """The same in blocks, each of which starts from nothing."""
+        e = self.e
+        carried = len(self.loop.params)
+        if isinstance(count, int):
+            whole: int | str = -(-count // block) * block
+        else:
+            whole = e.value(f"and i64 {_sum(e, count, str(block - 1))}, {-block}", "n")
+
+        def body(variable: str, values: list[str]) -> list[str]:
+            left = e.value(f"sub i64 {count}, {variable}", "left")
+            here = e.value(f"call i64 @llvm.smin.i64(i64 {left}, i64 {block})", "here")
+            base = variable if first == "0" else _sum(e, variable, first)
+            start = [e.constant(v, p.dtype) for p, v in self._identities()]
+            starts = [start] * copies
+            inner = block // _sum_block()
+            if inner > width * copies:
+                parts = self._blocks(base, here, width, copies, starts, inner)
+            else:
+                parts = self._run(base, here, width, copies, starts)
+            return [
+                e.operation(let, [value, part])
+                for let, value, part in zip(
+                    self.plan.combines * copies, values, itertools.chain(*parts), strict=True
+                )
+            ]
+
+        inits = [
+            (e.kind(p.dtype), value)
+            for copy in sums
+            for p, value in zip(self.loop.params, copy, strict=True)
+        ]
+        flat = e.counted_loop(whole, body, inits=inits, step=block, hint="block")
+        return [flat[n * carried : (n + 1) * carried] for n in range(copies)]
+
+    def _run(
+        self, first: str, count: int | str, width: int, copies: int, sums: list[list[str]]
+    ) -> list[list[str]]:
+        """The same in one loop."""
+        e = self.e
         carried = len(self.loop.params)
 
         def body(variable: str, values: list[str]) -> list[str]:
@@ -575,6 +641,11 @@ def _only_adds_up(loop: Loop) -> bool:
     lets = [s for s in loop.body.statements if not isinstance(s, Load)]
     adds = all(isinstance(s, Let) and s.op in ("add", "fma") for s in lets)
     return adds and 0 < len(lets) <= len(loop.params)
+
+
+def _sum_block() -> int:
+    """The vectors that a sum adds up before it starts anew: a power of two, at least 2."""
+    return _power_of_two(max(2, thresholds.sum_block))
 
 
 def _power_of_two(number: int) -> int:
