@@ -44,6 +44,7 @@ NO_THRESHOLDS = {
     "words._WIDE",
     "seams._DEPTH",
     "seams._FEW",
+    "program._MOST",
     "vectorcall._BASE_TYPE",
     "vectorcall._DEFAULT",
     "vectorcall._HAVE_VECTORCALL",
