@@ -81,7 +81,7 @@ class Emitter(Writer):
             program = self._contractions.program
         self.long_blocks = LongBlocks(program)
         self.program = self.long_blocks.program
-        self.services: set[str] = set()  # of the process: threads, memory
+        self.services: set[str] = set()  # of the process: threads, memory, ...
         self.objects: dict[int, int] = {}  # Python objects by id: their places in a table
         self.scalar_calls = 0  # of elementary functions
         #: statements of the whole program

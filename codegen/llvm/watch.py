@@ -1,15 +1,22 @@
-"""Comparing words of memory in generated code: what ``words.py`` lists, before a program runs."""
+"""Comparing words of memory before a program runs: what ``words.py`` lists.
+
+The code is written in LLVM IR and compiled once in a process; the entries of all programs call
+it."""
 
 from __future__ import annotations
 
-from .emit import Emitter
+import functools
 
-__all__ = ["write_watch"]
+from .code import Code, offer, service_code
+from .emit import Emitter
+from .machine import host
+
+__all__ = ["object_code", "register", "write_watch"]
 
 #: Whether all pairs and runs of a block are as they were. Pairs are compared in order: one that
 #: fails keeps the later ones, whose places it vouches for, from being read.
 _WATCH = """\
-define internal i1 @watch(ptr %block) {
+define i1 @symflux_watch(ptr %block) {
 begin:
   %count = load i64, ptr %block, align 8
   %pairs.at = getelementptr i8, ptr %block, i64 8
@@ -87,12 +94,36 @@ changed:
 }"""
 
 
+_given: list[bytes] = []  # an object file that came with code from disk
+
+
+@functools.cache
+def object_code() -> bytes:
+    """The comparison as an object file, for whoever keeps code for other processes."""
+    from .objects import object_of
+    from .optimise import ModuleText, Options
+
+    return object_of(ModuleText(_WATCH, Options(code_level=2)), host())
+
+
+@functools.cache
+def _code() -> Code:
+    return service_code(_given, object_code, ("symflux_watch",))
+
+
+def register(given: bytes = b"") -> None:
+    """Let generated code find the comparison; ``given`` is its object file, if that is at hand."""
+    if given and not _given:
+        _given.append(given)
+    offer("symflux_watch", _code().addresses["symflux_watch"])
+
+
 def write_watch(e: Emitter, block: str, changed: str) -> None:
     """Go on if all words of a block are what they were; to the label ``changed`` otherwise."""
-    if "watch" not in e.helpers:
-        e.helpers["watch"] = "watch"
-        e.add_function(_WATCH)
+    if "watch" not in e.services:
+        e.services.add("watch")
+        e.add_function("declare i1 @symflux_watch(ptr)")
     fine = e.label("fine")
-    same = e.value(f"call i1 @watch(ptr {block})", "same")
+    same = e.value(f"call i1 @symflux_watch(ptr {block})", "same")
     e.line(f"br i1 {same}, label %{fine}, label %{changed}")
     e.start(fine)

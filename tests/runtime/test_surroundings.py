@@ -478,5 +478,5 @@ def test_places_that_do_not_hold_what_python_says_are_refused():
 
 
 def test_source_of_a_function_without_surroundings_has_no_words():
-    assert "@watch" not in str(sf.compile(lambda x: x * x).lower(1.0).llvm_ir)
-    assert "@watch" in str(sf.compile(scaled).lower(1.0).llvm_ir)
+    assert "@symflux_watch" not in str(sf.compile(lambda x: x * x).lower(1.0).llvm_ir)
+    assert "@symflux_watch" in str(sf.compile(scaled).lower(1.0).llvm_ir)
