@@ -12,18 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .records import record
-
 __all__ = ["TABLE", "Threshold", "changed", "lowered", "thresholds"]
 
 
-@record(frozen=True, slots=True)
 class Threshold:
     """One threshold; ``low`` are values that make small programs take the ways of large ones."""
 
-    default: Any
-    help: str
-    low: tuple[Any, ...]
+    __slots__ = ("default", "help", "low")
+
+    def __init__(self, default: Any, help: str, low: tuple[Any, ...]) -> None:
+        self.default, self.help, self.low = default, help, low
 
 
 def _row(default: Any, *low: Any, help: str) -> Any:
