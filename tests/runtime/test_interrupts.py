@@ -102,6 +102,7 @@ def test_handlers_of_signals_run_meanwhile():
     slow = sf.compile(lambda x: sf.fori_loop(0, 3000, lambda i, s: np.sin(s) + 1, x))
     x = np.linspace(0, 1, 20_000)
     wanted = slow(x)
+    double(1.0)
     before = signal.signal(signal.SIGALRM, lambda *_: seen.append(double(21.0)))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.02, 0.06)
