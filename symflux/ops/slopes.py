@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.op import Op
+from ..ir.op import Op, lookup
 from .table import pointwise
 
 __all__ = [
@@ -22,9 +22,7 @@ __all__ = [
 
 
 def _half_tanh(x: Any) -> Any:
-    from .elementwise import tanh
-
-    return tanh(x * 0.5)
+    return lookup("tanh")(x * 0.5)
 
 
 # --- in terms of the function's value -------------------------------------------------------------
@@ -58,22 +56,23 @@ tanh_slope: Op = pointwise(
 # --- of inverse functions -------------------------------------------------------------------------
 
 
-def _scalars(f: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """``f(let, x)`` as the oracle, in double precision, and as scalars; ``let(name, *operands)``
-    applies a scalar."""
+def _slope(
+    name: str, f: Callable[..., Any], partials: Callable[..., tuple[Any, ...]], doc: str
+) -> Op:
+    """An op of one operand: ``f(let, x)``, where ``let(name, *operands)`` applies a scalar."""
 
     def oracle(x: Any) -> Any:
         x = np.asarray(x)
         with np.errstate(all="ignore"):
             wide = x.astype(np.float64)
-            return f(lambda name, *xs: _NUMPY[name](*xs), wide).astype(x.dtype)
+            return f(lambda scalar, *xs: _NUMPY[scalar](*xs), wide).astype(x.dtype)
 
     def lower(b: Any, x: Any) -> Any:
         if x.dtype == "f16":
             return b.cast(f(b.let, b.cast(x, "f32")), "f16")
         return f(b.let, x)
 
-    return {"oracle": oracle, "lower": lower}
+    return pointwise(name, partials=partials, oracle=oracle, lower=lower, doc=doc)
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
@@ -100,35 +99,35 @@ def _of_hyperbola(least: float) -> Callable[..., Any]:
     return f
 
 
-arcsin_slope: Op = pointwise(
+arcsin_slope: Op = _slope(
     "arcsin_slope",
+    _of_circle,
     partials=lambda out, x: ((x * out) * out * out,),
     doc="1 / sqrt(1 - x²).",
-    **_scalars(_of_circle),
 )
-arcsinh_slope: Op = pointwise(
+arcsinh_slope: Op = _slope(
     "arcsinh_slope",
+    _of_hyperbola(0),
     partials=lambda out, x: (-(x * out) * out * out,),
     doc="1 / sqrt(x² + 1).",
-    **_scalars(_of_hyperbola(0)),
 )
-arccosh_slope: Op = pointwise(
+arccosh_slope: Op = _slope(
     "arccosh_slope",
+    _of_hyperbola(1),
     partials=lambda out, x: (-(x * out) * out * out,),
     doc="1 / sqrt(x² - 1).",
-    **_scalars(_of_hyperbola(1)),
 )
-arctan_slope: Op = pointwise(
+arctan_slope: Op = _slope(
     "arctan_slope",
+    lambda let, x: 1.0 / (x * x + 1.0),
     partials=lambda out, x: ((x * out) * out * -2,),
     doc="1 / (1 + x²).",
-    **_scalars(lambda let, x: 1.0 / (x * x + 1.0)),
 )
-arctanh_slope: Op = pointwise(
+arctanh_slope: Op = _slope(
     "arctanh_slope",
+    lambda let, x: 1.0 / ((1.0 - x) * (1.0 + x)),
     partials=lambda out, x: ((x * out) * out * 2,),
     doc="1 / (1 - x²).",
-    **_scalars(lambda let, x: 1.0 / ((1.0 - x) * (1.0 + x))),
 )
 
 # --- of the error function ------------------------------------------------------------------------
@@ -142,9 +141,9 @@ def _gaussian(let: Callable[..., Any], x: Any) -> Any:
     return value - value * let("select", let("lt", high, 800.0), low, 0.0)
 
 
-gaussian: Op = pointwise(
+gaussian: Op = _slope(
     "gaussian",
+    _gaussian,
     partials=lambda out, x: (x * out * -2,),
     doc="exp(-x²).",
-    **_scalars(_gaussian),
 )
