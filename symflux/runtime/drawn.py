@@ -50,7 +50,7 @@ def refuse_draws(names: Iterable[str], generators: Iterable[Any]) -> Iterator[No
         return
     watched = [g for g in generators if hasattr(g, "getstate") or hasattr(g, "random")]
     if "numpy.random" in sys.modules:  # it is loaded when it is first used
-        watched.append(np.random.mtrand._rand)  # type: ignore[attr-defined]
+        watched.append(np.random.mtrand._rand)
     before = [_state(g) for g in watched]
     found: list[tuple[str, Origin | None]] = []
     earlier = sys.getprofile()
@@ -106,7 +106,7 @@ def _drawn(frame: Any, event: str, arg: Any) -> str:
     if event != "c_call":
         return ""
     owner, name = getattr(arg, "__self__", None), getattr(arg, "__name__", "")
-    shared = owner is random._inst or isinstance(owner, random.SystemRandom)  # type: ignore[attr-defined]
+    shared = owner is random._inst or isinstance(owner, random.SystemRandom)
     if shared and name not in ("seed", "getstate", "setstate"):
         return "random"
     direct = not is_library_file(frame.f_code.co_filename)

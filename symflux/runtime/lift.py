@@ -136,9 +136,10 @@ class Lifter:
             made = object.__new__(cls)
         except TypeError:
             return v
-        vars(made).update(held)
-        vars(made).update(replaced)
-        self.dicts.append((vars(made), held, dict(vars(made))))
+        own: dict[str, Any] = made.__dict__
+        own.update(held)
+        own.update(replaced)
+        self.dicts.append((own, held, dict(own)))
         return self.note(v, made)
 
     def finish(self) -> list[tuple[Any, Any]]:

@@ -197,8 +197,8 @@ class Array(Handle):
     def tolist(self) -> Any:
         return concrete.number(self, "tolist")
 
-    def __getattr__(self, name: str) -> NoReturn:
-        concrete.missing(self, name)
+    def __getattr__(self, name: str) -> Any:
+        return concrete.missing(self, name)
 
     # --- NumPy's protocols ------------------------------------------------------------------------
 
