@@ -209,6 +209,11 @@ def _dots(product: Product, most: int) -> Dots:
     if min(m, n) > 4:  # terms are read again: by then they should still be in the second cache
         terms = thresholds.product_block * 2 // ((m + n) * size)
         k_block = _even_blocks(k, max(thresholds.product_dots_block, terms), depth * lanes)
+    if wide_dtype(product.acc.dtype) == "f32":
+        # Rounding errors grow with the additions in a row: about as many blocks as steps in one.
+        step = depth * lanes
+        steps = max(2 * thresholds.sum_block, math.isqrt(k_block // step))
+        k_block = min(k_block, _even_blocks(k, steps * step, step))
     return Dots(rows, columns, depth, lanes, min(m, block), k_block)
 
 

@@ -46,3 +46,17 @@ def test_blocks_of_sums_in_pieces_with_a_rest():
         for n in (1000, 1003, 4097, 10_001):
             x = np.arange(n, dtype=np.float32) % 5
             assert float(sf.compile(lambda x: np.sum(x))(x)) == x.sum()
+
+
+def test_long_dot_products_of_few_rows():
+    for rows, k in ((1, 300_001), (4, 100_000), (8, 30_000)):
+        a = np.full((rows, k), 0.1, np.float32)
+        v = np.ones(k, np.float32)
+        wanted = float(np.float32(0.1)) * k
+        got = sf.compile(lambda a, v: (a @ v, np.einsum("ij,kj->ik", a, a)))(a, v)
+        assert np.max(np.abs(got[0] / wanted - 1)) < 3e-6
+        assert np.max(np.abs(got[1] / (float(np.float32(0.1)) ** 2 * k) - 1)) < 1e-5
+    a = np.arange(8 * 5003).reshape(8, 5003) % 3  # every partial sum is exact
+    for rows in (1, 3, 8):
+        x = a[:rows].astype(np.float32)
+        np.testing.assert_array_equal(sf.compile(lambda x: x @ x.T)(x), a[:rows] @ a[:rows].T)
