@@ -46,7 +46,9 @@ from .text import statement_text
 if TYPE_CHECKING:
     from fractions import Fraction
 
-__all__ = ["InterpreterError", "evaluate", "run"]
+__all__ = ["InterpreterError", "evaluate", "poison", "run"]
+
+_POISON = 0xA5
 
 
 class InterpreterError(RuntimeError):
@@ -54,14 +56,20 @@ class InterpreterError(RuntimeError):
 
 
 def run(
-    program: Program, arrays: Mapping[str, np.ndarray[Any, Any]], sizes: Sequence[int] = ()
+    program: Program,
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+    sizes: Sequence[int] = (),
+    *,
+    partial: bool = False,
 ) -> None:
     """Run ``program`` on ``arrays``, writing its OUTPUT and INOUT buffers in place.
 
     ``arrays`` holds for every INPUT, OUTPUT and INOUT buffer, by name, a contiguous one-dimensional
-    array of the buffer's dtype and size; ``sizes`` are the values of ``program.sizes``. Raises
-    ValueError for arguments that do not fit, InterpreterError for an access out of bounds or a read
-    of an element that was never written.
+    array of the buffer's dtype and size; ``sizes`` are the values of ``program.sizes``. Memory that
+    the program has to write first is poisoned: floats are signalling nans, integers unlikely.
+    Raises ValueError for arguments that do not fit, InterpreterError for an access out of bounds, a
+    read of an element that was never written, or an element of an OUTPUT that never is; with
+    ``partial`` such elements keep what they held.
 
     >>> from .text import parse_program
     >>> program = parse_program('''
@@ -86,9 +94,31 @@ def run(
         )
     env = {var: np.int64(size) for var, size in zip(program.sizes, sizes, strict=True)}
     memory = _Memory(program, arrays, env)
+    if not partial:
+        memory.poison_outputs()
     with np.errstate(all="ignore"):
         for kernel in program.kernels:
             _Machine(program, kernel, memory, dict(env)).block(kernel.body)
+    if not partial:
+        memory.check_whole()
+
+
+def poison(array: np.ndarray[Any, Any]) -> None:
+    """Fill an array with signalling nans, or other numbers that nobody expects; bools are True.
+
+    >>> array = np.zeros(2, np.float32)
+    >>> poison(array)
+    >>> array.view(np.uint32)[0] == 0x7FA5A5A5, bool(np.isnan(array[1]))
+    (np.True_, True)
+    """
+    width = array.dtype.itemsize
+    pattern = np.full(width, _POISON, np.uint8)
+    if array.dtype.kind == "f":  # its exponent all ones, the bit that makes a nan quiet not set
+        top = {2: (0x7D,), 4: (0xA5, 0x7F), 8: (0xA5, 0xF4, 0x7F)}[width]
+        pattern[width - len(top) :] = top
+    elif array.dtype.kind == "b":
+        pattern[:] = 1
+    array.view(np.uint8).reshape(-1, width)[:] = pattern
 
 
 def evaluate(op: str, args: Sequence[Any], dtype: str) -> Any:
@@ -182,7 +212,7 @@ class _Memory:
         self.written: dict[Buffer, np.ndarray[Any, Any] | None] = {}
         self.owner = np.full(program.arena, -1, np.int32)  # per byte: the temp that last wrote it
         self.number: dict[Buffer, int] = {}
-        arena = np.zeros(program.arena, np.uint8)
+        arena = np.full(program.arena, _POISON, np.uint8)
         given = {b.name for b in program.arguments()}
         if set(arrays) != given:
             raise ValueError(
@@ -199,6 +229,7 @@ class _Memory:
                 if len(memory) != size * dtype.itemsize:
                     raise ValueError(f"temp {buffer.name} does not fit the arena")
                 self.elements[buffer] = memory.view(dtype)
+                poison(self.elements[buffer])
             elif buffer.role is Role.CONST:
                 self.elements[buffer] = np.frombuffer(buffer.data or b"", dtype)
             else:
@@ -223,6 +254,18 @@ class _Memory:
         if buffer.role is Role.TEMP and (self._owners(buffer, at) != self.number[buffer]).any():
             return f"element {at} of temp {buffer.name} is not what was last written to its bytes"
         return ""
+
+    def poison_outputs(self) -> None:
+        for buffer, written in self.written.items():
+            if written is not None:
+                poison(self.elements[buffer])
+
+    def check_whole(self) -> None:
+        """Every element of every output was written."""
+        for buffer, written in self.written.items():
+            if written is not None and not written.all():
+                at = int(np.argmin(written))
+                raise InterpreterError(f"element {at} of output {buffer.name} is never written")
 
     def why_unwritable(self, buffer: Buffer, at: int) -> str:
         """Why element ``at`` may not be written; empty when it may."""

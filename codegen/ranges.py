@@ -101,6 +101,9 @@ def let_range(let: Let, ranges: Mapping[Var, Range | None]) -> Range:
         case (("minimum" | "maximum" as op), [a, b]):
             pick = min if op == "minimum" else max
             return Range(pick(a.low, b.low), pick(a.high, b.high), _clamped_kind(args))
+        case "floordiv", [a, b] if b.low == b.high and 0 < b.low < math.inf:
+            ends = [x if math.isinf(x) else x // b.low for x in (a.low, a.high)]
+            return Range(ends[0], ends[1], _arithmetic_kind(let, args))
         case "mod", [_, b] if b.low == b.high and 0 < b.low < math.inf:
             return Range(0, b.low - 1, _clamped_kind(args))
         case "and", [_, b] if b.low == b.high and 0 <= b.low < math.inf:

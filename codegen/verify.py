@@ -21,6 +21,8 @@ Memory
   - Index terms are i64. An index that is affine in loop variables of constant extent stays inside
     the buffer; one that is computed is checked when it is clamped, and otherwise only reported when
     no value could be right. Under an if or while only the latter counts (it may guard the access).
+  - With ``prove``: every access is proven to be in bounds, every element of a TEMP or OUTPUT to be
+    stored before it is loaded, every OUTPUT to be stored whole (``proof.py`` says by what means).
 Independence
   - A ``vector`` or ``parallel`` loop combines each carried value by reassociate Lets of one
     operation and uses it for nothing else; its iterations, where decidable, touch no element that
@@ -59,6 +61,7 @@ from .ir import (
     Var,
     While,
 )
+from .proof import unproven
 from .ranges import LIMITS, Range, default_range, index_range, let_range, loop_range
 from .scalars import FLOATS, INTS, SCALARS, SIGNED, result_dtype
 from .text import statement_text
@@ -84,8 +87,11 @@ class VerifyError(Exception):
         super().__init__(f"{where}{rule}")
 
 
-def verify(program: Program) -> Program:
+def verify(program: Program, *, prove: bool = False) -> Program:
     """Check every rule above; the program itself when it keeps them all.
+
+    ``prove`` asks for more than that nothing wrong is seen: for proofs about memory. Programs that
+    were lowered from graphs have them, one written by hand may be right without.
 
     Takes time linear in the number of statements (times the depth of vector and parallel loops).
     Raises VerifyError for the first rule broken.
@@ -102,6 +108,9 @@ def verify(program: Program) -> Program:
     for number, kernel in enumerate(program.kernels):
         checker.kernel(kernel, number)
     _check_arena(program, checker.used)
+    if prove:
+        for problem in unproven(program):
+            raise VerifyError(problem.rule, problem.kernel, problem.statement)
     return program
 
 
@@ -375,7 +384,7 @@ class _Checker:
             low, high = high, low  # only an interval that lies outside as a whole is wrong
         if self.unreached:
             return
-        if low < 0:
+        if low < 0 and low != -float("inf"):
             self.fail(f"the index goes down to {low}")
         if high >= size and high != float("inf"):
             self.fail(f"the index goes up to {high}, but {buffer.name} has {size} elements")

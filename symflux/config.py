@@ -55,6 +55,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("stop_after", "", "skip the passes behind this one, those over graphs and those "
                 "over loops (none of them is needed for a right result)"),
         Setting("verify", False, "check the graph and the loops after every pass", _flag),
+        Setting("prove", True, "refuse loops that are not proven to stay inside their arrays and "
+                "to write before they read", _flag),
         Setting("cache_dir", "", "the folder in which compiled code is kept between processes; "
                 "`off` keeps none (default: symflux in the user's cache directory)", in_code=False),
         Setting("cache_size", 512, "MiB of compiled code that are kept on disk at most", int,

@@ -83,12 +83,14 @@ class Pipeline:
         """The program after all passes.
 
         ``check`` verifies the program first and again after every pass that changed it; the
-        VerifyError's message then starts with the pass's name. ``observer`` is called with a
+        VerifyError's message then starts with the pass's name. Where proofs about memory hold at
+        first, they have to hold after every pass. ``observer`` is called with a
         ``Step`` after each pass."""
         if check:
+            from ..proof import unproven
             from ..verify import verify
 
-            verify(program)
+            proven = not unproven(verify(program))
         idle: set[str] = set()
         for each in self.passes:
             if each.follows in idle:
@@ -101,7 +103,7 @@ class Pipeline:
                 from ..verify import VerifyError, verify
 
                 try:
-                    verify(program)
+                    verify(program, prove=proven)
                 except VerifyError as error:
                     rule = f"after pass {each.name}: {error.rule}"
                     raise VerifyError(rule, error.kernel, error.statement) from error

@@ -51,7 +51,8 @@ class ElementEmitter:
     ``bound`` says where inputs are: a :class:`View`, or an operand for scalars held as values;
     ``memo`` holds the values that are at hand, the innermost block last; ``places`` the variable
     and the offset of each open loop, ``ranges`` its least and greatest number, ``bases`` what is
-    added in a piece of a loop: (variable, step)."""
+    added in a piece of a loop: (variable, step); ``planned`` the nodes that the nest at hand reads
+    from memory by its plan, None where it is not a nest that reads."""
 
     b: Builder
     plan: Plan
@@ -61,6 +62,7 @@ class ElementEmitter:
     places: dict[Axis, tuple[Any, int]]
     ranges: dict[Axis, tuple[int, int]]
     bases: dict[Axis, tuple[tuple[Any, int], ...]]
+    planned: frozenset[Node] | None
 
     def value(self, node: Node, index: Index, own: Node | None = None) -> Any:
         """The operand that holds element ``index`` of ``node``, computed where it is not at hand.
@@ -131,6 +133,7 @@ class ElementEmitter:
             bound = self.bound.get(node)
             if bound is not None and not isinstance(bound, View):
                 return bound
+            self._expect(node)
             return self.b.load(*self.place(self.view(node), index))
         if kind is Kind.POINTWISE:
             if index:
@@ -183,6 +186,7 @@ class ElementEmitter:
         if isinstance(demand, Fill):
             return self.b.operand(demand.value, node.dtype)
         if isinstance(demand, ReadFlat):
+            self._expect(demand.node)
             view = self.view(demand.node)
             assert view.strides == row_major(demand.node.shape), "a flat read needs whole memory"
             value = self.b.load(view.buffer, self.loop_index(demand.offset, view.base))
@@ -193,6 +197,12 @@ class ElementEmitter:
         for guard in demand.guards:
             value = self.b.select(self._guard(guard)[0], value, self.b.operand(0, node.dtype))
         return value
+
+    def _expect(self, node: Node) -> None:
+        """What a nest reads from memory is what its plan was made for: whether its memory may be
+        shared or overwritten was decided by that."""
+        if self.planned is not None and node not in self.planned:
+            raise AssertionError(f"{node!r} is read where the plan does not know of it")
 
     def _decide(self, value: Affine, low: int, high: int) -> bool | None:
         return known_inside(value, low, high, self.ranges)

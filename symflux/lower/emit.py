@@ -50,6 +50,7 @@ class BlockEmitter(RegionEmitter):
         self.ranges = {}
         self.carried: dict[Nest, tuple[Operand, ...]] = {}
         self.bases = {}
+        self.planned = None
         self.written_out: set[LoopItem] = set()  # loops that become copies of their body
 
     # --- items ---
@@ -296,6 +297,12 @@ class BlockEmitter(RegionEmitter):
     # --- leaves ---
 
     def _leaf(self, nest: Nest) -> None:
+        self.planned = frozenset([x.node for x in nest.accesses])
+        self._element_of(nest)
+        self.planned = None
+
+    def _element_of(self, nest: Nest) -> None:
+        """Compute one element of a nest, and store it or fold it in."""
         node, index = nest.source
         if nest.style == "map":
             own = node if nest.key is nest.root and not is_leaf(node) else None

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from .. import config
 from ..codegen.ir import Program
 from ..codegen.passes import pipeline as loop_pipeline
+from ..errors import VerifyError
 from ..ir.graph import Graph
 from ..lower.program import LoweredProgram, lower
 from ..passes import pipeline as graph_pipeline
@@ -54,12 +55,31 @@ def compile_graph(graph: Graph, donate: Mapping[int, int], seconds: dict[str, fl
     if check:
         from ..codegen.verify import verify as verify_program
 
-        verify_program(lowered.program)
+        verify_program(lowered.program, prove=True)
     program = loop_passes.run(
         lowered.program, check=check, observer=_loop_printer(shown) if shown else None
     )
-    seconds["loop passes"] = time.perf_counter() - after
+    done = time.perf_counter()
+    seconds["loop passes"] = done - after
+    if config.get("prove"):
+        _prove(program)
+        seconds["proofs"] = time.perf_counter() - done
     return Compiled(optimized, lowered, program)
+
+
+def _prove(program: Program) -> None:
+    """Refuse a program that might read what was not written, or memory that is not its own."""
+    from ..codegen.proof import unproven
+
+    problems = unproven(program)
+    if problems:
+        raise VerifyError(
+            f"{program.name}: its loops are not proven to access memory rightly",
+            why="This is a fault of SymFlux, please report it:\n  "
+            + "\n  ".join(str(problem) for problem in problems[:3]),
+            wrong="SYMFLUX_PROVE=1 (the default)",
+            right="SYMFLUX_PROVE=0  # runs it all the same; compare its results with NumPy's",
+        )
 
 
 _GRAPH_NAMES = tuple(p.name for p in graph_pipeline.PASSES)

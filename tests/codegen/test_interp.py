@@ -247,8 +247,10 @@ def test_temps_and_consts_hold_their_values():
       %6 = load y[0] : f64
       store y[2], %6"""
     y = np.full(4, -1.0)
-    run_text(TEMPS.replace("STATEMENTS", statements), x=np.ones(4), y=y)
-    assert y.tolist() == [1.5, 10.5, 1.5, -1.0]
+    with pytest.raises(InterpreterError, match="element 3 of output y is never written"):
+        run_text(TEMPS.replace("STATEMENTS", statements), x=np.ones(4), y=y)
+    assert y[:3].tolist() == [1.5, 10.5, 1.5]
+    assert np.isnan(y[3])  # not what the caller's memory held
 
 
 def test_arguments_are_checked():

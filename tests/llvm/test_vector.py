@@ -23,7 +23,7 @@ def agree(program, sizes=(), change=lambda arrays: None):
     for arrays in (native, oracle):
         change(arrays)
     compile_program(program).run(native, sizes)
-    interp.run(program, oracle, sizes)
+    interp.run(program, oracle, sizes, partial=True)  # elements between stay as they were
     for name, answer in native.items():
         if answer.dtype.kind == "f":
             digits = 1e-5 if answer.dtype == "f4" else 1e-12
