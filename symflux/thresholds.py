@@ -41,6 +41,14 @@ class _Thresholds:
         4, 1, 2, help="how often the passes over a graph run again because regions changed"
     )
 
+    graph_growth: int = _row(
+        4, 1, help="how many times its nodes a graph may grow to while laws are applied"
+    )
+    graph_extra: int = _row(200, 0, 5, help="nodes that it may have in addition to that")
+    law_steps: int = _row(
+        100, 0, 1, help="steps for each node (and 100 nodes more) until laws are stopped as endless"
+    )
+
     # --- loops of graphs: what is computed where ---
     unroll: int = _row(
         8, 1, 2, 3, help="iterations up to which loops are written out, and sums added in registers"

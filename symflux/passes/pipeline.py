@@ -23,7 +23,7 @@ from .dead import remove_dead
 from .fold import FOLD
 from .gather import GATHER
 from .index_maps import INDEX_MAPS
-from .rewrite import Law, Laws, NodeClass, rewrite
+from .rewrite import Law, Laws, NodeClass, most_nodes, rewrite
 from .short_sums import SHORT_SUMS
 from .stable import MEANS, STABLE
 
@@ -45,11 +45,15 @@ class Options:
     Attributes:
         fast: whether laws that are equal in real numbers only are welcome.
         optimize: runs all passes on another graph (the body of a region).
+        most: nodes that the graph may grow to (None: what ``most_nodes`` grants at each pass).
+        report: is told what a pass did not do, for those who look for the reason.
         classes: which laws may hold for the nodes met so far.
     """
 
     fast: bool
     optimize: Callable[[Graph], Graph]
+    most: int | None = None
+    report: Callable[[str], None] | None = None
     classes: dict[int, NodeClass] = field(default_factory=dict)
 
 
@@ -100,9 +104,15 @@ def laws(
     }
 
     def run(graph: Graph, options: Options) -> Graph:
-        return _with_outputs(
-            graph, rewrite(graph.outputs, *tables[options.fast], graph.nodes, options.classes)
+        outputs = rewrite(
+            graph.outputs,
+            *tables[options.fast],
+            order=graph.nodes,
+            classes=options.classes,
+            most=options.most,
+            report=options.report,
         )
+        return _with_outputs(graph, outputs)
 
     return Pass(name, run, after)
 
@@ -140,6 +150,7 @@ def optimize(
     verify_level: VerifyLevel = "none",
     observers: Sequence[Observer] = (),
     passes: Sequence[Pass] = PASSES,
+    report: Callable[[str], None] | None = None,
 ) -> Graph:
     """An equal graph that is cheaper and numerically at least as good.
 
@@ -150,6 +161,8 @@ def optimize(
         observers: called with (pass, before, after, seconds) for each pass that changed the graph;
             those of region bodies too.
         passes: what to run, in order.
+        report: is told where a pass stopped early: a graph never grows beyond a budget, and laws
+            that undo each other leave it as it was.
 
     Raises:
         GraphVerifyError: when a pass broke the graph.
@@ -171,6 +184,7 @@ def optimize(
         return done[body]
 
     def everything(graph: Graph) -> Graph:
+        options = Options(fast, inner, most_nodes(len(graph.nodes)), report, classes)
         for _ in range(thresholds.pass_rounds):
             again = False
             for p in passes:
@@ -188,7 +202,7 @@ def optimize(
                 break
         return graph
 
-    options = Options(fast, inner)
+    classes: dict[int, NodeClass] = {}
     result = everything(graph)
     return result if verify_level == "none" else verify(result)
 

@@ -24,8 +24,9 @@ from ..ir import origin as _origin
 from ..ir.node import CONSTANT, Node, _intern
 from ..ir.op import Kind, Op, registered
 from ..ir.types import ArrayType
-from ..ir.walk import topological, use_counts
-from ..records import field, record
+from ..ir.walk import topological
+from ..records import record
+from ..thresholds import thresholds
 from .patterns import (
     NUMBERS,
     Applied,
@@ -39,8 +40,9 @@ from .patterns import (
     parse,
     variants,
 )  # fmt: skip
+from .uses import Uses
 
-__all__ = ["ANY", "Grade", "Law", "Laws", "Scope", "fit", "law", "rewrite", "rule"]
+__all__ = ["ANY", "Grade", "Law", "Laws", "Scope", "fit", "law", "most_nodes", "rewrite", "rule"]
 
 Grade: TypeAlias = Literal["exact", "accurate", "fast"]
 
@@ -280,27 +282,24 @@ def _inputs_admit(variant: Variant, kind: NodeClass) -> bool:
 # --- the driver -----------------------------------------------------------------------------------
 
 
-@record
 class Scope:
     """What a law may ask about the graph around its node."""
 
-    outputs: Sequence[Node]
-    order: Sequence[Node]
-    _normalise: Callable[[Node], Node]
-    _uses: dict[int, int] | None = field(default=None)
-    _summed: set[int] | None = field(default=None)
+    __slots__ = ("_run", "_summed")
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._summed: set[int] | None = None
 
     def single(self, node: Node) -> bool:
-        """Whether the node has at most one use (nodes made by laws count as such)."""
-        if self._uses is None:
-            self._uses = use_counts(self.order, self.outputs)
-        return self._uses.get(node.id, 1) <= 1
+        """Whether the node has at most one use in the graph as it stands."""
+        return self._run.uses().single(node)
 
     def normal(self, node: Node) -> Node:
         """What the laws make of a node on inputs of this node, or anything computed on them."""
         before = _origin.exchange(node.origin)
         try:
-            return self._normalise(node)
+            return self._run.normalise(node)
         finally:
             _origin.exchange(before)
 
@@ -309,7 +308,7 @@ class Scope:
         known of nodes made by laws)."""
         if self._summed is None:
             self._summed = set()
-            for user in reversed(self.order):
+            for user in reversed(self._run.order):
                 kind = user.op.kind
                 if kind is Kind.REDUCTION or (kind is Kind.POINTWISE and user.id in self._summed):
                     self._summed.update([x.id for x in user.inputs])
@@ -322,25 +321,47 @@ def rewrite(
     settled: Laws | None = None,
     order: Sequence[Node] | None = None,
     classes: dict[int, NodeClass] | None = None,
+    most: int | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> list[Node]:
     """``outputs`` with ``laws`` applied to every node until none fires.
+
+    An optimiser never stops a program: laws that would make the graph larger than ``most`` nodes
+    are not applied, and where laws undo each other without end ``outputs`` come back as they are.
 
     Args:
         order: all nodes in topological order, if known.
         classes: the classes of nodes by id, as far as earlier passes have found them; filled.
         settled: the laws that hold already for the given nodes, and are only to be applied to nodes
             that this rewriting makes.
-
-    Raises:
-        RuntimeError: when laws undo each other without end; names them.
+        most: nodes of the result; by default what :func:`most_nodes` grants.
+        report: is told what was not done, and which laws were at it.
     """
     nodes = topological(outputs) if order is None else order
-    run = _Run(outputs, laws, settled, nodes, {} if classes is None else classes)
+    room = most_nodes(len(nodes)) if most is None else most
+    run = _Run(outputs, laws, settled, nodes, {} if classes is None else classes, room)
     before = _origin.exchange()
     try:
-        return run.all()
+        result = run.all()
+    except _OutOfFuel:
+        names = ", ".join(dict.fromkeys(run.recent))
+        run.refused = f"laws undo each other, the graph stays as it was: {names}"
+        result = list(outputs)
     finally:
         _origin.exchange(before)
+    if run.refused and report is not None:
+        report(run.refused)
+    return result
+
+
+def most_nodes(given: int) -> int:
+    """How many nodes a graph of ``given`` nodes may have after all laws: some laws write one node
+    as several that are cheaper or more accurate, none may do so without end."""
+    return thresholds.graph_growth * given + thresholds.graph_extra
+
+
+class _OutOfFuel(Exception):
+    """So many steps that there is no hope for an end."""
 
 
 class _Run:
@@ -351,19 +372,40 @@ class _Run:
         settled: Laws | None,
         order: Sequence[Node],
         classes: dict[int, NodeClass],
+        most: int,
     ) -> None:
         self.outputs = outputs
         self.order = order
         self.classes = classes
         self.laws = laws
         self.settled = settled
-        self.scope = Scope(outputs, order, self.normalise)
+        self.most = most
+        self.scope = Scope(self)
         self.old = {node.id for node in order} if settled is not None else set()
         self.done: dict[int, Node] = {}
         self.forward: dict[int, Node] = {}
         self.swapped: dict[tuple[Op, Node, Node], Node] = {}
-        self.fuel = 100 * len(order) + 10_000
+        self.fuel = thresholds.law_steps * (len(order) + 100)
         self.recent: deque[str] = deque(maxlen=6)
+        self.refused = ""
+        self._uses: Uses | None = None
+
+    def uses(self) -> Uses:
+        """How often nodes are used by now; counted when something changes, or somebody asks."""
+        if self._uses is None:
+            self._uses = Uses(self.order, self.outputs, self.current)
+        return self._uses
+
+    def current(self, node: Node) -> Node:
+        """What stands for the node by now."""
+        done, forward = self.done, self.forward
+        while True:
+            found = done.get(node.id)
+            if found is None:
+                found = forward.get(node.id)
+            if found is None or found is node:
+                return node
+            node = found
 
     def all(self) -> list[Node]:
         """Every node in order. Most have no law that could hold: they are settled here."""
@@ -383,6 +425,11 @@ class _Run:
                 if normal != inputs:
                     _origin.exchange(node.origin)
                     current = _intern(node.op, normal, node.attrs, node.type)  # laws keep types
+                    counts = self.uses().counts
+                    if current.id not in counts:
+                        counts[current.id] = counts.pop(node.id, 1)
+                    else:
+                        self.uses().replace(node, current)
                     known = done.get(current.id)
                     if known is not None:
                         done[node.id] = known
@@ -404,6 +451,8 @@ class _Run:
                 x, y = current.inputs
                 pair = (current.op, x, y) if x.id <= y.id else (current.op, y, x)
                 result = done[current.id] = swapped.setdefault(pair, current)
+                if result is not current:
+                    self.uses().replace(current, result)
             else:
                 result = done[current.id] = current
             done[node.id] = result
@@ -428,8 +477,7 @@ class _Run:
             top = stack[-1]
             self.fuel -= 1
             if self.fuel < 0:
-                names = ", ".join(dict.fromkeys(self.recent))
-                raise RuntimeError(f"laws undo each other: {names}, at {top!r}")
+                raise _OutOfFuel
             if top.id in done:
                 stack.pop()
                 continue
@@ -446,7 +494,7 @@ class _Run:
                 stack += waiting
                 continue
             result = self.step(top)
-            if result is top:
+            if result is top or self.current(result) is top:
                 done[top.id] = top
                 stack.pop()
             else:
@@ -456,12 +504,11 @@ class _Run:
     def step(self, node: Node) -> Node:
         """The node on normal inputs, or after one law; the node itself when it is normal."""
         ready = self.on_normal_inputs(node)
+        if ready is node and self.laws.unify and node.op.commutative:
+            ready = self.one_order(node)
         if ready is not node:
+            self.uses().replace(node, ready)
             return ready
-        if self.laws.unify and node.op.commutative:
-            other = self.one_order(node)
-            if other is not node:
-                return other
         _origin.exchange(node.origin)
         if not node.inputs:
             return node
@@ -492,6 +539,11 @@ class _Run:
                 raise TypeError(f"law {x.name!r} turned {node.type} into {result.type}")
             result = fit(result, node.type)
         if result is node:
+            return None
+        uses = self.uses()
+        if uses.replace(node, result) > 0 and uses.size > self.most:
+            uses.replace(result, node)
+            self.refused = f"laws are not applied that make the graph too large: {x.name}"
             return None
         self.relabel(result, node, x.name)
         self.recent.append(x.name)

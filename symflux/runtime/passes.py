@@ -46,6 +46,7 @@ def compile_graph(graph: Graph, donate: Mapping[int, int], seconds: dict[str, fl
         verify_level="each" if check else "none",
         observers=[_graph_printer(shown)] if shown else (),
         passes=graph_passes,
+        report=_report if check or shown else None,
     )
     middle = time.perf_counter()
     seconds["graph passes"] = middle - start
@@ -97,6 +98,10 @@ def _passes() -> tuple[Sequence[graph_pipeline.Pass], loop_pipeline.Pipeline]:
     if last in _LOOP_NAMES:
         return graph_pipeline.PASSES, loop_pipeline.PASSES.until(last)
     return graph_pipeline.PASSES[: _GRAPH_NAMES.index(last) + 1], loop_pipeline.Pipeline(())
+
+
+def _report(message: str) -> None:
+    print(f"-- {message}", file=sys.stderr)
 
 
 def _graph_printer(shown: Sequence[str]) -> graph_pipeline.Observer:
