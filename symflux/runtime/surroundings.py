@@ -347,6 +347,8 @@ class _Walk:
         cls = type(v)
         if cls is float:
             return "float", struct.pack("d", v)
+        if cls is slice:  # not hashable in Python 3.11
+            return cls, self.value(v.start), self.value(v.stop), self.value(v.step)
         if cls in _ATOMS:
             return cls, v if cls is not complex else struct.pack("dd", v.real, v.imag)
         if isinstance(v, np.generic):
