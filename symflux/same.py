@@ -122,7 +122,7 @@ def _has_fields_only(cls: Any) -> bool:
 
 def _fields(cls: Any) -> tuple[str, ...]:
     if issubclass(cls, tuple):
-        return tuple(cls._fields)  # type: ignore[attr-defined]
+        return tuple(cls._fields)
     return tuple(f.name for f in dataclasses.fields(cls) if f.compare)
 
 

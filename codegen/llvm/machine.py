@@ -87,7 +87,7 @@ def _vector_bytes(cpu: str, features: dict[str, bool]) -> int:
     return 32 if features.get("avx") else 16
 
 
-def _host_features() -> dict[str, bool]:
+def _host_features() -> Any:
     try:
         return binding.get_host_cpu_features()
     except RuntimeError:  # LLVM cannot tell on this system: only what the name implies

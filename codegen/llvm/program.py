@@ -205,16 +205,16 @@ def write_program(
         stopped = e.label("stopped")
         if stop:
             e.line(f"store atomic i32 0, ptr {stop} monotonic, align 4")
-        for number, (name, buffers, asked) in enumerate(kernels):
+        for number, (name, buffers, may_stop) in enumerate(kernels):
             passed = arguments(buffers, e)
-            if asked:
+            if may_stop:
                 passed = ", ".join(filter(None, (passed, f"ptr {stop}")))
             line = f"call void {name}({passed})"
             if clock is None:
                 e.line(line)
             else:
                 clock(e, number, line)
-            if asked:
+            if may_stop:
                 said = e.value(f"load atomic i32, ptr {stop} monotonic, align 4")
                 on, is_set = e.label("go.on"), e.value(f"icmp ne i32 {said}, 0")
                 e.line(f"br i1 {is_set}, label %{stopped}, label %{on}{e.rarely()}")

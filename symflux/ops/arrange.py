@@ -16,8 +16,8 @@ from .shape import broadcast_to, concatenate, pad, reshape, slice_, transpose
 
 __all__ = [
     "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "axes_of", "axis_of", "cut",
-    "diagonal", "expand_dims", "flip", "is_index", "moveaxis", "pad_with", "ravel", "repeat",
-    "roll", "split", "squeeze", "stack", "swapaxes", "tile",
+    "diagonal", "expand_dims", "flip", "is_index", "listed", "moveaxis", "pad_with", "ravel",
+    "repeat", "roll", "split", "squeeze", "stack", "swapaxes", "tile",
 ]  # fmt: skip
 
 Axis = int | Sequence[int] | None
@@ -26,6 +26,11 @@ Axis = int | Sequence[int] | None
 def is_index(value: Any) -> bool:
     """Whether ``value`` is one integer to NumPy: it, or anything that says ``__index__``."""
     return not isinstance(value, np.ndarray) and hasattr(type(value), "__index__")
+
+
+def listed(value: Any) -> list[Any]:
+    """One integer, or several, as a list."""
+    return [value] if is_index(value) else list(value)
 
 
 def axis_of(axis: int, rank: int) -> int:
@@ -48,7 +53,7 @@ def axes_of(axis: Axis, rank: int) -> tuple[int, ...]:
     """
     if axis is None:
         return tuple(range(rank))
-    given = (axis,) if is_index(axis) else tuple(axis)
+    given = listed(axis)
     axes = sorted(axis_of(a, rank) for a in given)
     if len(set(axes)) != len(axes):
         raise ValueError(f"an axis is repeated in {tuple(given)}")
@@ -69,7 +74,7 @@ def cut(x: Node, axis: int, start: int, count: int, step: int = 1) -> Node:
 
 def expand_dims(x: Node, axis: int | Sequence[int]) -> Node:
     """Insert axes of extent 1 at the places ``axis`` of the result."""
-    count = 1 if is_index(axis) else len(axis)
+    count = len(listed(axis))
     axes = axes_of(axis, len(x.shape) + count)
     rest = iter(x.shape)
     shape = tuple(1 if i in axes else next(rest) for i in range(len(x.shape) + count))
@@ -95,8 +100,8 @@ def squeeze(x: Node, axis: Axis = None) -> Node:
 def moveaxis(x: Node, source: int | Sequence[int], destination: int | Sequence[int]) -> Node:
     """Move axes to other places; the rest keep their order."""
     rank = len(x.shape)
-    sources = [source] if is_index(source) else list(source)
-    targets = [destination] if is_index(destination) else list(destination)
+    sources = listed(source)
+    targets = listed(destination)
     if len(sources) != len(targets):
         raise ValueError("moveaxis: source and destination must have as many axes")
     axes_of(sources, rank)
@@ -163,7 +168,8 @@ def split(x: Node, indices_or_sections: int | Sequence[int], axis: int = 0) -> l
         ValueError: if the number does not divide the axis.
     """
     place = axis_of(axis, len(x.shape))
-    if is_index(indices_or_sections) and x.shape[place] % indices_or_sections:
+    parts: Any = indices_or_sections
+    if is_index(parts) and x.shape[place] % parts:
         raise ValueError(
             f"split: axis {axis} of {x.type} does not divide into {indices_or_sections} equal parts"
         )
@@ -174,14 +180,15 @@ def array_split(x: Node, indices_or_sections: int | Sequence[int], axis: int = 0
     """As :func:`split`, where the first parts may have one element more."""
     place = axis_of(axis, len(x.shape))
     n = x.shape[place]
-    if is_index(indices_or_sections):
-        count = int(indices_or_sections)
+    given: Any = indices_or_sections
+    if is_index(given):
+        count = int(given)
         if count <= 0:
             raise ValueError("split: the number of parts must be positive")
         small, extra = divmod(n, count)
         edges = [i * small + min(i, extra) for i in range(count + 1)]
     else:
-        edges = [0, *[slice(None, int(i)).indices(n)[1] for i in indices_or_sections], n]
+        edges = [0, *[slice(None, int(i)).indices(n)[1] for i in given], n]
     parts = []
     for low, high in itertools.pairwise(edges):
         size = max(high - low, 0)
@@ -204,9 +211,9 @@ def roll(x: Node, shift: int | Sequence[int], axis: Axis = None) -> Node:
     """Shift elements along axes; what leaves at one end comes in at the other."""
     if axis is None:
         return reshape(roll(ravel(x), shift, 0), shape=x.shape)
-    given = [axis] if is_index(axis) else list(axis)
+    given = listed(axis)
     axes = [axis_of(a, len(x.shape)) for a in given]
-    shifts = [shift] if is_index(shift) else list(shift)
+    shifts = listed(shift)
     pairs = np.broadcast(np.array(axes), np.array(shifts))
     for a, by in pairs:
         n = x.shape[a]
@@ -218,7 +225,7 @@ def roll(x: Node, shift: int | Sequence[int], axis: Axis = None) -> Node:
 
 def tile(x: Node, reps: int | Sequence[int]) -> Node:
     """The array repeated as a whole, ``reps[i]`` times along axis i."""
-    counts = [int(reps)] if is_index(reps) else [int(r) for r in reps]
+    counts = [int(r) for r in listed(reps)]
     rank = max(len(counts), len(x.shape))
     counts = [1] * (rank - len(counts)) + counts
     shape = [1] * (rank - len(x.shape)) + list(x.shape)

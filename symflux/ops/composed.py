@@ -15,7 +15,7 @@ import numpy as np
 from ..ir.node import Node, constant
 from ..ir.op import Op
 from ..ir.types import dtype_of, is_floating
-from .arrange import Axis, axes_of, cut, is_index
+from .arrange import Axis, axes_of, cut, is_index, listed
 from .elementwise import (
     abs_,
     and_,
@@ -283,7 +283,7 @@ def norm(x: Node, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
     elif len(axes) == 1:
         result = _vector_norm(x, ord, axes)
     elif len(axes) == 2:
-        first, second = axes if axis is None or is_index(axis) else axis
+        first, second = axes if axis is None else listed(axis)
         result = _matrix_norm(x, ord, (first % len(x.shape), second % len(x.shape)))
     else:
         raise ValueError(f"norm: order {ord!r} is for one or two axes, got {len(axes)}")

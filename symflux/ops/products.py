@@ -6,10 +6,11 @@ import itertools
 import math
 import string
 from collections.abc import Sequence
+from typing import Any
 
 from ..ir.node import Node
 from ..records import record
-from .arrange import axis_of, diagonal, is_index
+from .arrange import axis_of, diagonal, is_index, listed
 from .contract import contract
 from .elementwise import and_, cast, ne
 from .reduce import sum_
@@ -327,12 +328,13 @@ def tensordot(
         ValueError: if the extents of a pair differ.
     """
     ra, rb = len(a.shape), len(b.shape)
-    if is_index(axes):
-        if axes > min(ra, rb):
-            raise ValueError(f"tensordot: {a.type} and {b.type} do not both have {axes} axes")
-        pairs_a, pairs_b = list(range(ra - int(axes), ra)), list(range(int(axes)))
+    given: Any = axes
+    if is_index(given):
+        if given > min(ra, rb):
+            raise ValueError(f"tensordot: {a.type} and {b.type} do not both have {given} axes")
+        pairs_a, pairs_b = list(range(ra - int(given), ra)), list(range(int(given)))
     else:
-        first, second = ([side] if is_index(side) else list(side) for side in axes)
+        first, second = map(listed, given)
         pairs_a, pairs_b = [axis_of(i, ra) for i in first], [axis_of(i, rb) for i in second]
     if len(pairs_a) != len(pairs_b) or any(
         a.shape[i] != b.shape[j] for i, j in zip(pairs_a, pairs_b, strict=True)

@@ -17,7 +17,7 @@ from .execute import plain
 __all__ = ["check_donate", "fill", "given_back", "own", "separate", "targets"]
 
 #: How much work the question whether two arrays share an element is worth; beyond it they do.
-_WORK = 10_000
+_WORK: Any = 10_000
 
 
 def _share(a: Any, b: Any) -> bool:
