@@ -10,7 +10,7 @@ import numpy as np
 from ..ir import BYTES, Buffer, Role, Var
 from ..scalars import numpy_dtype
 from . import capi
-from .callspec import OUT, compared_key
+from .callspec import OUT, compared_key, referred
 from .emit import Emitter
 from .instructions import memory_type
 from .watch import write_watch
@@ -290,22 +290,34 @@ class Arguments:
 
     # -- while the global lock is not held --------------------------------------------------------
 
+    def _count(self, step: int) -> None:
+        """Count the calls in this code that wait for other Python code: it is not freed then."""
+        e = self.e
+        at = len(referred(self.spec))
+        place = e.value(f"getelementptr ptr, ptr @objects, i64 {at}", "waiting")
+        before = e.value(f"load i64, ptr {place}", "before")
+        e.line(f"store i64 {e.value(f'add i64 {before}, {step}', 'after')}, ptr {place}")
+
     def hold(self) -> None:
         """Take references to arrays that another thread could drop from their containers."""
+        self._count(1)
         for obj in self._nested:
             self.e.line(f"call void @Py_IncRef(ptr {obj})")
 
     def let_go(self) -> None:
         for obj in self._nested:
             self.e.line(f"call void @Py_DecRef(ptr {obj})")
+        self._count(-1)
 
     def write_fallback(self) -> None:
         """Write the way out: the fallback called with the original arguments."""
         e = self.e
         e.start(self._fallback)
+        self._count(1)
         callee = object_pointer(self.e, self.spec.fallback)
         result = e.value(
             f"call ptr @PyObject_Vectorcall(ptr {callee}, ptr %arguments, i64 %count, "
             "ptr %keywords)"
         )
+        self._count(-1)
         e.line(f"ret ptr {result}")

@@ -26,6 +26,7 @@ __all__ = [
     "ITEMS",
     "OBJECTS",
     "entry_address",
+    "is_running",
     "new_function",
     "register",
 ]
@@ -146,9 +147,12 @@ class _MethodDefinition(ctypes.Structure):
 class Owner:
     """What a generated function keeps alive: its code, and every object whose address it holds."""
 
-    __slots__ = ("code", "definition", "name", "objects")
+    __slots__ = ("code", "definition", "name", "objects", "running")
 
-    def __init__(self, name: str, code: Any, objects: tuple[Any, ...], address: int) -> None:
+    def __init__(
+        self, name: str, code: Any, objects: tuple[Any, ...], address: int, running: int = 0
+    ) -> None:
+        self.running = running  # where the code counts the calls that may wait inside of it
         self.code = code
         self.objects = objects
         self.name = name.encode()
@@ -171,3 +175,12 @@ def entry_address(function: Any) -> int:
     what it is called on). 0 for any other function."""
     owner = getattr(function, "__self__", None)
     return int(owner.definition.function) if type(owner) is Owner else 0
+
+
+def is_running(function: Any) -> bool:
+    """Whether a call is in the code of a function made here while other Python code runs: it
+    called its fallback, or it runs without the global lock."""
+    owner = getattr(function, "__self__", None)
+    if type(owner) is not Owner or not owner.running:
+        return False
+    return ctypes.c_int64.from_address(owner.running).value != 0

@@ -103,5 +103,6 @@ def load_entry(image: Image, spec: CallSpec) -> Any:
     table = (ctypes.c_void_p * len(objects)).from_address(code.addresses["objects"])
     for n, value in enumerate(objects):
         table[n] = value.address if type(value) is Words else id(value)
-    owner = capi.Owner(spec.name, code, (spec, objects), code.addresses["entry"])
+    running = code.addresses["objects"] + ctypes.sizeof(table)
+    owner = capi.Owner(spec.name, code, (spec, objects), code.addresses["entry"], running)
     return capi.new_function(owner)

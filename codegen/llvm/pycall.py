@@ -70,7 +70,8 @@ def _write(
         e.add_function(line)
     buffers = {b.name: b for b in program.arguments()}
     e.objects = places(spec)
-    e.add_function(f"@objects = global [{len(referred(spec))} x ptr] zeroinitializer, align 8")
+    size = len(referred(spec)) + 1  # and the number of calls that wait inside
+    e.add_function(f"@objects = global [{size} x ptr] zeroinitializer, align 8")
     _write_entry(e, program, spec, buffers, out=False)
     if spec.out is not None:
         _write_entry(e, program, spec, buffers, out=True)

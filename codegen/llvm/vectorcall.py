@@ -14,7 +14,7 @@ from typing import Any
 
 from .capi import HEAD
 
-__all__ = ["Pointed", "direct", "point"]
+__all__ = ["Pointed", "direct", "point", "pointed"]
 
 _BASE_TYPE, _DEFAULT = 1 << 10, 1 << 18  # Py_TPFLAGS_BASETYPE, Py_TPFLAGS_DEFAULT
 _HAVE_VECTORCALL = 1 << 11  # Py_TPFLAGS_HAVE_VECTORCALL
@@ -67,3 +67,8 @@ def point(obj: Any, address: int) -> None:
 
     Whoever gives the address keeps its code alive for as long as the object lives."""
     ctypes.c_void_p.from_address(id(obj) + HEAD).value = address
+
+
+def pointed(obj: Any) -> int:
+    """Where calls of an object of a ``direct`` class begin; 0 for its ``__call__``."""
+    return ctypes.c_void_p.from_address(id(obj) + HEAD).value or 0

@@ -14,7 +14,7 @@ import numpy as np
 from .. import tree
 from ..codegen.llvm.callspec import OUT, CallSpec
 from ..codegen.llvm.capi import entry_address
-from ..codegen.llvm.vectorcall import Pointed, direct, point
+from ..codegen.llvm.vectorcall import Pointed, direct, point, pointed
 from ..codegen.llvm.words import Words
 from ..collector import collector_paused
 from ..ir.graph import Graph
@@ -24,6 +24,7 @@ from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .drawn import refuse_draws
 from .execute import flat_entry, native_entry, plain
+from .kept import Kept
 from .lift import Lifter
 from .lowered import Lowered, Text, report
 from .signature import direct_spec, with_out
@@ -147,7 +148,9 @@ class Specialization:
             native_entry(self.stages, spec) if spec is not None else flat_entry(self.stages)
         )
         self._flat: Entry | None = None if self.direct else self.entry
-        self._replaced: list[Entry] = []  # calls may still be on their way through them
+        self.replaced: list[Entry] = []  # calls may still be on their way through them
+        self.used = 0  # when Python last chose it
+        self.retired = False
         report(self.stages, self.entry)
 
     def call(self, call: Call) -> Any:
@@ -184,7 +187,7 @@ class Specialization:
         spec = None if self._spec is None or self._spec.out is not None else with_out(self._spec)
         if spec is not None:
             self._spec = spec
-            self._replaced.append(self.entry)
+            self.replaced.append(self.entry)
             self.entry = native_entry(self.stages, spec)
 
 
@@ -227,9 +230,11 @@ class _State:
         self.fn = fn
         self.options = options
         self.owner = weakref.ref(owner)
-        self.made: dict[Any, Specialization] = {}
+        self.made = Kept()
         self.last: Specialization | None = None
         self.lock = threading.RLock()
+        self.gate = threading.RLock()  # never held for long
+        self.pointing = 0
         self.trying = _Trying()
         self.takes_out = _takes_out(fn)
         self.seen: Observation | None = None
@@ -278,11 +283,11 @@ class _State:
         call = Call(self.fn, args, kwargs, self.options)
         key = signature(call.leaves, call.structure)
         seen = self.observe()
-        found = self.made.get((key, seen.facts))
+        found = self.made.find(key, seen.facts)
         if found is None:
             with self.lock:
                 seen = self.observe()
-                found = self.made.get((key, seen.facts))
+                found = self.made.find(key, seen.facts)
                 if found is None:
                     fallback = _fallback(weakref.ref(self))
                     with collector_paused():
@@ -290,7 +295,9 @@ class _State:
                         new = Specialization(call, self.options, fallback, seen)
                     # a handler of a signal may have called this function, and made one, meanwhile:
                     # calls go through its code already
-                    found = self.made.setdefault((key, seen.facts), new)
+                    found, crowded = self.made.add(key, seen.facts, new)
+                    if crowded:
+                        self.free()
         if not kwargs and found.direct:
             found.look_at(seen)
         self.last = found
@@ -331,9 +338,28 @@ class _State:
     def go_through(self, found: Specialization) -> None:
         """Let calls begin in a specialization's native entry from now on."""
         owner = self.owner()
-        if owner is not None:
-            owner.__call__ = found.entry.call  # the code of all entries is kept by ``made``
+        if owner is None:
+            return
+        with self.gate:
+            self.pointing += 1  # a handler of a signal may come here as well
+            if found.retired:  # since it was found; the code of all others is kept by ``made``
+                self.made.retire(found)
+            owner.__call__ = found.entry.call
             point(owner, entry_address(found.entry.call))
+            self.pointing -= 1
+
+    def free(self) -> None:
+        """Free what gave way: code that no call is in, and arrays that were noted for it."""
+        with self.gate:
+            owner = self.owner()
+            if owner is None or self.pointing:
+                return
+            self.made.free(pointed(owner))
+        seen = [s.seen for s in self.made.all()] + ([] if self.seen is None else [self.seen])
+        met = {id(r.holder) for s in seen for r in s.reads if r.kind == "array"}
+        for noted in (self.changing, self.needed):
+            for i in [i for i in list(noted) if i not in met]:
+                noted.pop(i, None)
 
 
 def _is_written(r: Read, seen: Observation) -> bool:

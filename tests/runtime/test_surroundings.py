@@ -480,3 +480,49 @@ def test_places_that_do_not_hold_what_python_says_are_refused():
 def test_source_of_a_function_without_surroundings_has_no_words():
     assert "@symflux_watch" not in str(sf.compile(lambda x: x * x).lower(1.0).llvm_ir)
     assert "@symflux_watch" in str(sf.compile(scaled).lower(1.0).llvm_ir)
+
+
+def test_code_of_old_settings_is_freed_and_never_while_it_runs(monkeypatch):
+    import weakref
+
+    from symflux.runtime import kept as module
+
+    LIMIT = 5
+    monkeypatch.setattr(module, "LIMIT", LIMIT)
+    setting, w = [0.0], np.arange(300.0)
+    f = sf.compile(lambda x: x * setting[0] + w[2] * 0)
+    entries = []
+    for k in range(LIMIT + 3):
+        setting[0] = float(k)
+        assert f(2.0) == 2.0 * k
+        entries.append(weakref.ref(f._state.last.entry))
+    assert len(f._state.made) == LIMIT
+    assert [e() is not None for e in entries] == [False] * 3 + [True] * LIMIT
+    checked = []
+
+    class Key:
+        """A static argument: what machine code does not know is looked up by its fallback."""
+
+        def __hash__(self):
+            if self is other and not checked:
+                checked.append(1)
+                for k in range(1000, 1000 + LIMIT + 5):
+                    setting[0] = float(k)
+                    assert g(2.0, first) == 2.0 * k
+                kept = g._state.made.all()
+                assert inside.retired and inside in kept and len(kept) == LIMIT + 1
+            return 1
+
+        def __eq__(self, other):
+            return self is other
+
+    first, other = Key(), Key()
+    g = sf.compile(lambda x, key: x * setting[0] + w[2] * 0, static_argnums=(1,))
+    assert g(2.0, first) == g(2.0, first) == 2.0 * setting[0]
+    inside = g._state.last
+    assert g(2.0, other) == 2.0 * setting[0]  # begins in the code of ``inside``
+    assert checked
+    setting[0] = -1.0
+    assert g(2.0, first) == g(2.0, other) == -2.0
+    assert inside not in g._state.made.all() and len(g._state.made) == LIMIT + 2
+    assert g._state.needed.keys() | g._state.changing.keys() <= {id(w)}
