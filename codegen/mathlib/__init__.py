@@ -5,9 +5,9 @@ files beside it; ``arithmetic.py`` says in what words). There are no calls, and 
 differs between arguments is chosen by ``select``, so a loop around a function is a loop over plain
 arithmetic that runs in vectors. Tables are so short that they fit into two registers. Arguments
 that are rare (very large ones in sin, cos and tan, those that are no normal positive numbers in
-logarithms and powers, those of exp whose result is no normal number) have code that is passed over
-unless some lane needs it. The largest errors
-and the speed are measured in ``docs/mathlib.md``."""
+logarithms and powers, those of exp whose result is no normal number, those of lgamma up to 1/2)
+have code that is passed over unless some lane needs it. The largest errors and the speed are
+measured in ``docs/mathlib.md``."""
 
 from __future__ import annotations
 

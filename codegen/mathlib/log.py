@@ -158,6 +158,12 @@ def _log1p_pair(m: Math, f: Value) -> Pair:
     return Pair(high, ((f - high) - half_square) + rest)
 
 
+def log1p_near_0(m: Math, f: Value) -> Value:
+    """log(1 + f) for sqrt(1/2) <= 1 + f < sqrt(2)."""
+    half_square, rest = _log_rest(m, f)
+    return f - (half_square - rest)
+
+
 def log_pair(m: Math, x: Value) -> Pair:
     """log(x) to a few bits more than the precision, for 0 < x < inf; finite for 0 and inf."""
     lifted, offset = normal(m, x)

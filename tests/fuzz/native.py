@@ -50,7 +50,7 @@ def allowed_errors(seed):
             return
         value, args = machine.env[each.result], machine.values(each.args)
         if SCALARS[each.op].native == "mathlib":
-            # lgamma of a negative number is a difference, exact to units of 1 near its zeros
+            # Python's lgamma of a negative number is exact to units of 1 near its zeros only
             least = 1.0 if each.op == "lgamma" else 0.0
             value = nudged(value, ELEMENTARY_UNITS, max(abs(float(value)), least))
         elif each.reassociate:

@@ -185,6 +185,32 @@ def test_the_fraction_of_lgamma():
         assert abs(top / bottom / wanted - 1) < mp.mpf(2) ** -53
 
 
+def lgamma(x):
+    return mp.log(abs(mp.gamma(x)))
+
+
+def test_the_valley_of_lgamma():
+    left, right = (mp.mpf(high) + low for high, low in table.LGAMMA_VALLEY_ZEROS)
+    for zero in (left, right):
+        assert abs(lgamma(zero)) < mp.mpf(2) ** -102
+    for n in range(41):
+        x = mp.mpf("-2.7989") + n * mp.mpf("0.4105") / 40  # lgamma is 1/8 at both ends
+        factor = mp.polyval(table.LGAMMA_VALLEY[::-1], x - table.LGAMMA_VALLEY_CENTRE)
+        assert abs((x - left) * (x - right) * factor / lgamma(x) - 1) < mp.mpf(2) ** -53
+
+
+def test_the_zeros_of_lgamma_and_the_polynomials_there():
+    places = [(n, sign) for n in range(3, 17) for sign in (1, -1)][1:]
+    for row, ((n, sign), high, low) in enumerate(zip(places, *table.LGAMMA_ZEROS, strict=True)):
+        zero = mp.mpf(high) + low
+        assert sign * zero > 0 and abs(lgamma(zero - n)) < mp.mpf(2) ** -100
+        row_of = [c[row] if row < len(c) else 0.0 for c in table.LGAMMA_AT_ZEROS]
+        for share in (-0.2, -0.05, -1e-3, 1e-3, 0.05, 0.2):
+            d = zero * share
+            value = d * mp.polyval(row_of[::-1], d) - mp.log1p(share)
+            assert abs(value / lgamma(zero + d - n) - 1) < mp.mpf(2) ** -53
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -8,7 +8,7 @@ from symflux.codegen.scalars import SCALARS, result_dtype
 #: where rare arguments have code of their own
 LOOPS = {
     "exp": 1, "sigmoid": 1, "sigmoid_slope": 1, "tanh_slope": 1,
-    "sin": 2, "cos": 2, "tan": 2, "log": 2, "log2": 2, "log10": 2,
+    "sin": 2, "cos": 2, "tan": 2, "log": 2, "log2": 2, "log10": 2, "lgamma": 2,
     ("pow", "f64"): 2, ("pow", "f32"): 0,
 }  # fmt: skip
 
