@@ -53,28 +53,41 @@ run.begin:
   %before = load ptr, ptr %before.at, align 8
   %size.at = getelementptr i8, ptr %run.at, i64 16
   %size = load i64, ptr %size.at, align 8
-  %whole = and i64 %size, -32
+  %whole = and i64 %size, -128
   br label %block.test
 block.test:
   %i = phi i64 [ 0, %run.begin ], [ %i.next, %block.body ]
-  %sum = phi <4 x i64> [ zeroinitializer, %run.begin ], [ %sum.next, %block.body ]
+  %sum = phi <16 x i64> [ zeroinitializer, %run.begin ], [ %sum.next, %block.body ]
   %i.done = icmp eq i64 %i, %whole
   br i1 %i.done, label %block.done, label %block.body
 block.body:
   %i.now = getelementptr i8, ptr %now, i64 %i
   %i.before = getelementptr i8, ptr %before, i64 %i
-  %i.a = load <4 x i64>, ptr %i.now, align 1
-  %i.b = load <4 x i64>, ptr %i.before, align 1
-  %i.x = xor <4 x i64> %i.a, %i.b
-  %sum.next = or <4 x i64> %sum, %i.x
-  %i.next = add i64 %i, 32
+  %i.a = load <16 x i64>, ptr %i.now, align 1
+  %i.b = load <16 x i64>, ptr %i.before, align 1
+  %i.x = xor <16 x i64> %i.a, %i.b
+  %sum.next = or <16 x i64> %sum, %i.x
+  %i.next = add i64 %i, 128
   br label %block.test
 block.done:
-  %sum.bits = bitcast <4 x i64> %sum to i256
-  %sum.same = icmp eq i256 %sum.bits, 0
-  br i1 %sum.same, label %bytes, label %changed
+  %sum.all = call i64 @llvm.vector.reduce.or.v16i64(<16 x i64> %sum)
+  %sum.same = icmp eq i64 %sum.all, 0
+  %words.whole = and i64 %size, -8
+  br i1 %sum.same, label %words, label %changed
+words:
+  %j = phi i64 [ %whole, %block.done ], [ %j.next, %word ]
+  %j.done = icmp eq i64 %j, %words.whole
+  br i1 %j.done, label %bytes, label %word
+word:
+  %j.now = getelementptr i8, ptr %now, i64 %j
+  %j.before = getelementptr i8, ptr %before, i64 %j
+  %j.a = load i64, ptr %j.now, align 1
+  %j.b = load i64, ptr %j.before, align 1
+  %j.next = add i64 %j, 8
+  %j.same = icmp eq i64 %j.a, %j.b
+  br i1 %j.same, label %words, label %changed
 bytes:
-  %k = phi i64 [ %whole, %block.done ], [ %k.next, %byte ]
+  %k = phi i64 [ %words.whole, %words ], [ %k.next, %byte ]
   %k.done = icmp eq i64 %k, %size
   br i1 %k.done, label %bytes.done, label %byte
 byte:
@@ -91,7 +104,8 @@ unchanged:
   ret i1 true
 changed:
   ret i1 false
-}"""
+}
+declare i64 @llvm.vector.reduce.or.v16i64(<16 x i64>)"""
 
 
 _given: list[bytes] = []  # an object file that came with code from disk

@@ -31,6 +31,7 @@ _ENTRIES = 24  # of the keys of a dict: how many entries were made
 _INDICES = 32  # and where the hash table begins, behind which the entries lie
 _VERSION = HEAD + 368  # of a type object: changes with every change of the class
 _MEMBER = HEAD + 24  # of the descriptor of a slot: its definition
+_LONG = 12  # lists of more items are compared as a run of bytes
 _WIDE = 1 << 40  # a dict of more bytes is not believed
 
 
@@ -69,8 +70,11 @@ class Words:
         self.block[:] = (len(pairs), pairs.ctypes.data, len(runs), runs.ctypes.data)
 
     def hold(self) -> bool:
-        """Whether all pairs are as they were."""
-        return all(_word(address) == expected for address, expected in self._pairs)
+        """Whether all pairs and runs are as they were."""
+        return all(_word(address) == expected for address, expected in self._pairs) and all(
+            ctypes.string_at(now, size) == ctypes.string_at(before, size)
+            for now, before, size in self._runs
+        )
 
     # -- places -----------------------------------------------------------------------------------
 
@@ -110,9 +114,16 @@ class Words:
         if not self._pair(id(holder) + HEAD, len(values)):
             return False
         first = _word(id(holder) + HEAD + 8)
-        return self._pair(id(holder) + HEAD + 8, first) and all(
-            self._pair(first + 8 * i, id(value)) for i, value in enumerate(values)
-        )
+        if not self._pair(id(holder) + HEAD + 8, first):
+            return False
+        if len(values) < _LONG:
+            return all(self._pair(first + 8 * i, id(value)) for i, value in enumerate(values))
+        copy = np.array(list(map(id, values)), np.uint64)
+        if ctypes.string_at(first, copy.nbytes) != copy.tobytes():
+            return False
+        self._keep.append(copy)
+        self._runs.append((first, int(copy.ctypes.data), copy.nbytes))
+        return True
 
     def entry(self, holder: dict[str, Any], name: str, value: Any) -> bool:
         """One entry of a dict; MISSING: that there is none."""

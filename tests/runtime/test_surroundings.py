@@ -526,3 +526,31 @@ def test_code_of_old_settings_is_freed_and_never_while_it_runs(monkeypatch):
     assert g(2.0, first) == g(2.0, other) == -2.0
     assert inside not in g._state.made.all() and len(g._state.made) == LIMIT + 2
     assert g._state.needed.keys() | g._state.changing.keys() <= {id(w)}
+
+
+@pytest.mark.parametrize("count", [1, 11, 12, 13, 16, 17, 31, 32, 33, 100])
+def test_any_item_of_a_list_is_seen_to_change(count):
+    steps = [("add", float(i)) for i in range(count)]
+
+    def f(x):
+        for i, (name, k) in enumerate(steps):
+            x = x + (i + 1) * k if name == "add" else x
+        return x
+
+    def change(i, step):
+        steps[i] = step
+
+    places = sorted({0, count // 2, count - 1})
+    swaps = [lambda i=i: change(i, ("add", -7.0)) for i in places]
+    agree(
+        f, *swaps, lambda: change(0, ("none", 0.0)), lambda: steps.append(("add", 9.0)), args=(2.0,)
+    )
+    words, numbers = Words(), [object() for _ in range(count)]
+    assert words.items(numbers, list(numbers))
+    words.publish()
+    assert words.hold()
+    for i in range(count):
+        before, numbers[i] = numbers[i], object()
+        assert not words.hold()
+        numbers[i] = before
+    assert words.hold()
