@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..records import record
 from .ir import Const, Index, Let, Operand, Var
 from .ranges import Range, default_range, let_range
 from .scalars import INTS
@@ -68,26 +67,43 @@ class Form:
         return " + ".join([*parts, str(self.offset)])
 
 
-@record(slots=True)
 class _Symbol:
     """What is known of a value that is no sum of others: numbers, and forms of earlier symbols."""
 
-    order: int  # later ones have higher numbers
-    low: int | float
-    high: int | float
-    lowers: tuple[Form, ...] = ()
-    uppers: tuple[Form, ...] = ()
+    __slots__ = ("high", "low", "lowers", "order", "uppers")
+
+    def __init__(
+        self,
+        order: int,  # later ones have higher numbers
+        low: int | float,
+        high: int | float,
+        lowers: tuple[Form, ...] = (),
+        uppers: tuple[Form, ...] = (),
+    ) -> None:
+        self.order = order
+        self.low = low
+        self.high = high
+        self.lowers = lowers
+        self.uppers = uppers
 
 
-@record(frozen=True, slots=True)
 class _Condition:
     """A bool as facts on forms: those >= 0 if and only if all of it holds (``exact``; else only
     if), those >= 0 where it does not hold, and one that is not 0 then."""
 
-    true: tuple[Form, ...] = ()
-    false: tuple[Form, ...] = ()
-    differ: Form | None = None
-    exact: bool = True
+    __slots__ = ("differ", "exact", "false", "true")
+
+    def __init__(
+        self,
+        true: tuple[Form, ...] = (),
+        false: tuple[Form, ...] = (),
+        differ: Form | None = None,
+        exact: bool = True,
+    ) -> None:
+        self.true = true
+        self.false = false
+        self.differ = differ
+        self.exact = exact
 
 
 class Bounds:

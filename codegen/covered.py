@@ -11,7 +11,6 @@ import itertools
 import math
 from bisect import bisect_left, bisect_right
 
-from ..records import field, record
 from .bounds import Bounds, Form
 from .ir import Var
 
@@ -26,12 +25,14 @@ _MOST_STEPS = 64
 Length = int | tuple[Form, ...]
 
 
-@record(slots=True)
 class Box:
     """``{base + sum(step * k)}``; ``dims`` are (step, length), steps positive and rising."""
 
-    base: Form
-    dims: tuple[tuple[int, Length], ...] = ()
+    __slots__ = ("base", "dims")
+
+    def __init__(self, base: Form, dims: tuple[tuple[int, Length], ...] = ()) -> None:
+        self.base = base
+        self.dims = dims
 
     def mentions(self, var: Var) -> bool:
         """Whether a length does."""
@@ -186,13 +187,15 @@ def _split(form: Form, step: int, bounds: Bounds) -> tuple[Form, Form]:
     return Form(count, whole), rest.shifted(-count * step)
 
 
-@record(slots=True)
 class _Runs:
     """Runs of elements that lie at numbers, relative to a sum of symbols; in order, apart."""
 
-    terms: dict[Var, int]
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
+    __slots__ = ("ends", "starts", "terms")
+
+    def __init__(self, terms: dict[Var, int]) -> None:
+        self.terms = terms
+        self.starts: list[int] = []
+        self.ends: list[int] = []
 
     def add(self, start: int, end: int) -> None:
         starts, ends = self.starts, self.ends

@@ -61,7 +61,7 @@ from .ir import (
     Var,
     While,
 )
-from .proof import unproven
+from .proof import sharing, unproven
 from .ranges import LIMITS, Range, default_range, index_range, let_range, loop_range
 from .scalars import FLOATS, INTS, SCALARS, SIGNED, result_dtype
 from .text import statement_text
@@ -107,7 +107,9 @@ def verify(program: Program, *, prove: bool = False) -> Program:
     checker = _Checker(program)
     for number, kernel in enumerate(program.kernels):
         checker.kernel(kernel, number)
-    _check_arena(program, checker.used)
+    shared = sharing(program, checker.used)
+    if shared:
+        raise VerifyError(shared)
     if prove:
         for problem in unproven(program):
             raise VerifyError(problem.rule, problem.kernel, problem.statement)
@@ -164,25 +166,6 @@ def _check_storage(program: Program, buffer: Buffer) -> None:
                 f"const {name} has {len(buffer.data)} bytes of data for"
                 f" {buffer.size} elements of {width}"
             )
-
-
-def _check_arena(program: Program, used: dict[Buffer, tuple[int, int]]) -> None:
-    """Temps that share bytes are in use over different kernels."""
-    temps = [b for b in program.buffers if b.role is Role.TEMP and b in used]
-    temps.sort(key=lambda b: b.offset or 0)
-    open_: list[tuple[int, Buffer]] = []
-    for temp in temps:
-        start = temp.offset or 0
-        size = temp.size if isinstance(temp.size, int) else 0
-        open_ = [(end, other) for end, other in open_ if end > start]
-        for _, other in open_:
-            first = max(used[temp][0], used[other][0])
-            if size and first <= min(used[temp][1], used[other][1]):
-                raise VerifyError(
-                    f"temps {other.name} and {temp.name} share bytes of the arena and are both in"
-                    f" use in kernel {program.kernels[first].name}"
-                )
-        open_.append((start + size * BYTES[temp.dtype], temp))
 
 
 def _hint(var: Var) -> str:

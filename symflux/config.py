@@ -43,6 +43,14 @@ def _flag(text: str) -> bool:
     return word in ("1", "yes", "true", "on")
 
 
+def _level(text: str) -> str:
+    """``off``, ``wrong`` or ``all``."""
+    word = text.strip().lower()
+    if word in ("off", "wrong", "all"):
+        return word
+    return "all" if _flag(text) else "off"
+
+
 #: The table. ``docs/settings.md`` is generated from it.
 SETTINGS: dict[str, Setting] = {
     s.name: s
@@ -55,8 +63,9 @@ SETTINGS: dict[str, Setting] = {
         Setting("stop_after", "", "skip the passes behind this one, those over graphs and those "
                 "over loops (none of them is needed for a right result)"),
         Setting("verify", False, "check the graph and the loops after every pass", _flag),
-        Setting("prove", True, "refuse loops that are not proven to stay inside their arrays and "
-                "to write before they read", _flag),
+        Setting("prove", "wrong", "look for proofs that loops stay inside their arrays and write "
+                "before they read: `wrong` refuses only what is shown to go wrong, `1` all that "
+                "is not proven, `0` nothing", _level),
         Setting("cache_dir", "", "the folder in which compiled code is kept between processes; "
                 "`off` keeps none (default: symflux in the user's cache directory)", in_code=False),
         Setting("cache_size", 512, "MiB of compiled code that are kept on disk at most", int,

@@ -8,6 +8,8 @@ import pytest
 # Tests compile what they test, and leave the user's cache of compiled code alone. Those of the
 # cache itself use folders of their own.
 os.environ["SYMFLUX_CACHE_DIR"] = "off"
+# In use only what is shown wrong is refused; here every program has to be proven.
+os.environ["SYMFLUX_PROVE"] = "all"
 
 
 def pytest_addoption(parser):

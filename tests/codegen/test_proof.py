@@ -5,7 +5,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from symflux.codegen.interp import InterpreterError, run
 from symflux.codegen.ir import Block, If, Index, Let, Load, Loop, Store, While, walk
-from symflux.codegen.proof import unproven
+from symflux.codegen.proof import Unproven, unproven
 from symflux.codegen.scalars import numpy_dtype
 from symflux.codegen.text import parse_program, print_program
 from symflux.codegen.verify import VerifyError, verify
@@ -231,13 +231,13 @@ def test_outputs_are_written_whole():
 
 
 @pytest.fixture
-def low_thresholds(monkeypatch):
+def low_thresholds():
     """Loops of any size are shared out in pieces, values of any size are computed again."""
-    from symflux.lower import recompute, share
+    from symflux.thresholds import lowered
 
-    for module, name, value in ((share, "WORTH", 1.0), (share, "PIECE", 2.0), (share, "GRAIN", 4),
-                                (share, "FEW_ROWS", 2), (recompute, "FEW", 4)):  # fmt: skip
-        monkeypatch.setattr(module, name, value)
+    low = {"share_from": 1.0, "share_piece": 2.0, "share_grain": 4, "share_rows": 2}
+    with lowered(**low, recompute_from=4):
+        yield
 
 
 def small_programs():
@@ -348,6 +348,89 @@ def test_what_is_proven_runs_and_what_fails_is_not_proven(number, low_thresholds
     assert refused >= 5
 
 
+WRONG = {  # statements -> whether they are shown to go wrong, and not only unproven
+    "loop i < 101 { store y[i], 0.0 }": True,
+    "loop i < 9 { %r = load x[i - 1] : f64 }": True,
+    "loop i < n { %r = load x[i] : f64 }": False,
+    "%0 = load k[0] : i64 store y[%0], 0.0": False,
+    "%0 = load k[0] : i64 %1 = lt %0, 9 : bool if %1 { store y[100], 0.0 }": False,
+    "%r = load t[0] : f64 store t[0], 0.0": False,  # all stores of a kernel count
+    "%r = load t[1] : f64 store t[0], 0.0": True,
+    "loop i < 50 { store t[2*i], 0.0 } loop i < 99 { %r = load t[i] : f64 }": False,
+    "loop i < 50 { store t[2*i], 0.0 } loop i < 100 { %r = load t[i] : f64 }": True,
+    "loop i < n { store t[i], 0.0 } loop i < 100 { %r = load t[i] : f64 }": False,
+    "store x[1], 0.0": True,
+}
+
+
+def parsed(statements, buffers=BUFFERS):
+    return parse_program(
+        f"program p(n) arena 1344 {{\n{buffers}\n  kernel k0 {{\n{statements}\n  }}\n}}"
+    )
+
+
+@pytest.mark.parametrize("statements", WRONG)
+def test_what_is_shown_wrong_is_told_from_what_is_not_proven(statements):
+    found = unproven(parsed(statements))
+    assert found
+    assert any(problem.wrong for problem in found) == WRONG[statements]
+
+
+@pytest.mark.parametrize(
+    ("statements", "wrong"),
+    [
+        ("loop i < 7 { store z[i], 0.0 }", True),
+        ("store z[0], 0.0 store z[7], 0.0", True),
+        ("store z[0], 0.0 %0 = load k[0] : i64 store z[%0], 0.0", False),
+        ("loop i < n { store z[i], 0.0 }", False),
+    ],
+)
+def test_outputs_that_no_store_reaches_are_shown_wrong(statements, wrong):
+    found = unproven(parsed(statements, BUFFERS + "  buffer z : f64[8] output\n"))
+    assert any("written whole" in problem.rule for problem in found)
+    assert any(problem.wrong for problem in found if "whole" in problem.rule) == wrong
+
+
+def test_temps_in_use_at_once_do_not_share_bytes():
+    shared = BUFFERS.replace("temp at 832", "temp at 0")
+    both = "store t[0], 1.0 store u[0], 2.0 %r = load t[0] : f64"
+    (problem,) = unproven(parsed(both, shared))
+    assert problem.wrong and "share bytes" in problem.rule
+    program = parse_program(
+        f"program p(n) arena 1344 {{ {shared} kernel a {{ store t[0], 1.0 }}"
+        " kernel b { store u[0], 1.0 %r = load u[0] : f64 } }"
+    )
+    assert not unproven(program)
+
+
+def test_what_is_not_proven_runs_in_use_and_is_named(monkeypatch, capsys):
+    from symflux.codegen import proof
+
+    from symflux import config
+    from symflux.errors import VerifyError as Refused
+
+    def problems(wrong):
+        monkeypatch.setattr(proof, "unproven", lambda program: [Unproven("it may", wrong=wrong)])
+
+    x = np.arange(3.0)
+    problems(False)
+    with config.override(prove="wrong"):
+        assert (sf.compile(lambda x: x + 1)(x) == x + 1).all()
+        assert "not proven" not in capsys.readouterr().err
+        with config.override(timing=True):
+            sf.compile(lambda x: x + 1)(x)
+        assert "1 accesses not proven; the first: it may" in capsys.readouterr().err
+        with config.override(verify=True), pytest.raises(Refused, match="may access"):
+            sf.compile(lambda x: x + 2)(x)
+    with pytest.raises(Refused, match="may access memory wrongly"):
+        sf.compile(lambda x: x + 3)(x)
+    problems(True)
+    with config.override(prove="wrong"), pytest.raises(Refused, match="loops access"):
+        sf.compile(lambda x: x + 4)(x)
+    with config.override(prove="off"):
+        assert (sf.compile(lambda x: x + 5)(x) == x + 5).all()
+
+
 def test_programs_that_are_not_proven_do_not_run(monkeypatch):
     from symflux.errors import VerifyError as Refused
     from symflux.lower import emit
@@ -362,5 +445,5 @@ def test_programs_that_are_not_proven_do_not_run(monkeypatch):
     def taps(x):
         return (sliding_window_view(np.pad(x, (0, 4096)), 20) * np.arange(20.0)).sum(-1)
 
-    with pytest.raises(Refused, match="not proven to access memory rightly"):
+    with pytest.raises(Refused, match="access memory wrongly"):
         sf.compile(taps)(np.ones(100_000))
