@@ -47,6 +47,7 @@ class Arguments:
         self.pointers: dict[str, str] = {}
         self.objects: dict[str, str] = {}
         self.sizes: dict[Var, str] = {}
+        self._captures: list[str] = []  # others may take their places while the program runs
         self._nested: list[str] = []  # objects that only a container holds
         self._ranges: list[tuple[bool, str, str]] = []  # donated, pointer, bytes
         self._fallback = e.label("fallback")
@@ -225,7 +226,9 @@ class Arguments:
         """The array itself cannot change; its dtype, shape and data can (in-place assignments)."""
         buffer = self.buffers[name]
         donated = buffer.role is Role.INOUT
-        self._array_fields(name, buffer.dtype, array.shape, donated, object_pointer(self.e, array))
+        obj = object_pointer(self.e, array)
+        self._captures.append(obj)
+        self._array_fields(name, buffer.dtype, array.shape, donated, obj)
 
     def _array_fields(
         self, name: str, dtype: str, shape: tuple[int | Var, ...], donated: bool, obj: str
@@ -298,14 +301,17 @@ class Arguments:
         before = e.value(f"load i64, ptr {place}", "before")
         e.line(f"store i64 {e.value(f'add i64 {before}, {step}', 'after')}, ptr {place}")
 
+    def _held(self) -> list[str]:
+        return [*self._nested, *self._captures]
+
     def hold(self) -> None:
         """Take references to arrays that another thread could drop from their containers."""
         self._count(1)
-        for obj in self._nested:
+        for obj in self._held():
             self.e.line(f"call void @Py_IncRef(ptr {obj})")
 
     def let_go(self) -> None:
-        for obj in self._nested:
+        for obj in self._held():
             self.e.line(f"call void @Py_DecRef(ptr {obj})")
         self._count(-1)
 

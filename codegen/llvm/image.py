@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from ...records import record
 from . import capi
-from .callspec import CallSpec, Node, Param, referred
+from .callspec import CallSpec, Node, Param, places, referred
 from .code import Code
 from .machine import host
 from .words import Words
 
-__all__ = ["Image", "is_native", "load_entry", "service"]
+__all__ = ["Image", "is_native", "load_entry", "repoint", "service"]
 
 
 @record(frozen=True, slots=True)
@@ -90,6 +91,27 @@ def service(need: str) -> Any:
 
         return watch
     raise ValueError(f"generated code needs a service {need!r}, which there is not")
+
+
+def repoint(function: Any, spec: CallSpec, captured: Sequence[Any]) -> bool:
+    """Let the code behind a function that ``load_entry`` made read other captured arrays than those
+    of ``spec``, of the same dtypes and shapes; False where that cannot be."""
+    owner = getattr(function, "__self__", None)
+    if type(owner) is not capi.Owner:
+        return False
+    before, objects = spec.captures, list(referred(spec))
+    first = len(objects) - len(before) - (spec.words is not None)
+    at = places(spec)
+    table = (ctypes.c_void_p * len(objects)).from_address(owner.code.addresses["objects"])
+    for n, ((_, old), new) in enumerate(zip(before, captured, strict=True)):
+        if old is not new and at[id(old)] < first:  # the same object has another role as well
+            return False
+        objects[first + n] = new
+    owner.objects = (owner.objects, objects)  # both are alive while the code changes over
+    for n in range(first, first + len(before)):
+        table[n] = id(objects[n])
+    owner.objects = (spec, tuple(objects))
+    return True
 
 
 def load_entry(image: Image, spec: CallSpec) -> Any:

@@ -31,6 +31,8 @@ _ENTRIES = 24  # of the keys of a dict: how many entries were made
 _INDICES = 32  # and where the hash table begins, behind which the entries lie
 _VERSION = HEAD + 368  # of a type object: changes with every change of the class
 _MEMBER = HEAD + 24  # of the descriptor of a slot: its definition
+_NEVER = np.zeros(3, np.uint64)  # a pair that does not hold
+_NEVER[:2] = _NEVER.ctypes.data + 16, 1
 _LONG = 12  # lists of more items are compared as a run of bytes
 _WIDE = 1 << 40  # a dict of more bytes is not believed
 
@@ -61,6 +63,10 @@ class Words:
     @property
     def address(self) -> int:
         return int(self.block.ctypes.data)
+
+    def withdraw(self) -> None:
+        """Let generated code find a change, whatever holds, until ``publish`` is called."""
+        self.block[:] = (1, _NEVER.ctypes.data, 0, 0)
 
     def publish(self) -> None:
         """Let generated code use what was entered."""

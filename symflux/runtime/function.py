@@ -14,11 +14,12 @@ import numpy as np
 from .. import tree
 from ..codegen.llvm.callspec import OUT, CallSpec
 from ..codegen.llvm.capi import entry_address
+from ..codegen.llvm.image import repoint
 from ..codegen.llvm.vectorcall import Pointed, direct, point, pointed
 from ..codegen.llvm.words import Words
 from ..collector import collector_paused
 from ..ir.graph import Graph
-from ..records import record
+from ..records import record, replace
 from ..trace.param import Param
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
@@ -28,7 +29,7 @@ from .kept import Kept
 from .lift import Lifter
 from .lowered import Lowered, Text, report
 from .signature import direct_spec, with_out
-from .surroundings import Observation, Place, Read, observe
+from .surroundings import Observation, Place, Read, observe, rebound
 from .written import fill, given_back, own, separate, targets
 
 if TYPE_CHECKING:
@@ -148,7 +149,12 @@ class Specialization:
             native_entry(self.stages, spec) if spec is not None else flat_entry(self.stages)
         )
         self._flat: Entry | None = None if self.direct else self.entry
-        self.replaced: list[Entry] = []  # calls may still be on their way through them
+        self.replaced: list[
+            tuple[CallSpec, Entry]
+        ] = []  # calls may still be on their way through them
+        numbers = {id(a): n for n, a in enumerate(seen.arrays())}
+        self._numbers = [numbers.get(id(c)) for c in self.traced.captures]
+        self._turns = 0
         self.used = 0  # when Python last chose it
         self.retired = False
         report(self.stages, self.entry)
@@ -175,19 +181,44 @@ class Specialization:
         return finish(self.traced, values, outputs)
 
     def look_at(self, seen: Observation) -> None:
-        """Watch the places of another observation of the same facts, or the same places where
-        they lie now (a dict that grew)."""
-        if seen is not self.seen or not self.words.hold():
+        """Read the arrays and watch the places of another observation of the same facts, or the
+        same places where they lie now (a dict that grew)."""
+        if seen is self.seen and (not self.direct or self.words.hold()):
+            return
+        turn = -1
+        while turn != self._turns:  # again, if a handler of a signal came here meanwhile
+            turn = self._turns = self._turns + 1
+            self.words.withdraw()
+            self._read_others(seen.arrays())
             self.seen = seen
-            if not seen.watch(self.words):
+            if self.direct and not seen.watch(self.words):
                 self.direct = False
+
+    def _read_others(self, now: list[Any]) -> None:
+        """Read these arrays of the surroundings."""
+        pairs = zip(self.traced.captures, self._numbers, strict=True)
+        captures = tuple([c if n is None else now[n] for c, n in pairs])
+        if all(c is old for c, old in zip(captures, self.traced.captures, strict=True)):
+            return
+        self.traced = replace(self.traced, captures=captures)
+        if self._spec is None:
+            return
+        values = [_value(c) for c in captures]
+        self.direct &= all(
+            repoint(e.call, s, values) for s, e in (*self.replaced, (self._spec, self.entry))
+        )
+        if self.direct:
+            names = [name for name, _ in self._spec.captures]
+            new = tuple(zip(names, values, strict=True))
+            self.replaced = [(replace(s, captures=new), e) for s, e in self.replaced]
+            self._spec = replace(self._spec, captures=new)
 
     def accept_out(self) -> None:
         """From now on take ``out`` natively, where that can be."""
         spec = None if self._spec is None or self._spec.out is not None else with_out(self._spec)
         if spec is not None:
+            self.replaced.append((self._spec, self.entry))
             self._spec = spec
-            self.replaced.append(self.entry)
             self.entry = native_entry(self.stages, spec)
 
 
@@ -244,6 +275,8 @@ class _State:
         self.changing: dict[int, Any] = {}
         #: those and large ones whose elements were needed while tracing
         self.needed: dict[int, Any] = {}
+        #: places where other arrays were put, which are inputs as well; and their holders
+        self.rebound: dict[Place, Any] = {}
 
     def observe(self, again: bool = False) -> Observation:
         """What the function reads from its surroundings now."""
@@ -252,22 +285,26 @@ class _State:
             names = frozenset() if seen is None else seen.names
             if seen is not None:
                 self._note_changes(seen)
-            seen = observe(self.fn, self.own, self.changing, self.needed, names)
+            seen = observe(self.fn, self.own, self.changing, self.needed, names, self.rebound)
             self.seen = seen
         return seen
 
     def _note_changes(self, seen: Observation) -> None:
         """Arrays whose elements changed are inputs from now on."""
         for r in seen.reads:
-            if r.kind == "array" and not r.stands():
+            if r.stands():
+                continue
+            if r.kind == "array":
                 self.changing[id(r.holder)] = r.holder
+            elif rebound(r):
+                self.rebound[r.place] = r.holder
 
     def record(self, call: Call) -> Observation:
         """Trace a call; what the function read. Where another thread changed something meanwhile,
         it is traced again."""
         while True:
             before = self.observe()
-            lifter = Lifter(self.changing, before.names) if before.lifts else None
+            lifter = Lifter(before.changing, before.names) if before.lifts else None
             with refuse_draws(before.names, before.generators):
                 call.trace(lifter)
             self.needed.update(call.traced.needed)
@@ -298,7 +335,7 @@ class _State:
                     found, crowded = self.made.add(key, seen.facts, new)
                     if crowded:
                         self.free()
-        if not kwargs and found.direct:
+        with self.gate:
             found.look_at(seen)
         self.last = found
         call.traced = found.traced

@@ -67,6 +67,6 @@ class Kept:
         if FREE_THREADED:  # a call may be anywhere in their code
             return
         for old in list(self._retired.values()):
-            calls = [e.call for e in (old.entry, *old.replaced)]
+            calls = [e.call for e in (old.entry, *[e for _, e in old.replaced])]
             if not any(entry_address(c) == pointed or is_running(c) for c in calls):
                 self._retired.pop(id(old), None)

@@ -9,7 +9,8 @@ import os
 import struct
 import sys
 import types
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..trace.param import Param, Params
 
 __all__ = [
     "Observation", "Place", "Read", "has_slots", "is_library", "is_library_file", "lifted",
-    "names_in", "observe",
+    "names_in", "observe", "rebound",
 ]  # fmt: skip
 
 #: larger arrays are inputs wherever they are read; smaller ones, once they were seen to change
@@ -94,7 +95,8 @@ class Observation:
     ``facts`` are equal where the function would be traced to the same graph, ``reads`` say where
     each part stands; ``names`` are of attributes, ``assigned`` of global variables that the
     functions assign to; ``lifts`` says that arrays are to be replaced before a trace;
-    ``generators`` are of random numbers."""
+    ``generators`` are of random numbers; ``changing`` are the arrays that are inputs whatever their
+    size."""
 
     facts: Facts
     reads: tuple[Read, ...]
@@ -102,6 +104,7 @@ class Observation:
     assigned: frozenset[str]
     lifts: bool
     generators: tuple[Any, ...]
+    changing: Mapping[int, Any]
 
     def holds(self) -> bool:
         """Whether every place still holds the very same objects: a quick comparison."""
@@ -113,6 +116,10 @@ class Observation:
         fine = all(_watch(words, r) for r in self.reads)
         words.publish()
         return fine
+
+    def arrays(self) -> list[Any]:
+        """The arrays that were read, in an order that equal facts share."""
+        return [r.holder for r in self.reads if r.kind == "array"]
 
     def changed(self, later: Observation) -> list[Read]:
         """The places that another observation found changed."""
@@ -291,41 +298,64 @@ def is_library(obj: Any) -> bool:
 # --- the walk -------------------------------------------------------------------------------------
 
 
+def arrays_in(r: Read, value: Any) -> list[Any]:
+    """The arrays among the objects that a place holds."""
+    if r.kind in ("cell", "entry", "slot"):
+        value = (value,)
+    elif r.kind == "dict":
+        value = [v for _, v in value]
+    elif r.kind != "list":
+        return []
+    return [v for v in value if type(v) is np.ndarray]
+
+
+def rebound(r: Read) -> bool:
+    """Whether a place that held arrays holds other ones of the same dtypes and shapes now."""
+    before = arrays_in(r, r.value)
+    now = arrays_in(r, _found(r)) if before else []
+    return bool(before) and [(v.dtype, v.shape) for v in before] == [
+        (v.dtype, v.shape) for v in now
+    ]
+
+
 def observe(
-    root: Any, own: Container[Place] = (), changing: Container[int] = (),
+    root: Any, own: Container[Place] = (), changing: Mapping[int, Any] = MappingProxyType({}),
     needed: Container[int] = (), names: frozenset[str] = frozenset(),
+    rebound: Container[Place] = (),
 ) -> Observation:  # fmt: skip
     """What the function ``root`` and all that it reaches read now.
 
     Args:
         own: places that the function itself writes to; they are left out.
         changing: ids of arrays that are inputs wherever they are read, as large ones are.
+        rebound: places whose arrays are inputs as well.
         needed: ids of those among them whose elements were needed while tracing all the same.
         names: of attributes, to begin with (those of an earlier observation save a second walk).
     """
     known = names
     while True:
-        walk = _Walk(known, own, changing, needed)
+        walk = _Walk(known, own, changing, needed, rebound)
         facts = walk.value(root)
         found = known | walk.attributes
         if found == known:
             return Observation(
                 Facts(facts), tuple(walk.reads), known, frozenset(walk.assigned), walk.lifted,
-                tuple(walk.generators),
+                tuple(walk.generators), walk.changing,
             )  # fmt: skip
         known = found
 
 
 class _Walk:
     def __init__(
-        self, names: frozenset[str], own: Container[Place], changing: Container[int],
-        needed: Container[int],
+        self, names: frozenset[str], own: Container[Place], changing: Mapping[int, Any],
+        needed: Container[int], rebound: Container[Place],
     ) -> None:  # fmt: skip
         self.names = names
         self.attributes: set[str] = set()
         self.assigned: set[str] = set()
         self.own = own
-        self.changing = changing
+        self.changing = dict(changing)
+        self.rebound = rebound
         self.needed = needed
         self.fixed = 0  # above 0: what is met cannot be replaced before a trace
         self.lifted = False
@@ -339,7 +369,10 @@ class _Walk:
         """Note a place; False for those that the function writes to itself."""
         if (kind, id(holder), key) in self.own:
             return False
-        self.reads.append(Read(kind, holder, key, value))
+        r = Read(kind, holder, key, value)
+        self.reads.append(r)
+        if self.rebound and r.place in self.rebound:
+            self.changing.update({id(v): v for v in arrays_in(r, value)})
         return True
 
     def value(self, v: Any) -> Any:
@@ -429,7 +462,8 @@ class _Walk:
         state = _array_state(v, content and v.dtype.kind in "biufc")
         if not self.read("array", v, None, state):
             return "own", id(v)
-        return "array", id(v), state[0], state[2:]
+        # an input by reference: another array of its kind is read by the same code
+        return "array", 0 if not content else id(v), state[0], state[2:]
 
     def function(self, f: types.FunctionType) -> Any:
         code = f.__code__

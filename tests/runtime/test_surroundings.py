@@ -554,3 +554,51 @@ def test_any_item_of_a_list_is_seen_to_change(count):
         assert not words.hold()
         numbers[i] = before
     assert words.hold()
+
+
+@pytest.mark.parametrize("size", [3, 600])
+@pytest.mark.parametrize("where", ["cell", "list", "dict", "attribute", "two", "shared"])
+def test_an_array_rebound_at_each_call_does_not_compile_again(size, where):
+    batch = other = np.arange(float(size))
+    held, named, model = [batch, 1.0], {"w": batch}, Settings(w=batch)
+    step = {
+        "cell": lambda x: np.sum(x * batch) + batch[1] / np.mean(batch),
+        "list": lambda x: np.sum(x * held[0]) + held[0][1] * held[1],
+        "dict": lambda x: x * named["w"][::-1] + named["w"][1],
+        "attribute": lambda x: np.sum(x * model.w) + model.w[1],
+        "two": lambda x: x * batch - other[::-1] * batch[1],
+        "shared": lambda x: x * batch - other[::-1] * batch[1],
+    }[where]
+    x, f = np.linspace(1.0, 2.0, size), sf.compile(step)
+    g, made = sf.compile(sf.grad(lambda x: np.sum(step(x) ** 2))), []
+    rng = np.random.default_rng(0)
+    for turn in range(12):
+        batch = rng.normal(size=size)
+        other = batch if where == "shared" else rng.normal(size=size)
+        held[0] = named["w"] = model.w = batch
+        for _ in range(2):
+            np.testing.assert_allclose(f(x), step(x), rtol=1e-12)
+            np.testing.assert_allclose(f(x=x), step(x), rtol=1e-12)
+        if turn > 8:  # arrays for the results are taken by code of their own
+            out = np.empty(np.shape(step(x)))
+            f(x, out=out), f(x, out=out)
+            np.testing.assert_allclose(out, step(x), rtol=1e-12)
+        batch[1] += 1.0
+        np.testing.assert_allclose(f(x), step(x), rtol=1e-12)
+        g(x)
+        made.append((len(f._state.made), len(g._state.made)))
+    assert made[4] == made[-1] and made[-1][0] <= 2 * 3  # two kinds of calls
+
+
+def test_arrays_rebound_with_other_types_and_layouts():
+    w, x = np.arange(600.0), np.ones(600)
+    f = sf.compile(lambda x: x * w + w[1])
+    for v in (
+        np.ones(600), np.ones(1200)[::2], np.arange(600), np.ones(600, np.float32),
+        np.frombuffer(bytes(range(200)) * 25, np.uint8)[1:4801].view(">f8"), np.arange(600.0) + 1,
+        np.zeros(4801, np.uint8)[1:].view(float), np.arange(600.0) + 2, w,
+    ):  # fmt: skip
+        for _ in range(2):
+            with np.errstate(all="ignore"):
+                w = v
+                np.testing.assert_allclose(f(x), x * w + w[1], rtol=1e-6)
