@@ -153,6 +153,9 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
         inputs: symbols made by :func:`symbol`, in calling order.
         outputs: an expression or a nested container of expressions.
 
+    The values have the declared dtypes, or convert to them without loss: a float for an integer
+    and an integer that does not fit are errors. Floats may be rounded.
+
     >>> import numpy as np, symflux as sf
     >>> x, y = sf.symbol("x"), sf.symbol("y")
     >>> f = sf.function([x, y], {"sum": x + y, "product": x * y})
@@ -167,7 +170,7 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
         if len(args) != len(types):
             raise TypeError(f"{name}() takes {len(types)} arguments, got {len(args)}")
         nodes = [
-            functions.conform(as_node(a), t, x["name"])
+            functions.conform(a, t, x["name"])
             for a, t, x in zip(args, types, graph.inputs, strict=True)
         ]
         return structure.unflatten([Array(n) for n in graph.call(nodes)])
@@ -178,7 +181,7 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
         positional = inspect.Parameter.POSITIONAL_ONLY
         parameters = [inspect.Parameter(n, positional) for n in names]
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return CompiledFunction(call, Options())
+    return CompiledFunction(call, Options(declared=tuple(x.dtype for x in graph.inputs)))
 
 
 def _is_plain_name(name: str) -> bool:

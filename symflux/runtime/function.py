@@ -21,6 +21,7 @@ from ..collector import collector_paused
 from ..ir.graph import Graph
 from ..records import record, replace
 from ..trace.param import Param
+from ..trace.promote import literal_scalar
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
 from .drawn import refuse_draws
@@ -46,11 +47,24 @@ class Options:
     """How a function is compiled.
 
     ``static_argnums`` and ``static_argnames`` are arguments passed to Python as they are;
-    ``donate`` names arguments whose memory the results may overwrite."""
+    ``donate`` names arguments whose memory the results may overwrite; ``declared`` are the dtypes
+    of the positional arguments, where the function was given them."""
 
     static_argnums: tuple[int, ...] = ()
     static_argnames: tuple[str, ...] = ()
     donate: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
+
+
+def _declared(value: Any, dtype: str) -> Any:
+    """A Python integer as a scalar of the narrower integer dtype that is declared for it.
+
+    Raises:
+        RangeError: if it does not fit.
+    """
+    if type(value) is not int or dtype[0] not in "iu" or dtype == "i64":
+        return value
+    return literal_scalar(value, dtype)
 
 
 def _value(leaf: Any) -> Any:
@@ -71,6 +85,9 @@ class Call:
         options: Options,
     ) -> None:
         self.fn = fn
+        if options.declared:
+            known = options.declared[: len(args)]
+            args = (*map(_declared, args, known), *args[len(known) :])
         self.marked = mark_static(
             fn, args, dict(kwargs), options.static_argnums, options.static_argnames
         )

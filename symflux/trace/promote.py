@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, RangeError, ShapeError, SymFluxError
-from ..ir.node import Node, constant
+from ..ir.node import Node, constant, constant_value
 from ..ir.op import Op, lookup
 from ..ir.origin import user_frame
 from ..ir.types import dtype_of, numpy_dtype
 
 __all__ = [
-    "BOOL", "FLOAT", "INT", "build", "cast", "fits", "joined", "literal", "promoted",
+    "BOOL", "FLOAT", "INT", "build", "cast", "fits", "joined", "literal",
+    "literal_scalar", "promoted",
     "reduced_dtype", "resolve",
 ]  # fmt: skip
 
@@ -94,6 +95,15 @@ def fits(value: int, dtype: str) -> bool:
     """Whether an integer is one of those that the integer dtype holds."""
     limits = np.iinfo(numpy_dtype(dtype))
     return bool(limits.min <= value <= limits.max)
+
+
+def literal_scalar(value: int, dtype: str) -> Any:
+    """A Python integer as NumPy's scalar of an integer dtype.
+
+    Raises:
+        RangeError: if it does not fit.
+    """
+    return constant_value(literal(value, dtype))[()]  # type: ignore[index]
 
 
 _literals: dict[Any, Node] = {}

@@ -14,15 +14,22 @@ from typing import Any
 import numpy as np
 
 from .. import tree
-from ..errors import ArgumentError, DerivativeError, ShapeError, UnsupportedOperation
-from ..ir.node import Node, constant, symbol
+from ..errors import (
+    ArgumentError,
+    DerivativeError,
+    DTypeError,
+    ShapeError,
+    UnsupportedOperation,
+)
+from ..ir.node import Node, constant, constant_value, symbol
 from ..ir.origin import user_frame
-from ..ir.types import is_floating
+from ..ir.types import ArrayType, is_floating, numpy_dtype
 from ..ir.walk import substitute
 from ..ops.shape import broadcast_to, reshape, transpose
 from ..records import record
 from ..trace.array import Array, as_node, is_weak
 from ..trace.param import rebind, updated
+from ..trace.promote import cast, fits
 from ..trace.scope import Scope, pushed, written_undone
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
@@ -486,12 +493,24 @@ def _axes_of(axis: Any, structure: tree.TreeDef) -> list[int | None]:
     )
 
 
-def conform(node: Node, type_: Any, name: str) -> Node:
-    """``node`` converted to the dtype of a declared input; the shape must be the declared one."""
+def conform(value: Any, type_: ArrayType, name: str) -> Node:
+    """``value`` as a node of the declared type of an input.
+
+    Raises:
+        ShapeError: if it has another shape.
+        DTypeError: if the declared dtype does not hold it; floats may be rounded.
+    """
+    node = as_node(value)
     if node.shape != type_.shape:
         raise ShapeError(f"{name} is declared as {type_}, got {node.type}", place=user_frame())
-    if node.dtype == type_.dtype:
-        return node
-    from ..ir.op import lookup
-
-    return lookup("cast")(node, dtype=type_.dtype)
+    given, declared = numpy_dtype(node.dtype), numpy_dtype(type_.dtype)
+    if not (declared.kind == "f" or np.can_cast(given, declared)):
+        number = constant_value(node) if is_weak(value) and given.kind in "iu" else None
+        if number is None or declared.kind not in "iu" or not fits(int(number), type_.dtype):
+            raise DTypeError(
+                f"{name} is declared as {type_}, which does not hold every {given}",
+                place=user_frame(),
+                right=f"{name}.astype(np.{declared})\n"
+                f'sf.symbol("{name}", {type_.shape}, "{given}")',
+            )
+    return cast(node, type_.dtype)

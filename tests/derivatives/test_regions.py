@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+import sympy
 
 import symflux as sf
-from symflux.errors import DTypeError, LeakedValue, ShapeError, TraceError, UnsupportedOperation
+from symflux.errors import (
+    DTypeError,
+    LeakedValue,
+    RangeError,
+    ShapeError,
+    TraceError,
+    UnsupportedOperation,
+)
 
 
 def same(got, expected):
@@ -287,3 +295,38 @@ def test_a_handle_that_outlived_its_trace_raises_on_any_use():
             with pytest.raises(LeakedValue, match=r"(?s)test_regions.*sf\.update"):
                 use(leaked)
         assert "Array(" in repr(leaked)
+
+
+# --- declared dtypes ------------------------------------------------------------------------------
+
+
+def test_declared_dtypes_hold_what_they_are_given():
+    x = sf.symbol("x", (), "int64")
+    narrow = sf.symbol("n", (), "int32")
+    square = sf.function([x], x * x)
+    twice = sf.function([narrow], narrow * 2)
+    for f, values in (
+        (square, (2.7, np.float32(2), np.uint64(3), np.array(1.5))),
+        (sf.from_sympy(sympy.Symbol("x") ** 2, [sympy.Symbol("x")], dtype="int64"), (2.7,)),
+        (twice, (1.0, np.int64(3), np.uint32(3))),
+        (sf.function([sf.symbol("b", (), "bool")], 1), (2, 0.5)),
+    ):
+        for value in values:
+            with pytest.raises(DTypeError, match=r"(?s)is declared as .*test_regions.*astype"):
+                f(value)
+            with pytest.raises(DTypeError, match="is declared as"):
+                sf.compile(lambda v, f=f: f(v))(value)
+    for f, value in ((twice, 2**40), (twice, -(2**31) - 1), (square, 2**63)):
+        with pytest.raises(RangeError):
+            f(value)
+    for _ in range(3):
+        same(square(3), np.int64(9))
+        same(square(True), np.int64(1))
+        same(square(np.uint8(3)), np.int64(9))
+        same(twice(3), np.int32(6))
+        same(twice(np.int32(3)), np.int32(6))
+        same(twice(-(2**31) + 1 + 2**30), np.int32(2 * (2**30 - 2**31 + 1)))
+    same(sf.compile(lambda v: v + twice(7))(1.0), 15.0)
+    half = sf.symbol("h", (2,), "float32")
+    same(sf.function([half], half * 2)(np.array([0.5, 1.5])), np.float32([1, 3]))
+    same(sf.function([half], half * 2)(np.array([1, 2])), np.float32([2, 4]))
