@@ -130,6 +130,8 @@ def _cond_batch(
     engine: Any, inputs: Sequence[Node], batched: Sequence[bool], *, then: Graph, otherwise: Graph
 ) -> tuple[Node, tuple[bool, ...]]:
     size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
+    if batched[0] and (_may_run_forever(then) or _may_run_forever(otherwise)):
+        return _row_by_row(cond, inputs, batched, then=then, otherwise=otherwise)
     every = [True] * len(then.outputs)
     first, _ = engine.batch(then, batched[1:], size, every)
     second, _ = engine.batch(otherwise, batched[1:], size, every)
@@ -141,6 +143,39 @@ def _cond_batch(
         mask = reshape(inputs[0], shape=(size, *(1,) * (len(y.shape) - 1)))
         results.append(lookup("where")(mask, y, z))
     return pack(results), tuple(every)
+
+
+def _may_run_forever(graph: Graph) -> bool:
+    """Whether a loop in it, at any depth, ends by a condition: it need not end for a row that would
+    not run it alone."""
+    for node in graph.nodes:
+        inner = [g for g in node.attributes.values() if isinstance(g, Graph)]
+        if node.op is while_ or any(_may_run_forever(g) for g in inner):
+            return True
+    return False
+
+
+def _row_by_row(
+    op: Op, inputs: Sequence[Node], batched: Sequence[bool], **attrs: Any
+) -> tuple[Node, tuple[bool, ...]]:
+    """A region over a batch axis as a loop over the rows, each of which runs what is its own."""
+    rows = [x for x, b in zip(inputs, batched, strict=True) if b]
+    shared = [x for x, b in zip(inputs, batched, strict=True) if not b]
+    elements = [symbol("row", x.shape[1:], x.dtype) for x in rows]
+    consts = [symbol("shared", x.shape, x.dtype) for x in shared]
+    of_rows, of_shared = iter(elements), iter(consts)
+    made = op(*(next(of_rows) if b else next(of_shared) for b in batched), **attrs)
+    results = tuple(item(made, i) for i in range(len(made.type.items)))
+    node = scan(
+        *rows,
+        *shared,
+        body=Graph(f"rows_of_{op.name}", (symbol("i", (), "i64"), *elements, *consts), results),
+        length=rows[0].shape[0],
+        carry=0,
+        consts=len(shared),
+        reverse=False,
+    )
+    return node, (True,) * len(results)
 
 
 def pack(results: Sequence[Node]) -> Node:
@@ -505,6 +540,9 @@ def _while_batch(
     body: Graph,
     consts: int,
 ) -> tuple[Node, tuple[bool, ...]]:
+    if _may_run_forever(test) or _may_run_forever(body):
+        # in step, rows that are done would run the inner loop on, and that need not end
+        return _row_by_row(while_, inputs, batched, test=test, body=body, consts=consts)
     size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
     carry = len(inputs) - consts
     every = [True] * carry

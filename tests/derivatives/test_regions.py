@@ -330,3 +330,52 @@ def test_declared_dtypes_hold_what_they_are_given():
     half = sf.symbol("h", (2,), "float32")
     same(sf.function([half], half * 2)(np.array([0.5, 1.5])), np.float32([1, 3]))
     same(sf.function([half], half * 2)(np.array([1, 2])), np.float32([2, 4]))
+
+
+# --- rows of a vmap -------------------------------------------------------------------------------
+
+
+def steps(x, by):
+    """How often ``by`` can be taken from ``x`` before 0 is reached: never-ending for ``by`` 0."""
+    return sf.while_loop(lambda s: s[0] > 0, lambda s: (s[0] - by, s[1] + 1), (x, 0))[1]
+
+
+def test_a_row_runs_only_its_own_side_of_a_branch():
+    x = np.array([3.0, 0.0, -2.0, 5.0])
+    expected = [3, 0, 0, 5]
+
+    def f(v):
+        by = np.where(v > 0, 1.0, 0.0)
+        return sf.cond(by > 0, lambda: steps(v, by), lambda: 0 * steps(-1.0, by))
+
+    def g(v):  # the side that is not taken never ends
+        return sf.cond(v > 0, lambda: steps(v, 1.0), lambda: sf.switch(
+            1, [lambda: 1, lambda: steps(np.minimum(v, 0.0), 0.0 * v)]))  # fmt: skip
+
+    def h(v):  # deeper: in a loop's body, behind another branch
+        return sf.fori_loop(0, 2, lambda i, c: c + sf.cond(
+            v > 0, lambda: steps(v, 1.0), lambda: sf.cond(
+                v > 1, lambda: steps(1.0, 0 * v), lambda: 0)), 0)  # fmt: skip
+
+    np.testing.assert_array_equal(sf.vmap(f)(x), expected)
+    np.testing.assert_array_equal(sf.vmap(g)(x), expected)
+    np.testing.assert_array_equal(sf.vmap(h)(x), np.multiply(expected, 2))
+    twice = sf.vmap(sf.vmap(f))(np.stack([x, x[::-1]]))
+    np.testing.assert_array_equal(twice, [expected, expected[::-1]])
+    endless = lambda v: sf.cond(v > 0, lambda: v * 1.0, lambda: 1.0 * steps(1.0, v * 0))  # noqa: E731
+    np.testing.assert_array_equal(sf.vmap(endless)(np.array([1.0, 2.0])), [1.0, 2.0])
+    moved = sf.jvp(lambda x: sf.vmap(lambda v: sf.cond(
+        v > 0, lambda: v**2, lambda: sf.while_loop(lambda c: c < -1, lambda c: c / 2, v)
+    ))(x), (x,), (np.ones(4),))  # fmt: skip
+    np.testing.assert_allclose(moved, [[9, 0, -1, 25], [6, 1, 0.5, 10]])
+
+
+def test_a_row_that_is_done_does_not_run_the_loop_inside():
+    def f(v):  # the inner loop ends only for rows that the outer one still runs for
+        return sf.while_loop(
+            lambda s: s[0] > 0,
+            lambda s: (s[0] - 1, s[1] + steps(2.0, np.maximum(s[0], 0.0))),
+            (v, 0),
+        )[1]
+
+    np.testing.assert_array_equal(sf.vmap(f)(np.array([1.0, 3.0, 0.0])), [2, 4, 0])
