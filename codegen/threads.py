@@ -7,6 +7,7 @@ loop alone. The threads themselves are in ``llvm/pool.py``.
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 
 __all__ = ["available", "count_address", "processors", "set_threads", "threads"]
@@ -22,12 +23,18 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+#: the largest int32
+_MOST = 2**31 - 1
+
+
 def _default() -> int:
     """What SYMFLUX_NUM_THREADS says, else the processors that this process may use."""
     wanted = os.environ.get("SYMFLUX_NUM_THREADS", "")
     if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
-            raise ValueError(f"SYMFLUX_NUM_THREADS={wanted!r}: give a number of threads from 1 on")
+        if not wanted.isdigit() or not 1 <= int(wanted) <= _MOST:
+            raise ValueError(
+                f"SYMFLUX_NUM_THREADS={wanted!r}: give a number of threads from 1 to {_MOST}"
+            )
         return int(wanted)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -59,7 +66,8 @@ def set_threads(n: int) -> None:
     """Use ``n`` threads in parallel loops from now on, in functions compiled before too.
 
     ``SYMFLUX_NUM_THREADS`` sets the number at the start; the default is the number of processors
-    that this process may use. Results do not depend on it. Raises ValueError below 1.
+    that this process may use. Results do not depend on it. Raises ValueError below 1 and beyond
+    int32, TypeError for what is no integer.
 
     >>> before = threads()
     >>> set_threads(1)
@@ -67,6 +75,7 @@ def set_threads(n: int) -> None:
     1
     >>> set_threads(before)
     """
-    if n < 1:
-        raise ValueError(f"set_threads({n}): the number of threads must be at least 1")
-    _count.value = n
+    count = operator.index(n)
+    if not 1 <= count <= _MOST:
+        raise ValueError(f"set_threads({n}): the number of threads must be from 1 to {_MOST}")
+    _count.value = count

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding as binding
 
+from ... import forking
 from .machine import Machine, host
 
 __all__ = ["Code", "offer", "service_code"]
@@ -35,7 +35,7 @@ class _Linkers:
     serves = 64
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._current: Any = None
         self._count = 0
 

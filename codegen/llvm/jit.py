@@ -8,13 +8,13 @@ for.
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import llvmlite.binding as binding
 import numpy as np
 
+from ... import forking
 from ..ir import Program
 from ..scalars import numpy_dtype
 from .code import Code
@@ -58,7 +58,7 @@ class Native:
             self.address
         )
         self._texts: tuple[str, str] | None = None
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
 
     def _load(self) -> Code:
         emitter = Emitter(self.program, fast_math=self.fast_math)

@@ -14,6 +14,7 @@ from typing import Any
 import llvmlite.binding as binding
 from llvmlite.binding import ffi
 
+from ... import forking
 from .machine import Machine
 from .optimise import ModuleText, optimise, parse
 
@@ -42,7 +43,59 @@ def object_of(module: ModuleText, machine: Machine) -> bytes:
         return writer.finish(module)[0]
 
 
+class _Gate:
+    """Open to any number of threads that work in LLVM, or closed by one that forks.
+
+    It looks like a lock to ``forking``: to have it is to have closed it with nobody inside."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._closed = False
+        self._changed = threading.Condition(threading.Lock())
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while self._closed:
+                self._changed.wait()
+            self._inside += 1
+
+    def __exit__(self, *failure: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def acquire(self, timeout: float) -> bool:
+        with self._changed:
+            self._closed = True
+            if self._changed.wait_for(lambda: not self._inside, timeout):
+                return True
+            self._closed = False
+            self._changed.notify_all()
+            return False
+
+    def release(self) -> None:
+        with self._changed:
+            self._closed = False
+            self._changed.notify_all()
+
+    def _is_owned(self) -> bool:
+        return False
+
+    def _at_fork_reinit(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+
+_gate = _Gate()
+forking.hold_over_forks(_gate)
+forking.hold_over_forks(ffi.lib._lock._lock)  # llvmlite's own: one for all calls but ours
+
+
 def _make(module: ModuleText, machine: Machine) -> bytes:
+    with _gate:
+        return _made(module, machine)
+
+
+def _made(module: ModuleText, machine: Machine) -> bytes:
     with machine.borrowed(module.options.code_level) as target_machine:
         context = binding.create_context()
         parsed = parse(module.text, machine, context, without_lock("LLVMPY_ParseAssembly"))

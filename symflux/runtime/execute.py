@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import config
+from .. import config, forking
 from ..codegen.llvm.callspec import CallSpec, Leaf, describe
 from ..codegen.llvm.callspec import Node as TupleNode
 from ..collector import collector_paused
@@ -33,7 +32,7 @@ LOADED = time.time()
 CAPACITY = 512
 
 _cache: OrderedDict[tuple[str, str], Entry] = OrderedDict()
-_lock = threading.Lock()
+_lock = forking.lock()
 
 
 def plain(value: Any, type_: ArrayType) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import tree
+from .. import forking, tree
 from ..codegen.llvm.callspec import OUT, CallSpec
 from ..codegen.llvm.capi import entry_address
 from ..codegen.llvm.image import repoint
@@ -280,8 +280,8 @@ class _State:
         self.owner = weakref.ref(owner)
         self.made = Kept()
         self.last: Specialization | None = None
-        self.lock = threading.RLock()
-        self.gate = threading.RLock()  # never held for long
+        self.lock = forking.lock()
+        self.gate = forking.lock()  # never held for long
         self.pointing = 0
         self.trying = _Trying()
         self.takes_out = _takes_out(fn)

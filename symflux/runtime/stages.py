@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from .. import forking
 from ..codegen.ir import Program
 from ..ir.graph import Graph
 from ..lower.names import buffer_names
@@ -36,7 +36,7 @@ class Stages:
         self.inputs, self.outputs, _ = buffer_names(graph, self.donate)
         self.seconds: dict[str, float] = {}
         self._made: Compiled | None = None
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
 
     @property
     def optimized(self) -> Graph:
