@@ -353,7 +353,8 @@ def _read_by_rows(block: Node, selection: Selection) -> Node | None:
 def _counts_rows(pick: Any, n: int) -> bool:
     """Whether an index is 0, 1, ..., n-1 along its first axis, and has no other."""
     if isinstance(pick, np.ndarray):
-        return pick.size == n and pick.shape[0] == n and bool((pick.ravel() == np.arange(n)).all())
+        rows = pick.shape[:1] == (n,) and pick.size == n
+        return rows and bool((pick.ravel() == np.arange(n)).all())
     return pick.op.name == "iota" and pick.shape == (n,)
 
 

@@ -319,7 +319,9 @@ def _transpose_mask(node: Node, statement: Linear, mask: Node | None, position: 
     mask = match_shape(mask, node.shape)
     if node.op.kind is Kind.CONTRACTION:
         return _contraction_mask(mask, node["spec"], position, node.inputs[position].shape)
-    if 0 < node.type.size == node.inputs[position].type.size and not statement.joint:
+    # with indices as values, some elements may be picked twice and others not at all
+    moves = node.op.kind is Kind.INDEX_MAP and len(node.inputs) == 1
+    if moves and 0 < node.type.size == node.inputs[position].type.size:
         # the elements are only moved: the mask moves with them
         return statement.transpose(mask, position, *node.inputs, **node.attributes)
     counts = lookup("cast")(mask, dtype=node.dtype)

@@ -158,3 +158,16 @@ def test_cross_entropy_by_a_target_of_zero():
     loss, slopes = sf.value_and_grad(sf.nn.cross_entropy)(hidden, np.array([[1.0, 0.0, 0.0]]))
     assert np.isfinite(loss)
     assert np.isfinite(slopes).all()
+
+
+@pytest.mark.parametrize("pick", [[1, 0], [0, 0], [1, 1]])
+def test_masks_of_picked_elements_of_equal_number(pick):
+    """As many elements are picked as there are: they are not therefore all moved."""
+    x = np.array([4.0, -2.0])
+    kept = x[pick] > 0
+    for order, slope in ((1, 0.5 * 4.0**-0.5), (2, -0.25 * 4.0**-1.5)):
+        fn = lambda x: np.sum(np.where(x[pick] > 0, np.sqrt(x[pick]), 0.0))  # noqa: E731
+        found = sf.grad(fn)(x) if order == 1 else np.diag(sf.hessian(fn)(x))
+        wanted = np.zeros(2)
+        np.add.at(wanted, np.array(pick)[kept], slope)
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)

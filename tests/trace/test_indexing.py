@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import symflux as sf
 from symflux.errors import (
     ConversionError,
     DTypeError,
@@ -425,3 +426,12 @@ def test_aliases_see_each_other():
         return x, y, z
 
     assert_agrees(f, V)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 3), (3, 1), (1, 1)])
+def test_an_integer_beside_an_array_where_an_extent_is_one(shape):
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    i = np.array([0, shape[1] - 1, 0])
+    np.testing.assert_array_equal(sf.compile(lambda x: x[0, i])(x), x[0, i])
+    j = np.array([shape[0] - 1, 0])
+    np.testing.assert_array_equal(sf.compile(lambda x: x[j, 0])(x), x[j, 0])
