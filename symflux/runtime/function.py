@@ -233,7 +233,7 @@ class Specialization:
     def accept_out(self) -> None:
         """From now on take ``out`` natively, where that can be."""
         spec = None if self._spec is None or self._spec.out is not None else with_out(self._spec)
-        if spec is not None:
+        if spec is not None and self._spec is not None:
             self.replaced.append((self._spec, self.entry))
             self._spec = spec
             self.entry = native_entry(self.stages, spec)

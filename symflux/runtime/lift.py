@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ __all__ = ["Lifter"]
 class Lifter:
     """Makes the twin of a function; ``finish`` carries over what the twin assigned."""
 
-    def __init__(self, changing: dict[int, Any], names: frozenset[str]) -> None:
+    def __init__(self, changing: Mapping[int, Any], names: frozenset[str]) -> None:
         self.changing = changing
         self.names = names
         self.twins: dict[int, Any] = {}
