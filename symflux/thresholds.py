@@ -232,6 +232,10 @@ class _Thresholds:
     ask_from: int = _row(
         20_000_000, 1, help="operations of a kernel from which on its loops ask for interrupts"
     )
+    long_list: int = _row(
+        12, 0, 2, help="items of a list that a function captured from which on they are compared "
+        "as a run of bytes"
+    )  # fmt: skip
     ask_every: int = _row(200_000, 1, 100, help="operations of a loop after which it asks")
     function_statements: int = _row(1000, 12, 50, help="statements that one function may hold")
     straight_statements: int = _row(

@@ -9,13 +9,13 @@ Everything else goes through API functions.
 from __future__ import annotations
 
 import ctypes
-import functools
 import importlib
 import sys
 from typing import Any
 
 import numpy as np
 
+from ...once import once
 from .code import offer
 
 __all__ = [
@@ -120,7 +120,7 @@ def _numpy_table() -> Any:
     return ctypes.cast(address, ctypes.POINTER(ctypes.c_void_p))
 
 
-@functools.cache
+@once
 def register() -> None:
     """Tell LLVM the addresses of everything in ``DECLARATIONS`` (once per process)."""
     for name in FUNCTIONS:

@@ -14,11 +14,11 @@ threads have it meanwhile.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import threading
 from typing import TYPE_CHECKING
 
+from ...once import once
 from ...thresholds import thresholds
 from ..ir import Block, Loop, Program, Statement, While, nests
 from .code import offer, service_code
@@ -208,7 +208,7 @@ def _declare(e: Emitter) -> None:
 # --- in this process ------------------------------------------------------------------------------
 
 
-@functools.cache
+@once
 def object_code() -> bytes:
     """The functions that are asked, as an object file."""
     from .objects import object_of
@@ -222,7 +222,7 @@ _PYTHON = ("PyGILState_Ensure", "PyGILState_Release", "PyErr_CheckSignals",
            "PyEval_SaveThread", "PyEval_RestoreThread")  # fmt: skip
 
 
-@functools.cache
+@once
 def _addresses() -> dict[str, int]:
     for name in _PYTHON:
         function = getattr(ctypes.pythonapi, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as binding
 
+from ...once import once
 from ...records import record, replace
 from ..ir import BYTES
 
@@ -130,7 +130,7 @@ def at_level(level: str) -> Machine:
     return _made(level, "", _LEVELS[level][1])
 
 
-@functools.cache
+@once
 def host() -> Machine:
     """The processor that this process makes code for: the one it runs on, or what the environment
     variable ``SYMFLUX_TARGET`` names (``x86-64-v2``, ``x86-64-v3``, ...).

@@ -13,10 +13,10 @@ Elsewhere than on POSIX systems there is none of it, and NumPy allocates.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 from typing import Any
 
+from ...once import once
 from .code import offer, service_code
 from .machine import host
 
@@ -219,7 +219,7 @@ class _Handler(ctypes.Structure):
     )
 
 
-@functools.cache
+@once
 def object_code() -> bytes:
     """The allocator as an object file, for whoever keeps code for other processes."""
     from .objects import object_of
@@ -261,7 +261,7 @@ class _Memory:
 _given: list[bytes] = []  # an object file that came with code from disk
 
 
-@functools.cache
+@once
 def _memory() -> _Memory:
     return _Memory()
 

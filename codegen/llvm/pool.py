@@ -20,13 +20,13 @@ there.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from ...once import once
 from ...records import record
 from .. import threads
 from .code import offer, service_code
@@ -326,7 +326,7 @@ class _Pool:
     reset: Any
 
 
-@functools.cache
+@once
 def object_code() -> bytes:
     """The pool as an object file, for whoever keeps code for other processes."""
     from .objects import object_of
@@ -347,7 +347,7 @@ def object_code() -> bytes:
 _given: list[bytes] = []  # an object file that came with code from disk
 
 
-@functools.cache
+@once
 def _pool() -> _Pool | None:
     """The pool of this process; None where there are no POSIX threads."""
     if not threads.available():

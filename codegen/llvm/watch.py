@@ -5,8 +5,7 @@ it."""
 
 from __future__ import annotations
 
-import functools
-
+from ...once import once
 from .code import Code, offer, service_code
 from .emit import Emitter
 from .machine import host
@@ -111,7 +110,7 @@ declare i64 @llvm.vector.reduce.or.v16i64(<16 x i64>)"""
 _given: list[bytes] = []  # an object file that came with code from disk
 
 
-@functools.cache
+@once
 def object_code() -> bytes:
     """The comparison as an object file, for whoever keeps code for other processes."""
     from .objects import object_of
@@ -120,7 +119,7 @@ def object_code() -> bytes:
     return object_of(ModuleText(_WATCH, Options(code_level=2)), host())
 
 
-@functools.cache
+@once
 def _code() -> Code:
     return service_code(_given, object_code, ("symflux_watch",))
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...thresholds import thresholds
 from .capi import ARRAY, FREE_THREADED, HEAD
 
 __all__ = ["MISSING", "Words"]
@@ -33,7 +34,6 @@ _VERSION = HEAD + 368  # of a type object: changes with every change of the clas
 _MEMBER = HEAD + 24  # of the descriptor of a slot: its definition
 _NEVER = np.zeros(3, np.uint64)  # a pair that does not hold
 _NEVER[:2] = _NEVER.ctypes.data + 16, 1
-_LONG = 12  # lists of more items are compared as a run of bytes
 _WIDE = 1 << 40  # a dict of more bytes is not believed
 
 
@@ -122,7 +122,7 @@ class Words:
         first = _word(id(holder) + HEAD + 8)
         if not self._pair(id(holder) + HEAD + 8, first):
             return False
-        if len(values) < _LONG:
+        if len(values) < thresholds.long_list:
             return all(self._pair(first + 8 * i, id(value)) for i, value in enumerate(values))
         copy = np.array(list(map(id, values)), np.uint64)
         if ctypes.string_at(first, copy.nbytes) != copy.tobytes():

@@ -13,6 +13,7 @@ from symflux.codegen.llvm.words import MISSING, Words
 
 import symflux as sf
 from symflux.errors import TraceError
+from symflux.thresholds import lowered
 
 X = np.array([1.0, 2.0, 4.0])
 RATE = 2.0
@@ -529,7 +530,13 @@ def test_code_of_old_settings_is_freed_and_never_while_it_runs(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [1, 11, 12, 13, 16, 17, 31, 32, 33, 100])
-def test_any_item_of_a_list_is_seen_to_change(count):
+@pytest.mark.parametrize("long_list", [0, 12])
+def test_any_item_of_a_list_is_seen_to_change(count, long_list):
+    with lowered(long_list=long_list):
+        any_item_is_seen_to_change(count)
+
+
+def any_item_is_seen_to_change(count):
     steps = [("add", float(i)) for i in range(count)]
 
     def f(x):
