@@ -21,8 +21,8 @@ from .contract_shape import Product, normalise
 from .contract_small import emit_loops, emit_unrolled
 from .contract_tiles import Tiles
 from .cost import operations
-from .interrupts import ask_after
 from .machine import Machine
+from .stops import ask_after
 
 if TYPE_CHECKING:
     from .emit import Emitter

@@ -23,7 +23,7 @@ from .contract_panels import Panels, least, scratch_memory, times
 from .contract_plan import Tiling, partial_store
 from .contract_shape import Product
 from .contract_values import offset
-from .interrupts import ask_after
+from .stops import ask_after
 
 if TYPE_CHECKING:
     from .emit import Emitter

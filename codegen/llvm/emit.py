@@ -37,11 +37,11 @@ from ..ir import (
 )
 from ..scalars import SCALARS
 from .instructions import cast_text, instruction
-from .interrupts import ask_in
 from .machine import Machine, host
 from .optimise import ModuleText, Options
 from .share import share_out
 from .split import LongBlocks, is_long, write_in_pieces
+from .stops import ask_in
 from .straight import grouped, has_groups, runs, write_group
 from .tables import constant_memory
 from .types import constant_text, memory_type, value_type

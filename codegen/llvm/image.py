@@ -86,10 +86,6 @@ def service(need: str) -> Any:
         from . import memory
 
         return memory
-    if need == "watch":
-        from . import watch
-
-        return watch
     raise ValueError(f"generated code needs a service {need!r}, which there is not")
 
 

@@ -22,10 +22,10 @@ from ..ir import Block, Const, Contract, Let, Loop, Var, walk
 from . import pool
 from .cost import UNKNOWN, operations
 from .emit import buffers_of
-from .interrupts import return_if_stopped
 from .machine import Machine
 from .program import bind_parameters, parameters
 from .split import uses
+from .stops import return_if_stopped
 from .types import memory_type, value_type
 from .vector_plan import IDENTITIES, combining_lets, plan_loop
 

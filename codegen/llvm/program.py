@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Kernel, Program, Role
-from . import interrupts
+from . import interrupts, stops
 from .emit import Emitter, is_written
 from .tables import constant_memory
 
@@ -173,7 +173,7 @@ def write_program(
 ) -> None:
     """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked.
 
-    ``asks`` is the function that long kernels ask whether to stop (``interrupts.py``), if any.
+    ``asks`` is the function that long kernels ask whether to stop (``stops.py``), if any.
     ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants."""
     program = e.program
     _check_sizes(program)
@@ -184,7 +184,7 @@ def write_program(
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
         buffers = e.buffers_of(kernel.body)
-        asked = asks if asks and interrupts.asks(kernel.body) else ""
+        asked = asks if asks and stops.asks(kernel.body) else ""
         _write_kernel(e, kernel, name, buffers, clock is None, asked)
         kernels.append((name, buffers, bool(asked)))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ...records import replace
 from ..ir import Buffer, Program, Role
-from . import capi, interrupts
+from . import capi, stops
 from .arguments import Arguments
 from .callspec import OUT, CallSpec, Leaf, leaves, places, referred
 from .cost import is_long
@@ -65,7 +65,7 @@ def _write(
 ) -> Emitter:
     e = Emitter(program, fast_math=fast_math, sink=sink)
     asks = "symflux_poll" if is_long(program) else "symflux_poll_locked"
-    write_program(e, call=False, asks=asks if interrupts.may_run_long(program) else "")
+    write_program(e, call=False, asks=asks if stops.may_run_long(program) else "")
     for line in capi.DECLARATIONS.values():
         e.add_function(line)
     buffers = {b.name: b for b in program.arguments()}
@@ -102,7 +102,7 @@ def _run(e: Emitter, program: Program, arguments: Arguments, results: Results) -
     items = [f"ptr {pointers[b.name]}" for b in program.arguments()]
     items += [f"i64 {arguments.sizes[size]}" for size in program.sizes]
     release = is_long(program)
-    held = release or interrupts.may_run_long(program)  # handlers of signals may run meanwhile
+    held = release or stops.may_run_long(program)  # handlers of signals may run meanwhile
     if held:
         arguments.hold()
     if release:

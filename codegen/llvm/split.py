@@ -40,7 +40,7 @@ from ..ir import (
     walk,
 )
 from .instructions import words
-from .interrupts import return_if_stopped
+from .stops import return_if_stopped
 from .straight import Step, grouped, has_groups, runs, write_group
 from .types import memory_type
 

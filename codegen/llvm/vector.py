@@ -31,8 +31,8 @@ from ..ir import (
     While,
 )
 from . import strided
-from .interrupts import ask_in
 from .masked import masked_load, masked_store
+from .stops import ask_in
 from .tables import is_short, write_lookup
 from .types import memory_type, suffix, value_type
 from .vector_plan import IDENTITIES, Lanes, VectorPlan, analyse, plan_loop

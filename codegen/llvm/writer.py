@@ -31,7 +31,7 @@ class Part:
 
 @record(frozen=True, slots=True)
 class Stop:
-    """How a function learns that its run was interrupted (``interrupts.py``): the flag of the run,
+    """How a function learns that its run was interrupted (``stops.py``): the flag of the run,
     the place of the work done since it last asked, and whom it asks."""
 
     flag: str

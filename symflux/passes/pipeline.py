@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from ..ir.graph import Graph
-from ..ir.node import Node, apply
+from ..ir.node import Node
 from ..ir.origin import exchange
 from ..ir.verify import verify
 from ..ir.walk import rewrite as rebuild_all
 from ..records import field, record
 from ..thresholds import thresholds
 from .algebra import ALGEBRA
+from .bodies import has_graphs, map_attributes
 from .contractions import CONTRACTIONS
 from .dead import remove_dead
 from .fold import FOLD
@@ -28,8 +29,7 @@ from .short_sums import SHORT_SUMS
 from .stable import MEANS, STABLE
 
 __all__ = [
-    "PASSES", "Observer", "Options", "Pass", "VerifyLevel", "checked", "has_graphs", "laws",
-    "map_attributes", "optimize",
+    "PASSES", "Observer", "Options", "Pass", "VerifyLevel", "checked", "laws", "optimize",
 ]  # fmt: skip
 
 #: When the runner verifies: not at all, the final graph, or the graph after each pass.
@@ -218,26 +218,3 @@ def map_regions(graph: Graph, function: Callable[[Graph], Graph]) -> Graph:
         )
     finally:
         exchange(before)
-
-
-def has_graphs(node: Node) -> bool:
-    """Whether there are graphs among the node's attributes: the bodies of a region."""
-    return any(
-        isinstance(value, Graph) or (type(value) is tuple and value and isinstance(value[0], Graph))
-        for _, value in node.attrs
-    )
-
-
-def map_attributes(node: Node, function: Callable[[Graph], Graph]) -> Node:
-    """The node with ``function`` applied to every graph among its attributes."""
-    if not has_graphs(node):
-        return node
-    attrs: dict[str, Any] = {}
-    for name, value in node.attrs:
-        if isinstance(value, Graph):
-            value = function(value)
-        elif type(value) is tuple and value and isinstance(value[0], Graph):
-            value = tuple(function(v) for v in value)
-        attrs[name] = value
-    exchange(node.origin)
-    return apply(node.op, node.inputs, attrs)

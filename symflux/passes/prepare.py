@@ -21,7 +21,7 @@ from ..ir.walk import topological
 from ..ops.elementwise import exp, log, stop_gradient, sub
 from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to, reshape
-from .pipeline import has_graphs, map_attributes
+from .bodies import has_graphs, map_attributes
 from .rewrite import Law, Laws, Scope, law, rewrite, rule
 from .seams import SEAMS
 from .stable import MEANS, STABLE, bare, is_shifted, spread_sum

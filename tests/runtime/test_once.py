@@ -47,10 +47,10 @@ def test_an_exception_is_not_kept():
 PROGRAM = """
 import sys, threading
 import numpy as np, symflux as sf
-from symflux.codegen.llvm import capi, interrupts, memory, pool, watch
+from symflux.codegen.llvm import interrupts, memory, pool
 sys.setswitchinterval(1e-6)
-names, codes = {}, []
-for module in (interrupts, memory, pool, watch):
+names = {}
+for module in (interrupts, memory, pool):
     def noted(*args, usual=module.service_code, name=module.__name__):
         names[name] = names.get(name, 0) + 1
         return usual(*args)
@@ -71,7 +71,6 @@ print(all(right), len(right), sorted(set(names.values())))
 
 
 def test_first_compilations_in_several_threads_load_each_service_once():
-    """The comparison of what a function captures was loaded by each, and freed for all but one."""
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
     )

@@ -479,8 +479,8 @@ def test_places_that_do_not_hold_what_python_says_are_refused():
 
 
 def test_source_of_a_function_without_surroundings_has_no_words():
-    assert "@symflux_watch" not in str(sf.compile(lambda x: x * x).lower(1.0).llvm_ir)
-    assert "@symflux_watch" in str(sf.compile(scaled).lower(1.0).llvm_ir)
+    assert "%watch.pairs" not in str(sf.compile(lambda x: x * x).lower(1.0).llvm_ir)
+    assert "%watch.pairs" in str(sf.compile(scaled).lower(1.0).llvm_ir)
 
 
 def test_code_of_old_settings_is_freed_and_never_while_it_runs(monkeypatch):
