@@ -10,6 +10,7 @@ thresholds' real values. Each runs with one thread and with two, which must give
 """
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -21,17 +22,31 @@ from numpy.lib.stride_tricks import sliding_window_view
 from symflux.codegen import threads
 
 import symflux as sf
+from symflux import config
 from symflux.thresholds import TABLE, lowered
 from symflux.trace.trace import trace
 from symflux.transform.evaluate import evaluate
 
-from .programs import Generator, Text
+from .draws import Generator
+from .programs import Text
 from .shrink_programs import shrink
 
-#: Extents on both sides of what the thresholds stand for, as vectors and as sides of matrices.
-REAL = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 24, 25, 31, 32, 33, 48, 63, 64, 65, 83, 84, 100, 362, 363,
-        511, 512, 513, 1000, 2047, 2048, 2049, 5_000, 8_192, 8_193, 32_767, 32_769, 70_001,
-        131_071, 131_073, 300_000)  # fmt: skip
+MOST = 600_000  # elements of an array
+
+
+def extents():
+    """Extents on both sides of every threshold's real value, read as elements or as bytes of them,
+    of vectors and of square matrices, and some others."""
+    found = {1, 2, 3, 4, 5, 7, 9, 17, 31, 33, 100, 1000, 5000, 131_073, 300_000}
+    for row in TABLE.values():
+        for number in row.default if isinstance(row.default, tuple) else (row.default,):
+            for size in (int(number), int(number) // 8):
+                side = math.isqrt(size) if size > 1000 else 1
+                found |= {size - 1, size, size + 1, side, side + 1}
+    return tuple(sorted(e for e in found if 0 < e <= MOST))
+
+
+REAL = extents()
 SMALL = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 23, 33, 100)
 MANNERS = ("plain",) * 4 + ("donate",) * 3 + ("grad",) * 3 + ("out", "vmap", "params", "hessian")
 
@@ -61,14 +76,17 @@ def draw(seed, large=None):
     large = r.random() < 0.35 if large is None else large
     manner = r.choice(MANNERS)
     limits = {} if large else some_lowered(r)
-    extents, most = (REAL, 400_000) if large else (SMALL, 600)
+    sizes, most = (REAL, MOST) if large else (SMALL, 600)
+    if large:  # as many decisions are about short axes as about long ones
+        longest = r.choice((70, 3000, MOST))
+        sizes = [e for e in sizes if longest // 100 <= e <= longest]
     if manner in ("vmap", "hessian"):
-        extents, most = [e for e in extents if e < 3000], most // 8
+        sizes, most = [e for e in sizes if e < 3000] or SMALL, most // 8
     if manner == "hessian":
-        extents, most = [e for e in extents if e < 20], 60
+        sizes, most = [e for e in sizes if e < 20] or SMALL[:11], 60
     smooth = manner in ("grad", "params", "hessian")
     steps = r.randint(1, 3) if manner == "hessian" else None
-    program = Generator(seed, extents, most, not smooth, steps).program()
+    program = Generator(seed, sizes, most, not smooth, steps).program()
     return Case(program, manner, limits, seed)
 
 
@@ -89,11 +107,16 @@ def _while(test, body, state):
 
 def _scan(body, state, xs, reverse=False):
     rows = []
-    for x in xs[::-1] if reverse else xs:
+    elements = list(zip(*xs, strict=True)) if isinstance(xs, tuple) else list(xs)
+    for x in elements[::-1] if reverse else elements:
         state, row = body(state, x)
         rows.append(row)
     rows = rows[::-1] if reverse else rows
     return state, tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+
+def _switch(index, branches, *operands):
+    return branches[min(max(int(index), 0), len(branches) - 1)](*operands)
 
 
 PLAIN = {
@@ -103,11 +126,13 @@ PLAIN = {
     "while_loop": _while,
     "scan": _scan,
     "cond": lambda test, yes, no, *operands: yes(*operands) if test else no(*operands),
+    "switch": _switch,
     "smap": lambda fn, xs: np.stack([fn(x) for x in xs]),
 }
 TRACED = {
     "np": np, "windows": sliding_window_view, "fori_loop": sf.fori_loop, "scan": sf.scan,
-    "while_loop": sf.while_loop, "cond": sf.cond, "smap": sf.map,
+    "while_loop": sf.while_loop, "cond": sf.cond, "switch": sf.switch,
+    "smap": sf.map,
 }  # fmt: skip
 
 
@@ -116,6 +141,11 @@ def function(program, names):
     scope = dict(names)
     exec(compile(program.source, f"<program {program.seed}>", "exec"), scope)
     return scope["f"]
+
+
+def right(program, *args):
+    """What the program's results should be."""
+    return [np.asarray(y) for y in function(program, PLAIN)(*args)]
 
 
 # --- comparing ------------------------------------------------------------------------------------
@@ -187,21 +217,34 @@ def _runs(case, call, wanted, what):
         kept = found, [np.array(x) for x in found]
 
 
+def _laid_out(program, salt=0):
+    """The arguments as a caller may hold them: one array several times, views that overlap or
+    skip elements, columns first."""
+    args = program.arguments(salt)
+    how = program.seed % 6
+    if how == 0:
+        twin = dict(zip(program.shapes, args, strict=True))
+        return [twin[s] for s in program.shapes]
+    if how == 1:
+        base = {a.shape: np.concatenate([a, *[a[:1]] * len(args)]) for a in args if a.shape}
+        return [base[a.shape][i : i + len(a)] if a.shape else a for i, a in enumerate(args)]
+    if how == 2:
+        return [np.repeat(a, 2, -1)[..., ::2] if a.shape else a for a in args]
+    return [np.array(a, order="F") for a in args] if how == 3 else args
+
+
 def _plain(case):
     program = case.program
-    args = program.arguments()
-    if case.seed % 3 == 0 and len(set(program.shapes)) < len(program.shapes):
-        twin = dict(zip(program.shapes, args, strict=True))
-        args = [twin[s] for s in program.shapes]  # arguments that are the same array
-    wanted = function(program, PLAIN)(*args)
+    args = _laid_out(program)
+    wanted = right(program, *args)
     f = _compiled(case, function(program, TRACED))
     copies = [a.copy() for a in args]
     _runs(case, lambda: f(*args), wanted, "plain")
     same_bits(args, copies, "arguments")
-    other = program.arguments(1)
+    other = _laid_out(program, 1)
     with lowered(**case.limits):
         found = f(*other)
-    same(found, function(program, PLAIN)(*other), "other arguments", program.dtype)
+    same(found, right(program, *other), "other arguments", program.dtype)
 
 
 def _donate(case):
@@ -209,33 +252,33 @@ def _donate(case):
     args = program.arguments()
     names = [n for i, n in enumerate(program.block.params) if (case.seed >> i) % 4 < 3]
     f = _compiled(case, function(program, TRACED), donate=tuple(names))
-    g = function(program, PLAIN)
-    wanted = g(*args)
+    wanted = right(program, *args)
     _runs(case, lambda: f(*[a.copy() for a in args]), wanted, "donated")
-    state, right = [a.copy() for a in args], args
+    state, copies = [a.copy() for a in args], args
     for step in range(2):  # results are the next arguments
         with lowered(**case.limits):
             found = f(*state)
-        wanted = g(*right)
+        wanted = right(program, *copies)
         same(found, wanted, f"donated, step {step}", program.dtype)
         used = iter(zip(found, wanted, strict=True))
         pair = next(used, None)
         state, again = [], []
-        for shape, old, fresh in zip(program.shapes, right, program.arguments(2), strict=True):
-            if pair is not None and pair[1].shape == shape and pair[1].dtype == old.dtype:
+        for shape, old, fresh in zip(program.shapes, copies, program.arguments(2), strict=True):
+            fits = pair is not None and pair[1].shape == shape and pair[1].dtype == old.dtype
+            if fits and old.dtype.kind == "f":
                 state.append(np.array(pair[0]))
                 again.append(np.array(pair[1]))
                 pair = next(used, None)
             else:
                 state.append(fresh.copy())
                 again.append(fresh)
-        right = again
+        copies = again
 
 
 def _out(case):
     program = case.program
     args = program.arguments()
-    wanted = function(program, PLAIN)(*args)
+    wanted = right(program, *args)
     f = _compiled(case, function(program, TRACED))
     for count in (1, 2):
         threads.set_threads(count)
@@ -259,7 +302,7 @@ def _loss(program, names):
     def loss(*args):
         total = 0.0
         for n, y in enumerate(f(*args)):
-            total = total + np.sum(np.sin(y + 0.1 * n)) * (1 / max(1, y.size))
+            total = total + np.sum(np.sin(y + 0.1 * n)) * (1 / max(1, getattr(y, "size", 1)))
         return total
 
     return loss
@@ -274,8 +317,7 @@ def _graph_says(fn, args):
 def _grad(case):
     program = case.program
     args = program.arguments()
-    argnums = tuple(range(len(args)))
-    fn = sf.value_and_grad(_loss(program, TRACED), argnums=argnums)
+    fn = sf.value_and_grad(_loss(program, TRACED), argnums=program.smooth)
 
     def flat(*args):
         value, slopes = fn(*args)
@@ -300,8 +342,7 @@ def _hessian(case):
 def _vmap(case):
     program = case.program
     rows = [program.arguments(salt) for salt in range(3)]
-    g = function(program, PLAIN)
-    wanted = [np.stack(column) for column in zip(*[g(*row) for row in rows], strict=True)]
+    wanted = [np.stack(y) for y in zip(*[right(program, *row) for row in rows], strict=True)]
     args = [np.stack(column) for column in zip(*rows, strict=True)]
     f = _compiled(case, sf.vmap(function(program, TRACED)))
     _runs(case, lambda: f(*args), wanted, "vmap")
@@ -312,30 +353,28 @@ def _params(case):
     program = case.program
     args = program.arguments()
     loss = _loss(program, TRACED)
-    ws = [sf.param(a) for a in args]
+    ws, numbers = [sf.param(args[i]) for i in program.smooth], args[len(program.smooth) :]
 
-    def step():
-        slopes = sf.gradient(lambda: loss(*ws), sf.params(*ws))
+    def step(*numbers):
+        slopes = sf.gradient(lambda: loss(*ws, *numbers), sf.params(*ws))
         for w in ws:
             sf.update(w, -0.5 * slopes[w])
-        return loss(*ws)
+        return loss(*ws, *numbers)
 
-    every = tuple(range(len(args)))
-
-    def pure(*args):
-        slopes = sf.grad(loss, argnums=every)(*args)
-        new = [a - 0.5 * s for a, s in zip(args, slopes, strict=True)]
-        return (*new, loss(*new))
+    def pure(*ws):
+        slopes = sf.grad(loss, argnums=program.smooth)(*ws, *numbers)
+        new = [w - 0.5 * s for w, s in zip(ws, slopes, strict=True)]
+        return (*new, loss(*new, *numbers))
 
     f = _compiled(case, step)
-    right = args
+    state = args[: len(ws)]
     for number in range(3):
         threads.set_threads(1 + number % 2)
-        *right, wanted = _graph_says(pure, right)
+        *state, wanted = _graph_says(pure, state)
         with lowered(**case.limits):
-            found = f()
+            found = f(*numbers)
         found = [np.asarray(found), *map(np.asarray, ws)]
-        same(found, [np.asarray(wanted), *right], f"training step {number}", program.dtype)
+        same(found, [np.asarray(wanted), *state], f"training step {number}", program.dtype)
 
 
 _MANNERS = {
@@ -367,7 +406,7 @@ def small(case):
 
 def text_case(shapes, source, manner="plain", dtype="float64", **limits):
     """The case of a program given as text: what once failed."""
-    return Case(Text(shapes, source, dtype), manner, limits, 0)
+    return Case(Text(shapes, source, dtype), manner, limits, 5)
 
 
 def main(arguments):
@@ -380,6 +419,7 @@ def main(arguments):
     parser.add_argument("--keep", action="store_true", help="do not shrink what fails")
     options = parser.parse_args(arguments)
     end, manners, failed, seed = time.monotonic() + options.seconds, Counter(), 0, options.seed
+    config.put("prove", "all")
     for seed in range(options.seed, options.seed + options.programs):
         if time.monotonic() > end:
             break

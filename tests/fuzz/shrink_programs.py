@@ -39,8 +39,15 @@ def _changes(block, path=()):
         step = block.steps[n]
         yield path, "step", n
         if isinstance(step, Region):
-            if step.kind in ("fori", "scan", "while") and step.extra > 1:
+            if step.kind in ("fori", "scan", "while") and not step.element and step.extra != 1:
                 yield path, "trips", n
+            if step.kind != "map" and not step.bodies[0].stacked:
+                for number in range(len(step.bodies)):
+                    yield path, "inline", (n, number)
+            if step.low:
+                yield path, "low", n
+            if step.kind == "switch" and len(step.bodies) > 1:
+                yield path, "bodies", n
             for number, body in enumerate(step.bodies):
                 yield from _changes(body, (*path, (n, number)))
     for n, name in enumerate(block.results):
@@ -61,7 +68,16 @@ def _apply(block, change):
     elif what == "keep":
         block.results[n] = block.params[n]
     elif what == "trips":
-        block.steps[n].extra -= 1
+        step = block.steps[n]
+        counted = isinstance(step.extra, int) and step.extra > 1
+        step.extra, step.reads = step.extra - 1 if counted else 1, []
+    elif what == "inline":
+        made = _inline(block, *n)
+        block.results += made if not path else []  # each may be what is needed
+    elif what == "low":
+        block.steps[n].low = 0
+    elif what == "bodies":
+        block.steps[n].bodies.pop()
     elif what == "stacked":
         target = owner.targets[len(owner.names) + n]
         del block.stacked[n]
@@ -70,6 +86,17 @@ def _apply(block, change):
     else:
         return _remove(block, n)
     return True
+
+
+def _inline(block, n, number):
+    """Put the steps of one of a region's bodies in its place: they run once, and always. Returns
+    the values that they make."""
+    step = block.steps[n]
+    body = step.bodies[number]
+    _rename(body, dict(zip(body.params, step.names, strict=True)))
+    block.steps[n : n + 1] = body.steps
+    _rename(block, dict(zip(step.targets, body.results, strict=True)))
+    return [name for inner in body.steps for name in inner.targets]
 
 
 def _remove(block, n):
@@ -96,22 +123,13 @@ def _rename(block, names):
         step.names = [names.get(x, x) for x in step.names]
         for body in step.blocks():
             _rename(body, names)
-        if isinstance(step, Region) and step.kind == "cond":
-            first = _tested(step)
-            step.extra = names.get(first, first) + step.extra[len(first) :]
-
-
-def _tested(step):
-    """The name of what a branch depends on."""
-    return step.extra.replace("[", " ").split(" ")[0]
+        step.reads = [names.get(x, x) for x in step.reads]
 
 
 def _used(block, found):
     found.update(block.results, block.stacked)
     for step in block.steps:
-        found.update(step.names)
-        if isinstance(step, Region) and step.kind == "cond":
-            found.add(_tested(step))
+        found.update(step.names, step.reads)
         for body in step.blocks():
             _used(body, found)
     return found

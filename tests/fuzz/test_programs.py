@@ -1,9 +1,14 @@
 """Random NumPy programs, every decision of the compiler in combination: see ``campaign``."""
 
+import re
+from collections import Counter
+
 import pytest
 
+from symflux.thresholds import TABLE
+
 from . import campaign
-from .campaign import check, draw, problem, small, text_case
+from .campaign import MANNERS, REAL, check, draw, problem, small, text_case
 
 
 def fail(seed, large=None):
@@ -45,6 +50,50 @@ def test_results_that_differ_are_seen():
 
 def test_a_seed_gives_the_same_program_again():
     assert str(draw(7)) == str(draw(7)) != str(draw(8))
+
+
+#: What programs have to be made of, as patterns of their text.
+DRAWN = {
+    "carries that change places": r"fori_loop|scan|while_loop",
+    "counts that are inputs": r"fori_loop\(-?\d, [nv]\d",
+    "while loops to an input": r"s\[0\] < [nv]\d",
+    "loops that never run": r"fori_loop\(\d, 0,",
+    "scans over rows, stacked results": r"\), \((v\d+, )+\) = scan\(b0_v\d+, .*, \(np.arange",
+    "scans backwards": r"reverse=True",
+    "branches by an input": r"cond\([nv]\d",
+    "branches by the iteration": r"cond\(i_v\d+ %",
+    "one of several branches": r"switch\([nv]\d.*b2_v",
+    "maps": r"smap\(",
+    "regions in regions": r"\n        def b.*\n            ",
+    "regions three deep": r"\n            def b",
+    "writes to arrays around": r"\n        (v\d+)\[.*\] [+*]?= (?!.*\n        \1 = )",
+    "padded windows": r"windows\(np.pad\(",
+    "slices overwritten": r"\n    v\d+\[\d+:\d+\] = ",
+    "rows at computed places": r"\n +v\d+\[[nv]\d+ % \d+\] = ",
+    "sums at computed places": r"np.add.at\(v\d+, v\d+ ",
+    "stacked": r"np.stack\(\[",
+    "reversed": r"\[::-1\]",
+    "shifted": r"np.concatenate\(\[v\d+\[\d+:\], ",
+    "32-bit integers": r"int32",
+    "contractions": r" @ ",
+}  # fmt: skip
+
+
+def test_everything_that_a_compiler_decides_about_is_drawn():
+    """Each lower value of each threshold, each real one from both sides, each way to write."""
+    cases = [draw(seed) for seed in range(800)]
+    for name, row in TABLE.items():
+        assert {c.limits[name] for c in cases if name in c.limits} == set(row.low), name
+        if isinstance(row.default, int) and 2 < row.default < campaign.MOST:
+            assert {row.default - 1, row.default, row.default + 1} <= set(REAL), name
+    assert set(MANNERS) == {c.manner for c in cases}
+    sources = [c.program.source for c in cases]
+    often = Counter(what for what, text in DRAWN.items() for s in sources if re.search(text, s))
+    assert not [what for what in DRAWN if often[what] < 5], often
+    readers = [Counter(re.findall(r"\bv\d+", s.split("return")[0])) for s in sources]
+    assert sum(max(found.values(), default=0) > 3 for found in readers) > 200
+    shapes = [c.program.shapes for c in cases if not c.limits]
+    assert sum(max(max(s, default=0) for s in found) > 20_000 for found in shapes) > 20
 
 
 def test_shrinking_leaves_what_fails():
