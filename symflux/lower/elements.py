@@ -6,6 +6,7 @@ computed, index maps are followed to the element that they show, stored nodes ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +53,8 @@ class ElementEmitter:
     ``memo`` holds the values that are at hand, the innermost block last; ``places`` the variable
     and the offset of each open loop, ``ranges`` its least and greatest number, ``bases`` what is
     added in a piece of a loop: (variable, step); ``planned`` the nodes that the nest at hand reads
-    from memory by its plan, None where it is not a nest that reads."""
+    from memory by its plan, None where it is not a nest that reads; ``values`` the elements, by
+    number, of storage that iterations of the vector loop around would share if it were memory."""
 
     b: Builder
     plan: Plan
@@ -63,6 +65,7 @@ class ElementEmitter:
     ranges: dict[Axis, tuple[int, int]]
     bases: dict[Axis, tuple[tuple[Any, int], ...]]
     planned: frozenset[Node] | None
+    values: dict[Storage, dict[int, Any]]
 
     def value(self, node: Node, index: Index, own: Node | None = None) -> Any:
         """The operand that holds element ``index`` of ``node``, computed where it is not at hand.
@@ -134,6 +137,9 @@ class ElementEmitter:
             if bound is not None and not isinstance(bound, View):
                 return bound
             self._expect(node)
+            storage = self.plan.storage.get(node)
+            if storage in self.values:
+                return self._picked(self.values[storage], element_number(index, storage.strides))
             return self.b.load(*self.place(self.view(node), index))
         if kind is Kind.POINTWISE:
             if index:
@@ -252,6 +258,32 @@ class ElementEmitter:
             found = (holds, Affine.of(Dynamic(near, 0, count - 1)))
             self.memo[-1][key] = found
         return found
+
+    # --- elements that are values ---
+
+    def fixed(self, number: Affine) -> Affine:
+        """An element number in which the loops that are written out have their iteration."""
+        for term, coefficient in number.terms:
+            if isinstance(term, Axis):
+                var, place = self.places[term]
+                assert var is None, (
+                    "only loops that are written out lead to elements held as values"
+                )
+                number = number + Affine(((term, -coefficient),), coefficient * place)
+        return number
+
+    def _picked(self, values: dict[int, Any], number: Affine) -> Any:
+        """The value of an element; one of several, where run-time integers say which."""
+        number = self.fixed(number)
+        if not number.terms:
+            return values[number.offset]
+        low, high = number.range({})
+        step = math.gcd(*[coefficient for _, coefficient in number.terms])
+        *others, last = [n for n in range(low, high + 1, step) if n in values]
+        picked, at = values[last], self.index_operand(number)
+        for n in reversed(others):
+            picked = self.b.select(self.b.let("eq", at, Const(n, "i64")), values[n], picked)
+        return picked
 
     # --- places in memory ---
 

@@ -29,7 +29,7 @@ from .plan import Plan, Storage
 from .reading import flat_index
 from .regions import RegionEmitter
 from .roots import is_leaf
-from .share import Share, unit_of
+from .share import Share, unit_of, used_again
 
 __all__ = ["BlockEmitter"]
 
@@ -51,6 +51,7 @@ class BlockEmitter(RegionEmitter):
         self.carried: dict[Nest, tuple[Operand, ...]] = {}
         self.bases = {}
         self.planned = None
+        self.values = {}
         self.written_out: set[LoopItem] = set()  # loops that become copies of their body
 
     # --- items ---
@@ -223,6 +224,9 @@ class BlockEmitter(RegionEmitter):
         carries = [*loop.carries, *held]
         if vector:
             self.written_out.update(inner_loops(loop))
+        outer = self.values
+        if vector:
+            self.values = {storage: {} for storage in used_again(loop, self.plan.storage)}
         flat = [value for nest in carries for value in self.carried[nest]]
         mode = self._mode(loop, extent, vector)
         if shared and vector and not flat:
@@ -233,6 +237,7 @@ class BlockEmitter(RegionEmitter):
             self._iteration(loop, handle.var, low, min(end, low + loop.axis.extent))
             if carries:
                 handle.yield_(*[v for nest in carries for v in self.carried[nest]])
+        self.values = outer
         self._distribute(carries, handle.results)
         for nest in held:
             values = self.carried.pop(nest)
@@ -284,6 +289,10 @@ class BlockEmitter(RegionEmitter):
     def _fill(self, nest: Nest, value: Any) -> None:
         """Set the memory of a fold to its starting value, over the axes kept inside."""
         storage = self.plan.storage[nest.key]
+        if storage in self.values:
+            for _ in self._inner_places(nest):
+                self._store(nest, self.b.operand(value, storage.dtype))
+            return
         inner = inner_axes(nest)
         for axis in inner:
             self.places[axis] = (None, 0)
@@ -316,8 +325,7 @@ class BlockEmitter(RegionEmitter):
             if nest in self.carried:
                 self._add_held(nest, combine, value)
             else:
-                total = self.b.load(*self._place(nest))
-                self._store(nest, self.b.let(combine, total, value))
+                self._store(nest, self.b.let(combine, self._stored(nest), value))
         elif not nest.fold_axes:
             value = self.value(node, index)
             self.carried[nest] = self._initial(nest)
@@ -361,14 +369,35 @@ class BlockEmitter(RegionEmitter):
         if nest.key in self.plan.storage:
             self._store(nest, value)
 
-    def _place(self, nest: Nest) -> tuple[Buffer, LoopIndex]:
+    def _own_index(self, nest: Nest) -> tuple[Affine, ...]:
         index = [Affine.of(a) for a in nest.result_axes]
         if nest.style == "piece":
             index[nest.root["axis"]] += nest.piece_start
-        return self.place(self.plan.storage[nest.key].view, tuple(index))
+        return tuple(index)
+
+    def _place(self, nest: Nest) -> tuple[Buffer, LoopIndex]:
+        return self.place(self.plan.storage[nest.key].view, self._own_index(nest))
+
+    def _own_value(self, nest: Nest) -> tuple[dict[int, Any], int] | None:
+        """The elements of the nest's storage and the number of its own; None in memory."""
+        storage = self.plan.storage[nest.key]
+        values = self.values.get(storage)
+        if values is None:
+            return None
+        number = self.fixed(element_number(self._own_index(nest), storage.strides))
+        return values, number.offset
+
+    def _stored(self, nest: Nest) -> Any:
+        """What was stored for this element."""
+        own = self._own_value(nest)
+        return self.b.load(*self._place(nest)) if own is None else own[0][own[1]]
 
     def _store(self, nest: Nest, value: Any) -> None:
-        self.b.store(*self._place(nest), value)
+        own = self._own_value(nest)
+        if own is None:
+            self.b.store(*self._place(nest), value)
+        else:
+            own[0][own[1]] = value
 
     # --- contractions ---
 

@@ -10,7 +10,7 @@ order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..codegen.ir import BYTES
@@ -22,7 +22,7 @@ from .recompute import NEAR, RATE, flops
 if TYPE_CHECKING:
     from .plan import Plan, Storage
 
-__all__ = ["Share", "share_out", "unit_of"]
+__all__ = ["Share", "share_out", "unit_of", "used_again"]
 
 
 @record(eq=False)
@@ -126,6 +126,14 @@ def _is_used_again(storage: Storage, nest: Nest, loop: LoopItem) -> bool:
     if loop.axis not in nest.result_axes:
         return False
     return nest.result_axes.index(loop.axis) not in storage.kept
+
+
+def used_again(loop: LoopItem, storage: Mapping[Any, Storage]) -> Iterator[Storage]:
+    """Storage that iterations of a loop write to, one after the other."""
+    for leaf in leaves_of(loop):
+        own = storage.get(leaf.nest.key)
+        if own is not None and _is_used_again(own, leaf.nest, loop):
+            yield own
 
 
 def _has_long_loops(loop: LoopItem) -> bool:

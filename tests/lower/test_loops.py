@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import symflux as sf
+from symflux import config
 from symflux.testing import check_gradients
+from symflux.thresholds import lowered
 
 RANDOM = np.random.default_rng(3)
 
@@ -125,3 +127,35 @@ def test_what_would_part_the_axes_of_a_long_contraction_follows_it():
     bias(points, x, shift[0])
     text = str(bias.kernels)
     assert "load b" in text[text.index("contract ") :].split("}")[0]
+
+
+def few_places(x, at):
+    """Sums in memory, the elements of which are then read at places that data give."""
+    sums = np.sum((x * x).reshape(len(x), 3, 3, 2), axis=(1, 2))
+    return np.concatenate([sums, x[:, :4]], axis=1)[:, at] * sums[:, :1]
+
+
+def mixed_columns(x, at):
+    """As in the constructor of a triangular matrix: columns picked from several arrays."""
+    both = np.concatenate([np.exp(np.sin(x[:, :2])), x[:, 2:6]], axis=1)
+    return both[:, at] * np.sum(both, axis=1, keepdims=True) + both[:, ::-1]
+
+
+def soft_columns(x, at):
+    w = np.exp(x[:, :6] - np.max(x[:, :6], axis=1, keepdims=True))
+    return w / np.sum(w, axis=1, keepdims=True) + at
+
+
+@pytest.mark.parametrize("f", [few_places, mixed_columns, soft_columns])
+@pytest.mark.parametrize("n, piece", [(9, 15e3), (200, 15e3), (301, 0.5)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_iterations_of_vector_loops_share_no_elements(f, n, piece, dtype):
+    """Each wrote its few elements to the same scratch memory, and read them at any place."""
+    x, at = RANDOM.normal(size=(n, 18)).astype(dtype), np.array([4, 0, -1, 3, 3, 5])
+    with lowered(share_from=0.0 if piece < 1 else 3e4, share_piece=piece):
+        with config.override(verify=True):  # the loops as they were lowered, too
+            compiled = sf.compile(f)
+            rtol, atol = (1e-12, 1e-14) if dtype == "float64" else (1e-5, 1e-6)
+            np.testing.assert_allclose(compiled(x, at), f(x, at), rtol=rtol, atol=atol)
+        loops = str(compiled.kernels)
+    assert "vector" in loops or n != 200
