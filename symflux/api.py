@@ -57,6 +57,7 @@ def compile(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     donate: str | Sequence[str] = (),
+    write_back: bool = True,
 ) -> CompiledFunction: ...
 @overload
 def compile(
@@ -65,6 +66,7 @@ def compile(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     donate: str | Sequence[str] = (),
+    write_back: bool = True,
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 def compile(
     fn: Callable[..., Any] | None = None,
@@ -72,6 +74,7 @@ def compile(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     donate: str | Sequence[str] = (),
+    write_back: bool = True,
 ) -> Any:
     """Compile a Python function of numbers and arrays to native code.
 
@@ -88,6 +91,9 @@ def compile(
         donate: names of arguments whose arrays the results may overwrite: a result of the same type
             is written in place, and the argument's own array is returned for it. Two donated arrays
             may not share memory.
+        write_back: whether arrays among the arguments change where ``fn`` writes to them
+            (``u[1:-1] += du``), as they do in NumPy; a result that is such an array is that very
+            array. False: calls leave their arguments as they are.
 
     Returns:
         A callable with the same arguments, and ``out`` for arrays that results are written into
@@ -96,7 +102,8 @@ def compile(
 
     Raises:
         TraceError: if ``fn`` does something that cannot be recorded; the message names the line.
-        ArgumentError: if ``donate`` names no parameter.
+        ArgumentError: if ``donate`` names no parameter; at a call, if an array that ``fn`` writes
+            to is read-only or shares memory with another argument.
 
     >>> import numpy as np, symflux as sf
     >>> @sf.compile
@@ -111,7 +118,8 @@ def compile(
         names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
         given = (donate,) if isinstance(donate, str) else tuple(donate)
         check_donate(fn, given, names)
-        return CompiledFunction(fn, Options(numbers, names, given))
+        options = Options(numbers, names, given, write_back=write_back)
+        return CompiledFunction(fn, options)
 
     return wrap if fn is None else wrap(fn)
 

@@ -151,8 +151,10 @@ def identity(n: int, dtype: Any = None, **_: Any) -> Array:
 
 
 @implements(np.array)
-def array(object: Any, dtype: Any = None, *, copy: bool = True, **_: Any) -> Array:
+def array(object: Any, dtype: Any = None, *, copy: bool | None = True, **_: Any) -> Array:
     """An array from numbers and arrays, nested in lists."""
+    if not copy and type(object) is Array:
+        return asarray(object, dtype)
     value = _assembled(object)
     if dtype is not None:
         return Array(cast(as_node(value), short_dtype(dtype)))
@@ -162,9 +164,10 @@ def array(object: Any, dtype: Any = None, *, copy: bool = True, **_: Any) -> Arr
 
 
 @implements(np.asarray, np.ascontiguousarray, np.asanyarray)
-def asarray(a: Any, dtype: Any = None, **_: Any) -> Array:
+def asarray(a: Any, dtype: Any = None, *, copy: bool | None = None, **_: Any) -> Array:
     """``a`` as a traced array; itself where it is one."""
-    if type(a) is Array and (dtype is None or short_dtype(dtype) == a.node.dtype):
+    same = type(a) is Array and (dtype is None or short_dtype(dtype) == a.node.dtype)
+    if same and not copy:
         return a
     return array(a, dtype)
 

@@ -201,8 +201,12 @@ def _split(*values: Any) -> tuple[tuple[str, ...], list[Any]]:
 @implements(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None,
                neginf: float | None = None) -> Array:  # fmt: skip
-    """``x`` with nan and infinities replaced by numbers."""
-    return Array(composed.nan_to_num(as_node(x), nan, posinf, neginf))
+    """``x`` with nan and infinities replaced by numbers; in place, unless ``copy``."""
+    made = Array(composed.nan_to_num(as_node(x), nan, posinf, neginf))
+    if copy or not isinstance(x, Array):
+        return made
+    x[...] = made
+    return x
 
 
 @implements(np.isclose)
@@ -223,7 +227,7 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8,
 @implements(np.real)
 def real(val: Any) -> Array:
     """The array itself: graphs hold real numbers."""
-    return Array(as_node(val))
+    return as_array(val)
 
 
 @implements(np.angle)

@@ -139,7 +139,10 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
     """All operands at their common shape."""
     nodes = [as_node(a) for a in args]
     shape = _common_shape(nodes)
-    return tuple(Array(broadcast_node(n, shape)) for n in nodes)
+    return tuple(
+        a if isinstance(a, Array) and n.shape == shape else Array(broadcast_node(n, shape))
+        for a, n in zip(args, nodes, strict=True)
+    )
 
 
 def _common_shape(nodes: Sequence[Node]) -> tuple[int, ...]:
@@ -377,6 +380,12 @@ def sliding_window_view(
 ) -> Array:
     """Windows that slide along axes; their elements are new last axes. Nothing is copied where
     they are read."""
+    if writeable:
+        raise UnsupportedOperation(
+            "sliding_window_view: windows of a traced array cannot be written to",
+            place=user_frame(),
+            right="x[i : i + size] = v",
+        )
     node = as_node(x)
     sizes = (window_shape,) if is_index(window_shape) else tuple(window_shape)
     if axis is None:

@@ -21,6 +21,7 @@ from ..collector import collector_paused
 from ..ir.graph import Graph
 from ..records import record, replace
 from ..trace.param import Param
+from ..trace.passed import detached
 from ..trace.promote import literal_scalar
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
@@ -31,7 +32,7 @@ from .lift import Lifter
 from .lowered import Lowered, Text, report
 from .signature import direct_spec, with_out
 from .surroundings import Observation, Place, Read, observe, rebound
-from .written import fill, given_back, own, separate, targets
+from .written import check_written, fill, given_back, own, separate, targets
 
 if TYPE_CHECKING:
     from ..codegen.cost import ProgramCost
@@ -48,12 +49,14 @@ class Options:
 
     ``static_argnums`` and ``static_argnames`` are arguments passed to Python as they are;
     ``donate`` names arguments whose memory the results may overwrite; ``declared`` are the dtypes
-    of the positional arguments, where the function was given them."""
+    of the positional arguments, where the function was given them. With ``write_back``, arrays
+    among the arguments change as the function changes them."""
 
     static_argnums: tuple[int, ...] = ()
     static_argnames: tuple[str, ...] = ()
     donate: tuple[str, ...] = ()
     declared: tuple[str, ...] = ()
+    write_back: bool = False
 
 
 def _declared(value: Any, dtype: str) -> Any:
@@ -85,6 +88,7 @@ class Call:
         options: Options,
     ) -> None:
         self.fn = fn
+        self.write_back = options.write_back
         if options.declared:
             known = options.declared[: len(args)]
             args = (*map(_declared, args, known), *args[len(known) :])
@@ -95,7 +99,7 @@ class Call:
 
     def trace(self, lifter: Lifter | None = None) -> Call:
         """Record the function for these arguments."""
-        self.traced = trace(self.fn, *self.marked, lifter=lifter)
+        self.traced = trace(self.fn, *self.marked, lifter=lifter, write_back=self.write_back)
         return self
 
     def values(self) -> list[Any]:
@@ -108,7 +112,8 @@ class Call:
 
 
 def finish(traced: Traced, values: Sequence[Any], outputs: Sequence[Any]) -> Any:
-    """Write updated params (unless that was done in place) and rebuild the result's containers."""
+    """Write updated params and arrays, unless that was done in place, and rebuild the result's
+    containers."""
     first = len(traced.arguments.types)
     pairs = [(i, o) for i, o in traced.argument_updates.items()]
     pairs += [(first + i, o) for i, o in traced.updates.items()]
@@ -180,6 +185,7 @@ class Specialization:
         """The result for arguments of this signature, whatever their layout."""
         donate = self.stages.donate
         given = call.values()
+        check_written(given, self.traced)
         donated = set(donate.values())
         values = [
             own(v, x.type) if i in donated else plain(v, x.type)
@@ -240,7 +246,8 @@ class Specialization:
 
 
 def _donations(traced: Traced, options: Options) -> dict[int, int]:
-    """Output position -> input position: updated params, then results in donated arguments."""
+    """Output position -> input position: updated params and written arrays, then results in
+    donated arguments."""
     first = len(traced.arguments.types)
     pairs = {output: i for i, output in traced.argument_updates.items()}
     pairs |= {output: first + i for i, output in traced.updates.items()}
@@ -361,6 +368,8 @@ class _State:
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The slow path: any arguments. Inside a trace the function becomes part of that graph."""
         if is_tracing():
+            if not self.options.write_back:
+                args, kwargs = detached((args, kwargs))
             return self.fn(*args, **kwargs)
         if OUT in kwargs and not self.takes_out:
             return self.into(kwargs.pop(OUT), args, kwargs)

@@ -1,4 +1,5 @@
-"""Arrays that a call writes to, donated ones and those given as ``out``: what may be written."""
+"""Arrays that a call writes to, arguments, donated ones, those given as ``out``: what may be
+written."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ import numpy as np
 from ..errors import ArgumentError, StructureError
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType, numpy_dtype
+from ..trace.param import Param
 from ..trace.trace import Traced
 from .execute import plain
 
-__all__ = ["check_donate", "fill", "given_back", "own", "separate", "targets"]
+__all__ = ["check_donate", "check_written", "fill", "given_back", "own", "separate", "targets"]
 
 #: How much work the question whether two arrays share an element is worth; beyond it they do.
 _WORK: Any = 10_000
@@ -44,6 +46,51 @@ def _folded(array: np.ndarray[Any, Any]) -> bool:
                 return True
             reach += step * (extent - 1)
     return False
+
+
+# --- arguments that the function writes to -------------------------------------------------------
+
+
+def check_written(given: Sequence[Any], traced: Traced) -> None:
+    """The arrays that the function writes to can take it.
+
+    Raises:
+        ArgumentError: for one that is read-only, that has several elements in one place, or that
+            shares memory with another array that the function is given or reads: which elements
+            it would read depends on the order of its statements.
+    """
+    for i, place in traced.written.items():
+        array, name = given[i], traced.arguments.names[i]
+        if not array.flags.writeable:
+            problem, why = "is read-only", ""
+        elif _folded(array):
+            problem, why = "has several elements in one place", ""
+        else:
+            other = next((j for j, v in enumerate(given) if j != i and _overlap(array, v)), None)
+            if other is None:
+                continue
+            problem = f"shares memory with {_named(traced, other)}"
+            why = "compiled code reads its arguments when it is called, not in between"
+        raise ArgumentError(
+            f"{traced.graph.name} writes to its argument `{name}`, which {problem}",
+            place=place,
+            why=why,
+            right=f"{traced.graph.name}({name.split('.')[-1]}.copy())\n"
+            f"symflux.compile({traced.graph.name}, write_back=False)   # leaves them as they are",
+        )
+
+
+def _overlap(array: Any, other: Any) -> bool:
+    return isinstance(other, np.ndarray) and _share(array, other)
+
+
+def _named(traced: Traced, i: int) -> str:
+    """What an input is called in messages."""
+    names = traced.arguments.names
+    if i < len(names):
+        return f"`{names[i]}`"
+    kind = "param" if type(traced.captures[i - len(names)]) is Param else "the captured array"
+    return f"`{kind} {traced.graph.inputs[i]['name']}`"
 
 
 # --- donated arrays -------------------------------------------------------------------------------
@@ -99,17 +146,12 @@ def separate(given: Sequence[Any], values: list[Any], donated: set[int], traced:
 
 
 def _refuse(traced: Traced, i: int, j: int) -> None:
-    names = [*traced.arguments.names, *(x["name"] for x in traced.graph.inputs)]
-    first, second = (
-        names[n] if n < len(traced.arguments.names) else f"param {traced.graph.inputs[n]['name']}"
-        for n in (i, j)
-    )
     raise ArgumentError(
-        f"{traced.graph.name} writes to the memory of both `{first}` and `{second}`, "
-        "which is the same memory",
+        f"{traced.graph.name} writes to the memory of both {_named(traced, i)} and "
+        f"{_named(traced, j)}, which is the same memory",
         place=user_frame(),
         why="donated arguments and updated params get a result each",
-        right=f"{second.split('.')[-1]}.copy()   # for one of them",
+        right=f"{traced.graph.inputs[j]['name'].split('.')[-1]}.copy()   # for one of them",
     )
 
 

@@ -473,6 +473,8 @@ class Array(Handle):
                 f"cannot convert {self.type} to {short} under casting={casting!r}",
                 place=user_frame(),
             )
+        if not copy and short == self.node.dtype and not self.weak:
+            return self
         return Array(cast(self.node, short))
 
     def fill(self, value: Any) -> None:

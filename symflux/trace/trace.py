@@ -23,6 +23,7 @@ from .array import Array, operand
 from .concrete import refusals
 from .operands import refuse_foreign
 from .param import Param, rebind, updated
+from .passed import argument_handle, written_arguments
 from .promote import BOOL, FLOAT, INT, STORED, literal
 from .scope import (
     Scope,
@@ -63,14 +64,17 @@ class Traced:
 
     Attributes:
         graph: its inputs are the array leaves of the arguments, then the captured arrays and
-            params; its outputs are the leaves of the result, then the new values of updated params.
+            params; its outputs are the leaves of the result, then the new values of updated params
+            and of arrays that were written to.
         arguments: structure and types of the arguments.
         captures: the live ndarrays and params behind the trailing inputs. Empty for a trace inside
             of another one: there they belong to the outermost, and the graph may use nodes of it.
         out_tree: structure of the result.
         weak: for each leaf of the result, whether it is a Python number by Python's own rules.
         updates: number of the capture -> number of the output that is its new value.
-        argument_updates: the same for params that are leaves of the arguments.
+        argument_updates: the same for params and arrays that are leaves of the arguments. An array
+            that is a result as well has no trailing output.
+        written: number of each argument's array that is written to -> where.
         updated: all updated params, in the order of the trailing outputs.
         needed: captured arrays, by id, whose elements had to be known while tracing.
     """
@@ -82,7 +86,8 @@ class Traced:
     weak: tuple[bool, ...]
     updates: dict[int, int]
     argument_updates: dict[int, int]
-    updated: tuple[Param, ...]
+    written: dict[int, Origin | None]
+    updated: tuple[Any, ...]
     needed: dict[int, Any]
 
     def write_back(self, values: Sequence[Node]) -> None:
@@ -278,6 +283,7 @@ def trace(
     static_argnames: str | Iterable[str] = (),
     name: str | None = None,
     lifter: Any = None,
+    write_back: bool = True,
 ) -> Traced:
     """Record ``fn`` as a graph by calling it once with symbols of the arguments' types.
 
@@ -289,6 +295,7 @@ def trace(
         static_argnums, static_argnames: which arguments are settings, seen by ``fn`` as they are.
         name: of the graph; by default the function's.
         lifter: makes a twin of ``fn`` in which arrays of its surroundings are traced.
+        write_back: whether what ``fn`` writes to arrays among its arguments is a result.
 
     Raises:
         TraceError: and its subclasses, naming the user's line, where ``fn`` cannot be recorded.
@@ -319,7 +326,7 @@ def trace(
             scope.params.setdefault(id(leaf), (leaf, Array(node).belongs(scope.life), node))
             handles.append(leaf)
         else:
-            handles.append(Array(node, is_weak).belongs(scope.life))
+            handles.append(argument_handle(leaf, Array(node, is_weak).belongs(scope.life)))
         scope.symbols.add(node.id)
     call_args, call_kwargs = in_tree.unflatten(handles)
     outer = is_tracing()
@@ -333,19 +340,22 @@ def trace(
         changed: list[tuple[Any, Node]] = list(updated(scope))
         if lifter is not None:
             changed += lifter.finish()
-    captured = [] if outer else _used(scope, outputs, changed, lifter)
+        writes = written_arguments(scope.name, leaves, names, handles, inputs) if write_back else {}
+    captured = [] if outer else _used(scope, [*outputs, *writes.values()], changed, lifter)
+    results = {id(leaf): i for i, leaf in reversed(list(enumerate(out_leaves)))}
+    rest = [i for i in writes if id(handles[i]) not in results]
+    trailing = [*(node for _, node in changed), *(writes[i] for i in rest)]
     graph = Graph(
-        scope.name,
-        (*inputs, *(node for _, node in captured)),
-        (*outputs, *(node for _, node in changed)),
-    )
+        scope.name, (*inputs, *(node for _, node in captured)), (*outputs, *trailing)
+    )  # fmt: skip
     if not outer:
         _check_leaks(graph, inputs)
         check_captures(scope)
     position = {id(obj): i for i, (obj, _) in enumerate(captured)}
     argument = {id(leaf): i for i, leaf in reversed(list(enumerate(leaves))) if type(leaf) is Param}
     updates: dict[int, int] = {}
-    argument_updates: dict[int, int] = {}
+    argument_updates = {i: results.get(id(handles[i]), 0) for i in writes}
+    argument_updates |= {i: n for n, i in enumerate(rest, len(outputs) + len(changed))}
     for i, (param, _) in enumerate(changed, len(outputs)):
         if id(param) in argument:
             argument_updates[argument[id(param)]] = i
@@ -359,7 +369,8 @@ def trace(
         out_weak,
         updates,
         argument_updates,
-        tuple(param for param, _ in changed),
+        {i: node.origin for i, node in writes.items()},
+        tuple(obj for obj, _ in changed),
         scope.needed,
     )
 

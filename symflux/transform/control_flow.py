@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import tree
-from ..errors import ArgumentError, DTypeError, ShapeError, UnsupportedOperation
+from ..errors import ArgumentError, DTypeError, ShapeError, TraceError, UnsupportedOperation
 from ..ir.graph import Graph
 from ..ir.node import Node, constant, constant_value, item, symbol
 from ..ir.op import lookup
@@ -147,10 +147,14 @@ def cond(
         )
     if test.dtype != "bool":
         test = lookup("ne")(test, constant(0, test.dtype))
-    nodes, structure, weak = _flatten(tuple(operands))
-    types = [n.type for n in nodes]
-    first = _Body(then, structure.children, types, weak, "then", hoist=False)
-    second = _Body(otherwise, structure.children, types, weak, "otherwise", hoist=False)
+    given, structure = tree.flatten(tuple(operands))
+    # what a branch writes to an operand reaches it as any other array of the surroundings
+    handles = [v if type(v) is Array else Array(as_node(v), is_weak(v)) for v in given]
+    arguments = structure.unflatten(handles)
+    first, second = (
+        _Body(_applied(fn, arguments, what), [], [], [], what, hoist=False)
+        for fn, what in ((then, "then"), (otherwise, "otherwise"))
+    )
     if first.structure != second.structure:
         raise ArgumentError(
             "cond: both branches must return the same structure, "
@@ -159,19 +163,43 @@ def cond(
         )
     weak = _unify(first, second)
     written = _together(first.written, second.written)
+    _check_operands(given, handles, written)
     first.store(written)
     second.store(written)
-    count = len(nodes)
     made = cond_op(
         test,
-        *nodes,
         *first.consts,
         *second.consts,
         then=first.graph([*first.inputs, *second.unused()]),
-        otherwise=second.graph([*second.inputs[:count], *first.unused(), *second.inputs[count:]]),
+        otherwise=second.graph([*first.unused(), *second.inputs]),
     )
     _write(made, written, len(first.structure))
     return _pack(made, first.structure, weak=weak)
+
+
+def _applied(fn: Callable[..., Any], arguments: Any, what: str) -> Callable[[], Any]:
+    """A function called with arguments, under its own name."""
+
+    def called() -> Any:
+        return fn(*arguments)
+
+    called.__name__ = getattr(fn, "__name__", what)
+    return called
+
+
+def _check_operands(
+    given: Sequence[Any], handles: Sequence[Array], written: Sequence[Array]
+) -> None:
+    """Raises TraceError where a branch writes to an operand that is no traced array."""
+    ids = {id(h) for h in written}
+    for value, handle in zip(given, handles, strict=True):
+        if type(value) is not Array and id(handle) in ids:
+            raise TraceError(
+                f"cond: a branch writes to an operand that is not traced, a {type(value).__name__}",
+                place=user_frame(),
+                why="the write would be lost",
+                right="x = symflux.numpy.array(x)      # in the traced function",
+            )
 
 
 def _together(some: Sequence[Array], more: Sequence[Array]) -> list[Array]:

@@ -29,6 +29,7 @@ from ..ops.shape import broadcast_to, reshape, transpose
 from ..records import record
 from ..trace.array import Array, as_node, is_weak
 from ..trace.param import rebind, updated
+from ..trace.passed import detached
 from ..trace.promote import cast, fits
 from ..trace.scope import Scope, pushed, written_undone
 from .batch import batch_nodes
@@ -98,8 +99,10 @@ def inner_call(
     symbols: list[Node] = []
     actual: list[Node] = []
     structures = []
-    new_args = list(args)
     scope = Scope(getattr(fn, "__name__", what), "derived")
+    chosen = {n % len(args) for n in argnums if args}
+    new_args = [a if i in chosen else detached(a, scope.life) for i, a in enumerate(args)]
+    kwargs = detached(kwargs, scope.life)
     for number in argnums:
         if not -len(args) <= number < len(args):
             raise ArgumentError(
@@ -407,6 +410,7 @@ def batched(
     moved: list[Node] = []
     new_args = []
     scope = Scope(getattr(fn, "__name__", "vmap"), "derived")
+    args, kwargs = detached((tuple(args), kwargs), scope.life)
     for number, (arg, axis) in enumerate(zip(args, axes, strict=True)):
         leaves, structure = tree.flatten(arg)
         leaf_axes = _axes_of(axis, structure)
