@@ -215,10 +215,7 @@ def write_program(
             else:
                 clock(e, number, line)
             if may_stop:
-                said = e.value(f"load atomic i32, ptr {stop} monotonic, align 4")
-                on, is_set = e.label("go.on"), e.value(f"icmp ne i32 {said}, 0")
-                e.line(f"br i1 {is_set}, label %{stopped}, label %{on}{e.rarely()}")
-                e.start(on)
+                stops.go_if_stopped(e, stop, stopped)
         _leave_run(e, heap, 0)
         if stop:
             e.start(stopped)

@@ -19,7 +19,7 @@ from .interrupts import available
 if TYPE_CHECKING:
     from .emit import Emitter
 
-__all__ = ["ask_after", "ask_in", "asks", "may_run_long", "return_if_stopped"]
+__all__ = ["ask_after", "ask_in", "asks", "go_if_stopped", "may_run_long", "return_if_stopped"]
 
 _SYMBOLS = """\
 declare i32 @symflux_poll(ptr)
@@ -73,6 +73,13 @@ def ask_after(e: Emitter, work: int, loop: Statement | None = None) -> None:
     _return_if(e, answer, after)
 
 
+def go_if_stopped(e: Emitter, flag: str, leave: str) -> None:
+    """Write, after a call of a function that asks, the branch to ``leave`` for a run that stops."""
+    after = e.label("go.on")
+    _go_if(e, e.value(f"load atomic i32, ptr {flag} monotonic, align 4"), leave, after)
+    e.start(after)
+
+
 def return_if_stopped(e: Emitter) -> None:
     """Write, after a call of a function that asks, the way out of the function being written."""
     if e.stop:
@@ -82,11 +89,15 @@ def return_if_stopped(e: Emitter) -> None:
 
 def _return_if(e: Emitter, answer: str, after: str) -> None:
     leave = e.label("leave")
-    e.line(f"br i1 {e.value(f'icmp ne i32 {answer}, 0')}, label %{leave}, label %{after}"
-           f"{e.rarely()}")  # fmt: skip
+    _go_if(e, answer, leave, after)
     e.start(leave)
     e.line("ret void")
     e.start(after)
+
+
+def _go_if(e: Emitter, answer: str, leave: str, after: str) -> None:
+    nonzero = e.value(f"icmp ne i32 {answer}, 0")
+    e.line(f"br i1 {nonzero}, label %{leave}, label %{after}{e.rarely()}")
 
 
 def _declare(e: Emitter) -> None:
