@@ -15,6 +15,7 @@ laws fired.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,7 +31,9 @@ from ..thresholds import thresholds
 from .patterns import (
     NUMBERS,
     Applied,
+    Builder,
     Environment,
+    Matcher,
     Number,
     Pattern,
     Variable,
@@ -116,8 +119,10 @@ def law(
     """
     assert name or isinstance(after, str), "a law needs a name"
 
+    build = _builder_of(after) if isinstance(after, str) else None
+
+    @functools.cache  # a law stands in several tables
     def ways() -> tuple[Variant, ...]:
-        build = builder(parse(after)) if isinstance(after, str) else None
         return tuple(
             _pattern_variant(p, build, after, when, single) for p in variants(parse(before))
         )
@@ -125,9 +130,14 @@ def law(
     return Law(name or f"{before} = {after}", grade, dtypes, ways, pattern=before, domain=domain)
 
 
+def _builder_of(after: str) -> Callable[[], Builder]:
+    return functools.cache(lambda: builder(parse(after)))
+
+
 def _pattern_variant(pattern: Pattern, build: Any, after: Any, when: Any, single: str) -> Variant:
+    """The variant; its matcher and builder are made when first used: few laws meet a node."""
     assert isinstance(pattern, Applied)
-    match = matcher(pattern)
+    matches: Matcher | None = None
     filters: list[Filter] = []
     for x in pattern.inputs:
         match x:
@@ -139,14 +149,17 @@ def _pattern_variant(pattern: Pattern, build: Any, after: Any, when: Any, single
                 filters.append("literal" if literal else ANY)
 
     def apply(node: Node, scope: Scope) -> Node | None:
+        nonlocal matches
+        if matches is None:
+            matches = matcher(pattern)
         env: Environment = {}
-        if not match(node, env) or (when is not None and not when(env)):
+        if not matches(node, env) or (when is not None and not when(env)):
             return None
         if single and any(x.op.name == single and not scope.single(x) for x in node.inputs):
             return None
         if build is None:
             return after(env)
-        return build(env, node.inputs[0].dtype)
+        return build()(env, node.inputs[0].dtype)
 
     return Variant(pattern.op, tuple(filters), apply)
 
