@@ -62,6 +62,7 @@ class Integers:
             ("{0} > 0.0", a.shape, "b"),
             (f"({places} * {r.randint(1, 5)}) % {r.randint(2, 7)}", (n,), "h" if narrow else "i"),
             (f"np.sum({{0}} > {r.choice((0.0, 0.5, -0.5))}) % 5", (), "i"),
+            (f"np.arg{r.choice(('min', 'max'))}({{0}}) % 7", (), "i"),
         ])  # fmt: skip
         return self.line(pool, text, [a], shape, 9, kind=kind)
 

@@ -13,6 +13,9 @@ from .draw_integers import Integers
 from .draw_regions import Regions
 from .programs import Block, Line, Program, Value, fits
 
+#: Functions that take long to compile: a program has a few of them.
+ELEMENTARY = ("sin(", "cos(", "tanh(", "arctan(", "exp(", "log(")
+
 #: Short sides of matrices, if no extents are short.
 SIDES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 24, 25, 31, 32, 33, 48, 49, 63, 64)
 
@@ -28,8 +31,9 @@ class Generator(Integers, Regions):
         self.names = (f"v{n}" for n in count())
         pick = self.random.choice
         self.long, self.short = pick(extents), pick([e for e in extents if e <= 64] or SIDES)
-        self.steps = steps or self.random.randint(2, 7)
+        self.steps = steps or self.random.choice((1, 2, 2, 3, 3, 4, 5, 7))
         self.dtype = "float32" if self.random.random() < 0.15 else "float64"
+        self.functions = set(self.random.sample(ELEMENTARY, self.random.choice((0, 1, 1, 2))))
         self.open = []  # arrays that statements in regions may write to
 
     def program(self):
@@ -40,6 +44,9 @@ class Generator(Integers, Regions):
             shapes += r.choice([[(m, n)] * 3, [(n, m)] * 3, [(m, n), (n, m), (m,), (m, m)]])
         if n * n <= self.most:
             shapes += [(n, n)]
+            shapes += [(k, n, n) for k in (2, 3) if k * n * n <= self.most and r.random() < 0.3]
+        if 3 * n * m <= self.most:
+            shapes += r.choice([[], [], [(3, m, n)] * 2, [(2, n, m), (2, n, m), (m, n)]])
         args = [r.choice(shapes) for _ in range(r.randint(1, 4))]
         if r.random() < 0.6:
             args.append(args[0])
@@ -84,6 +91,11 @@ class Generator(Integers, Regions):
             return self.random.choice(options)
         return options[-1 - min(int(self.random.expovariate(0.4)), len(options) - 1)]
 
+    def pick(self, options):
+        """One of the texts that only call functions which the program has."""
+        left = [f for f in ELEMENTARY if f not in self.functions]
+        return self.random.choice([o for o in options if not any(f in o[0] for f in left)])
+
     def array(self, pool):
         return self.any(pool, lambda v: v.shape and v.size > 1)
 
@@ -103,12 +115,13 @@ class Generator(Integers, Regions):
         if a is None:
             return None
         if r.random() < 0.35:
-            text, bound = r.choice([
+            text, bound = self.pick([
                 ("np.sin({0})", 1), ("np.tanh({0})", 1), ("np.exp(-{0} * {0})", 1),
                 ("np.sqrt({0} * {0} + 0.25)", a.bound + 0.5), ("-{0}", a.bound),
                 ("{0} * 0.5", a.bound), ("({0} + 1.0)", a.bound + 1), ("np.abs({0})", a.bound),
                 ("np.log(1.5 + {0} * {0})", a.bound + 1), ("({0} / (1.5 + {0} * {0}))", 1),
                 ("1.0 / (1.0 + np.exp(-{0}))", 1), ("({0} ** 2)", a.bound**2),
+                ("np.clip({0}, -0.5, 0.75)", a.bound), ("np.arctan({0})", 1.6),
             ])  # fmt: skip
             return self.line(pool, text, [a], a.shape, bound)
         b = self.any(pool, lambda v: fits(a, v, self.most))
@@ -129,7 +142,7 @@ class Generator(Integers, Regions):
             shape_c = np.broadcast_shapes(shape, c.shape)
             if r.random() < 0.2:
                 return self.line(pool, text, [a, b, c], shape_c, max(a.bound, b.bound))
-        text, bound = r.choice(choices)
+        text, bound = self.pick(choices)
         return self.line(pool, text, [a, b], shape, bound)
 
     def move(self, pool):
@@ -171,6 +184,12 @@ class Generator(Integers, Regions):
             ("{0}[None]", [a], (1, *a.shape)),
             (f"np.repeat({{0}}, 2, {axis})", [a],
              [2 * e if i == axis else e for i, e in enumerate(a.shape)]),
+            ("np.swapaxes({0}, 0, -1)", [a],
+             [a.shape[-1], *a.shape[1:-1], a.shape[0]] if len(a.shape) > 1 else a.shape),
+            (f"np.split({{0}}, [{k}], {axis})[{int(k == 0)}]", [a],
+             [(k or n) if i == axis else e for i, e in enumerate(a.shape)]),
+            *[("np.tril({0})", [a], a.shape), ("np.triu({0}, 1)", [a], a.shape)]
+            * (len(a.shape) > 1),
         ])  # fmt: skip
         if len(shape) > 3:
             return None
@@ -191,12 +210,14 @@ class Generator(Integers, Regions):
         elif kept:
             shape = (1,) * len(a.shape)
         args = f"{axis}, keepdims={kept}"
-        text, bound, shape = r.choice([
+        text, bound, shape = self.pick([
             (f"np.sum({{0}}, {args}) * {1 / n:.6g}", a.bound, shape),
             (f"np.mean({{0}}, {args})", a.bound, shape),
             (f"np.max({{0}}, {args})", a.bound, shape),
             (f"np.sum({{0}} ** 2, {args}) * {1 / n:.6g}", a.bound**2, shape),
             (f"np.var({{0}}, {args})", 2 * a.bound**2, shape),
+            (f"np.sqrt(np.var({{0}}, {args}) + 0.1)", a.bound + 0.4, shape),
+            (f"np.min({{0}}, {args})", a.bound, shape),
             (f"np.log(np.sum(np.exp({{0}}), {args}) * {1 / n:.6g})", a.bound, shape),
             (f"(np.exp({{0}}) / np.sum(np.exp({{0}}), {axis}, keepdims=True))", 1, a.shape),
             (f"({{0}} - np.mean({{0}}, {axis}, keepdims=True))", 2 * a.bound, a.shape),
@@ -206,17 +227,36 @@ class Generator(Integers, Regions):
         return self.line(pool, text, [a], shape, bound)
 
     def product(self, pool):
+        """A contraction over any axis of either operand, or of stacks, often with more on top."""
+        r = self.random
         a = self.array(pool)
-        b = a and self.any(pool, lambda v: len(v.shape) in (1, 2) and len(a.shape) <= 2
-                           and a.shape[-1] == v.shape[0])  # fmt: skip
-        if b is None or a.size * b.size // a.shape[-1] > 30 * self.most:
+        b = a and self.any(pool, lambda v: v.shape and set(v.shape) & set(a.shape))
+        if b is None:
             return None
-        n = a.shape[-1]
-        shape = (*a.shape[:-1], *b.shape[1:])
-        text = f"{{0}} @ {{1}} * {1 / n:.6g}"
-        if self.random.random() < 0.3 and shape:
-            text = f"np.maximum({text} + 0.125, 0.0)"
-        return self.line(pool, text, [a, b], shape, a.bound * b.bound + 0.125)
+        i, j = r.choice([(i, j) for i, n in enumerate(a.shape) for j, m in enumerate(b.shape)
+                         if n == m])  # fmt: skip
+        n = a.shape[i]
+        if a.size * b.size // n > 30 * self.most:
+            return None
+        rest, more = [*a.shape[:i], *a.shape[i + 1 :]], [*b.shape[:j], *b.shape[j + 1 :]]
+        if i == len(a.shape) - 1 and j == 0 and len(b.shape) < 3:
+            text, shape = "{0} @ {1}", (*rest, *more)
+        elif len(a.shape) == len(b.shape) == 3 and a.shape[0] == b.shape[0] and i and j:
+            left, right = ("bik", "bki")[i == 1], ("bjk", "bkj")[j == 1]
+            text, shape = f"np.einsum('{left},{right}->bij', {{0}}, {{1}})", (*rest, more[1])
+        else:
+            text, shape = f"np.tensordot({{0}}, {{1}}, ({i}, {j}))", (*rest, *more)
+        if len(shape) > 3:
+            return None
+        text, operands = f"{text} * {1 / n:.6g}", [a, b]
+        bound = a.bound * b.bound
+        bias = self.any(pool, lambda v: v.shape == shape[-1:] or v.shape == shape)
+        if bias is not None and r.random() < 0.4:
+            text, bound, operands = f"({text} + {{2}})", bound + bias.bound, [a, b, bias]
+        if r.random() < 0.4 and shape:
+            text, bound = r.choice([(f"np.maximum({text} + 0.125, 0.0)", bound + 0.125),
+                                    (f"np.tanh({text})", 1)])  # fmt: skip
+        return self.line(pool, text, operands, shape, bound)
 
     def windows(self, pool):
         """Neighbourhoods of a padded array, weighted and added up."""

@@ -41,9 +41,8 @@ def _changes(block, path=()):
         if isinstance(step, Region):
             if step.kind in ("fori", "scan", "while") and not step.element and step.extra != 1:
                 yield path, "trips", n
-            if step.kind != "map" and not step.bodies[0].stacked:
-                for number in range(len(step.bodies)):
-                    yield path, "inline", (n, number)
+            for number in range(len(step.bodies)):
+                yield path, "inline", (n, number)
             if step.low:
                 yield path, "low", n
             if step.kind == "switch" and len(step.bodies) > 1:
@@ -59,7 +58,7 @@ def _changes(block, path=()):
 
 def _apply(block, change):
     path, what, n = change
-    owner = None
+    owner, program_block = None, block
     for at, number in path:
         owner = block.steps[at]
         block = owner.bodies[number]
@@ -79,10 +78,13 @@ def _apply(block, change):
     elif what == "bodies":
         block.steps[n].bodies.pop()
     elif what == "stacked":
+        if len(path) > 1:
+            return False
         target = owner.targets[len(owner.names) + n]
+        program_block.results = [x for x in program_block.results if x != target]
         del block.stacked[n]
         owner.targets.remove(target)
-        return False  # whoever reads it would have to go first
+        return bool(program_block.results) and target not in _used(program_block, set())
     else:
         return _remove(block, n)
     return True
@@ -93,9 +95,10 @@ def _inline(block, n, number):
     the values that they make."""
     step = block.steps[n]
     body = step.bodies[number]
-    _rename(body, dict(zip(body.params, step.names, strict=True)))
+    given = {f"i_{step.targets[0]}": "0", step.element: (step.reads or [""])[0]}
+    _rename(body, given | dict(zip(body.params, step.names, strict=True)))
     block.steps[n : n + 1] = body.steps
-    _rename(block, dict(zip(step.targets, body.results, strict=True)))
+    _rename(block, dict(zip(step.targets, [*body.results, *body.stacked], strict=True)))
     return [name for inner in body.steps for name in inner.targets]
 
 
