@@ -48,7 +48,8 @@ def extents():
 
 REAL = extents()
 SMALL = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 23, 33, 100)
-MANNERS = ("plain",) * 4 + ("donate",) * 3 + ("grad",) * 3 + ("out", "vmap", "params", "hessian")
+MANNERS = ("plain",) * 4 + ("donate",) * 3 + ("grad",) * 3
+MANNERS += ("out", "vmap", "vgrad", "params", "hessian")
 
 
 class Case:
@@ -80,13 +81,13 @@ def draw(seed, large=None):
     if large:  # as many decisions are about short axes as about long ones
         longest = r.choice((70, 3000, MOST))
         sizes = [e for e in sizes if longest // 100 <= e <= longest]
-    if manner in ("vmap", "hessian"):
+    if manner in ("vmap", "vgrad", "hessian"):
         sizes, most = [e for e in sizes if e < 3000] or SMALL, most // 8
     if manner == "hessian":
         sizes, most = [e for e in sizes if e < 20] or SMALL[:11], 60
-    smooth = manner in ("grad", "params", "hessian")
+    smooth = manner in ("grad", "vgrad", "params", "hessian")
     steps = r.randint(1, 3) if manner == "hessian" else None
-    program = Generator(seed, sizes, most, not smooth, steps).program()
+    program = Generator(seed, sizes, most, not smooth, steps, manner != "params").program()
     return Case(program, manner, limits, seed)
 
 
@@ -145,7 +146,15 @@ def function(program, names):
 
 def right(program, *args):
     """What the program's results should be."""
-    return [np.asarray(y) for y in function(program, PLAIN)(*args)]
+    found = right_after(program, *args)
+    return found[: len(found) - len(program.writes)]
+
+
+def right_after(program, *args):
+    """The same, and behind them what the arguments that it writes to should be afterwards."""
+    args = [a.copy() for a in args]
+    found = [np.asarray(y) for y in function(program, PLAIN)(*args)]
+    return found + [args[i] for i in program.writes]
 
 
 # --- comparing ------------------------------------------------------------------------------------
@@ -222,6 +231,8 @@ def _laid_out(program, salt=0):
     skip elements, columns first."""
     args = program.arguments(salt)
     how = program.seed % 6
+    if program.writes and how < 2:
+        return args
     if how == 0:
         twin = dict(zip(program.shapes, args, strict=True))
         return [twin[s] for s in program.shapes]
@@ -236,29 +247,39 @@ def _laid_out(program, salt=0):
 def _plain(case):
     program = case.program
     args = _laid_out(program)
-    wanted = right(program, *args)
     f = _compiled(case, function(program, TRACED))
-    copies = [a.copy() for a in args]
-    _runs(case, lambda: f(*args), wanted, "plain")
-    same_bits(args, copies, "arguments")
+    if program.writes:
+        _runs(case, lambda: _written(f, program, _laid_out(program)),
+              right_after(program, *args), "plain")  # fmt: skip
+    else:
+        copies = [a.copy() for a in args]
+        _runs(case, lambda: f(*args), right(program, *args), "plain")
+        same_bits(args, copies, "arguments")
     other = _laid_out(program, 1)
+    wanted = right_after(program, *other)
     with lowered(**case.limits):
-        found = f(*other)
-    same(found, right(program, *other), "other arguments", program.dtype)
+        found = _written(f, program, other)
+    same(found, wanted, "other arguments", program.dtype)
+
+
+def _written(f, program, args):
+    """The results of a call, and behind them the arguments that it writes to."""
+    return [*f(*args), *[args[i] for i in program.writes]]
 
 
 def _donate(case):
     program = case.program
     args = program.arguments()
-    names = [n for i, n in enumerate(program.block.params) if (case.seed >> i) % 4 < 3]
+    names = [n for i, n in enumerate(program.block.params)
+             if (case.seed >> i) % 4 < 3 and i not in program.writes]  # fmt: skip
     f = _compiled(case, function(program, TRACED), donate=tuple(names))
-    wanted = right(program, *args)
-    _runs(case, lambda: f(*[a.copy() for a in args]), wanted, "donated")
+    wanted = right_after(program, *args)
+    _runs(case, lambda: _written(f, program, [a.copy() for a in args]), wanted, "donated")
     state, copies = [a.copy() for a in args], args
     for step in range(2):  # results are the next arguments
         with lowered(**case.limits):
-            found = f(*state)
-        wanted = right(program, *copies)
+            found = _written(f, program, state)
+        wanted = right_after(program, *copies)
         same(found, wanted, f"donated, step {step}", program.dtype)
         used = iter(zip(found, wanted, strict=True))
         pair = next(used, None)
@@ -278,21 +299,23 @@ def _donate(case):
 def _out(case):
     program = case.program
     args = program.arguments()
-    wanted = right(program, *args)
+    wanted = right_after(program, *args)
+    results = len(wanted) - len(program.writes)
     f = _compiled(case, function(program, TRACED))
     for count in (1, 2):
         threads.set_threads(count)
         for overlap in (False, True):
             given = [a.copy() for a in args]
-            out = [np.full(y.shape, np.nan, y.dtype) for y in wanted]
+            out = [np.full(y.shape, np.nan, y.dtype) for y in wanted[:results]]
             if overlap:
-                free = list(given)
+                free = [a for i, a in enumerate(given) if i not in program.writes]
                 for n, y in enumerate(out):
                     fits = [i for i, a in enumerate(free) if a.shape == y.shape != ()]
                     at = fits[0] if fits and y.dtype == given[0].dtype else None
                     out[n] = y if at is None else free.pop(at)
             with lowered(**case.limits):
                 f(*given, out=tuple(out))
+            out += [given[i] for i in program.writes]
             same(out, wanted, f"out=, overlap {overlap}, {count} threads", program.dtype)
 
 
@@ -324,7 +347,7 @@ def _grad(case):
         value, slopes = fn(*args)
         return (value, *slopes)
 
-    value = np.asarray(_loss(program, PLAIN)(*args))
+    value = np.asarray(_loss(program, PLAIN)(*[a.copy() for a in args]))
     wanted = _graph_says(flat, args)
     same([np.asarray(wanted[0], value.dtype)], [value], "the loss", program.dtype)
     f = _compiled(case, flat)
@@ -347,6 +370,17 @@ def _vmap(case):
     args = [np.stack(column) for column in zip(*rows, strict=True)]
     f = _compiled(case, sf.vmap(function(program, TRACED)))
     _runs(case, lambda: f(*args), wanted, "vmap")
+
+
+def _vgrad(case):
+    """Gradients of each row of a batch."""
+    program = case.program
+    rows = [program.arguments(salt) for salt in range(3)]
+    fn = sf.grad(_loss(program, TRACED), argnums=program.smooth)
+    slopes = zip(*[_graph_says(fn, row) for row in rows], strict=True)
+    args = [np.stack(column) for column in zip(*rows, strict=True)]
+    f = _compiled(case, sf.vmap(fn))
+    _runs(case, lambda: f(*args), [np.stack(column) for column in slopes], "vmap of gradient")
 
 
 def _params(case):
@@ -380,7 +414,7 @@ def _params(case):
 
 _MANNERS = {
     "plain": _plain, "donate": _donate, "out": _out, "grad": _grad, "hessian": _hessian,
-    "vmap": _vmap, "params": _params,
+    "vmap": _vmap, "vgrad": _vgrad, "params": _params,
 }  # fmt: skip
 
 

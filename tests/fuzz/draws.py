@@ -22,9 +22,10 @@ SIDES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 24, 25, 31, 32, 33, 48, 49, 63, 64)
 
 class Generator(Integers, Regions):
     """One random program; ``extents`` are those that axes are drawn from, ``most`` the elements of
-    an array at most; without ``while_loops`` it has derivatives in both modes."""
+    an array at most; without ``while_loops`` it has derivatives in both modes; with ``writes`` it
+    may write to its arguments."""
 
-    def __init__(self, seed, extents, most, while_loops=True, steps=None):
+    def __init__(self, seed, extents, most, while_loops=True, steps=None, writes=True):
         self.random = random.Random(seed)
         self.seed, self.most, self.while_loops = seed, most, while_loops
         self.longest_sum = most if while_loops else 100  # for the interpreter's sake
@@ -34,6 +35,7 @@ class Generator(Integers, Regions):
         self.steps = steps or self.random.choice((1, 2, 2, 3, 3, 4, 5, 7))
         self.dtype = "float32" if self.random.random() < 0.15 else "float64"
         self.functions = set(self.random.sample(ELEMENTARY, self.random.choice((0, 1, 1, 2))))
+        self.writes = writes and self.random.random() < 0.2
         self.open = []  # arrays that statements in regions may write to
 
     def program(self):
@@ -52,11 +54,13 @@ class Generator(Integers, Regions):
             args.append(args[0])
         pool = [Value(f"x{i}", s, 1.0, True) for i, s in enumerate(args)]
         pool += [Value(f"n{i}", (), 9.0, kind="i") for i in range(r.choice((0, 1, 1, 2)))]
-        params = [v.name for v in pool]
+        params, given = [v.name for v in pool], pool
+        if self.writes and len(args) > 1:  # a view of that one would change with it
+            self.open, pool = pool[:1], pool[1:]
         steps = self.grow(pool, self.steps, depth=r.choice((2, 2, 2, 3)))
-        results = self.results(pool, len(params))
+        results = self.results(pool, len(params) - len(self.open))
         block = Block(params, steps, [v.name for v in results])
-        return Program([v.shape for v in pool[: len(params)]], block, self.seed, self.dtype)
+        return Program([v.shape for v in given[: len(params)]], block, self.seed, self.dtype)
 
     def results(self, pool, arguments):
         made = pool[arguments:] or pool

@@ -4,6 +4,8 @@ A program is source text. Under NumPy and plain Python loops it says what is rig
 what the compiler is tested on. ``draws`` makes random ones, ``shrink_programs`` makes them small.
 """
 
+import re
+
 import numpy as np
 
 
@@ -115,6 +117,12 @@ class Program:
     def smooth(self):
         """The numbers of the arguments that are not integers."""
         return tuple(i for i, name in enumerate(self.block.params) if name[0] != "n")
+
+    @property
+    def writes(self):
+        """The numbers of the arguments that the function writes to."""
+        found = re.findall(r"^ +([xn]\d+)\[.*\] [-+*]?= ", self.source, re.MULTILINE)
+        return tuple(i for i, name in enumerate(self.block.params) if name in found)
 
     def arguments(self, salt=0):
         rng = np.random.default_rng([self.seed, salt])

@@ -67,6 +67,8 @@ DRAWN = {
     "regions in regions": r"\n        def b.*\n            ",
     "regions three deep": r"\n            def b",
     "writes to arrays around": r"\n        (v\d+)\[.*\] [+*]?= (?!.*\n        \1 = )",
+    "writes to arguments": r"\n    x\d\[",
+    "writes to arguments in regions": r"\n        x\d\[",
     "padded windows": r"windows\(np.pad\(",
     "slices overwritten": r"\n    v\d+\[\d+:\d+\] = ",
     "rows at computed places": r"\n +v\d+\[[nv]\d+ % \d+\] = ",
