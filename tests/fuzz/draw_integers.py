@@ -15,28 +15,32 @@ class Integers:
 
     def number(self, pool):
         """A scalar integer of the pool."""
-        return self.any(pool, lambda v: not v.shape, "i")
+        return self.any(pool, lambda v: not v.shape, "iw")
 
     def integers(self, pool):
         """An integer, an array of them, or of bools."""
         r = self.random
-        k = self.any(pool, kinds="ih")
+        k = self.any(pool, kinds="ihw")
         if k is None or r.random() < 0.3:
             return self.counted(pool)
-        j = self.any(pool, lambda v: fits(k, v, self.most), "ih") or k
+        j = self.any(pool, lambda v: fits(k, v, self.most), "ihw") or k
         c, m = r.randint(1, 5), r.randint(2, 7)
         both = np.broadcast_shapes(k.shape, j.shape)
-        wide = "i" if "i" in k.kind + j.kind else "h"
-        text, operands, shape, kind = r.choice([
+        wide = next(kind for kind in "ihw" if kind in (k.kind, j.kind))
+        chosen = [
             (f"({{0}} * {c} + {{1}}) % {m}", [k, j], both, wide),
             (f"({{0}} + {c}) % {m}", [k], k.shape, k.kind),
-            ("np.where({0} > {1}, {0}, {1} // 2)", [k, j], both, wide),
-            ("np.minimum({0}, {1})", [k, j], both, wide),
             ("(9 - {0})", [k], k.shape, k.kind),
             ("({0} ^ {1}) % 8", [k, j], both, wide),
             (f"{{0}} > {c}", [k], k.shape, "b"),
             ("{0} % 2 == {1} % 2", [k, j], both, "b"),
-        ])  # fmt: skip
+        ]  # fmt: skip
+        if wide != "w":
+            chosen += [
+                ("np.where({0} > {1}, {0}, {1} // 2)", [k, j], both, wide),
+                ("np.minimum({0}, {1})", [k, j], both, wide),
+            ]
+        text, operands, shape, kind = r.choice(chosen)
         if k.shape and r.random() < 0.3:
             text, operands, shape, kind = r.choice([
                 ("{0}[::-1]", [k], k.shape, k.kind),
@@ -69,7 +73,7 @@ class Integers:
     def mixed(self, pool):
         """Floats that integers or bools pick, place or weigh."""
         r = self.random
-        k = self.any(pool, kinds="ihb")
+        k = self.any(pool, kinds="ihbw")
         a = self.any(pool)
         if k is None or a is None:
             return None
@@ -80,8 +84,10 @@ class Integers:
         shape = np.broadcast_shapes(a.shape, b.shape)
         if not fits(a, k, self.most):
             return None
-        if k.kind != "b" and self.dtype == "float64" and r.random() < 0.5:
-            text = r.choice(("{0} * (0.25 + 0.125 * {1})", "({0} + 0.1 * {1})", "{0} / (1 + {1})"))
+        if k.kind != "b" and (k.kind == "w" or self.dtype == "float64") and r.random() < 0.5:
+            text = r.choice(
+                ("{0} * (0.25 + 0.125 * {1})", "({0} + 0.1 * {1})", "{0} / (2.5 + {1})")
+            )
             return self.line(pool, text, [a, k], np.broadcast_shapes(a.shape, k.shape), a.bound + 1)
         test = "{2}" if k.kind == "b" else f"{{2}} % 3 == {r.randrange(3)}"
         try:

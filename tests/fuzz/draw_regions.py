@@ -2,8 +2,9 @@
 
 from .programs import Block, Line, Region, Value
 
-#: Iterations of loops.
+#: Iterations of loops, and of loops without regions inside over small arrays.
 TRIPS = (1, 2, 3, 4)
+MANY_TRIPS = (7, 8, 9, 16, 17, 33, 65)
 
 
 class Regions:
@@ -20,6 +21,8 @@ class Regions:
             found.append(alike if r.random() < 0.75 else self.any(pool))
         if r.random() < 0.35:
             found.insert(r.randint(0, len(found)), self.any(pool, kinds="ihb") or first)
+        if r.random() < 0.1 and self.dtype == "float64":
+            found.append(Value("0.5", (), 1.0))
         return found
 
     def body(self, pool, carries, depth, index, more=()):
@@ -63,6 +66,8 @@ class Regions:
         kind = r.choice(["fori", "fori", "scan", "scan", *["while"] * self.while_loops])
         targets = [next(self.names) for _ in carries]
         trips, reads, more, low = r.choice(TRIPS), [], [], 0
+        if r.random() < 0.15 and sum(c.size for c in carries) < 3000:
+            trips, depth = r.choice(MANY_TRIPS), 1
         if kind == "scan":
             index = f"e_{targets[0]} > 0.3"
             over = self.any(pool, lambda v: len(v.shape) > 1 and v.shape[0] <= 8)
@@ -71,7 +76,7 @@ class Regions:
                 trips, reads, index = over.shape[0], [over.name], f"e_{targets[0]} > 0.3"
         else:
             number, index = f"i_{targets[0]}", f"i_{targets[0]} % 2 == 0"
-            more = [Value(number, (), 9, kind="i")]
+            more = [Value(number, (), 9, kind="w")]
             count, low = self.number(pool), r.choice((0, 0, 0, 1, -1))
             if count is not None and self.while_loops and r.random() < 0.8:
                 trips, reads = r.choice(("{0} % 4", "{0} // 2", "{0} - 2")), [count.name]
@@ -86,12 +91,16 @@ class Regions:
         else:
             block.stacked = []
         pool += [Value(t, c.shape, 4.0, kind=c.kind) for t, c in zip(targets, carries, strict=True)]
-        pool += [
-            Value(t, (trips, *y.shape), 4.0, kind=y.kind) for t, y in extra if len(y.shape) < 3
-        ]
+        for t, y in extra:
+            if len(y.shape) < 3:
+                kind_of = "i" if y.kind == "w" else y.kind
+                pool.append(Value(t, (trips, *y.shape), 4.0, kind=kind_of))
         names = [c.name for c in carries]
         region = Region(kind, targets + [t for t, _ in extra], names, [block], trips, reads)
         region.low, region.order = low, r.choice(("", "", ", reverse=True"))
+        counts = [n for n, c in enumerate(carries, 1) if c.kind in "ih" and not c.shape]
+        if kind == "while" and counts and r.random() < 0.5:
+            region.also = f" & (s[{r.choice(counts)}] < {r.randint(3, 8)})"
         region.element = more[0].name if kind == "scan" and more else ""
         return region
 

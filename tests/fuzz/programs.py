@@ -28,13 +28,14 @@ class Region:
 
     ``extra`` is the number of iterations or text of it, what a branch depends on, or the number
     of a branch; ``{0}`` in it is the first of the other values that the region ``reads``. A scan
-    goes over that one, elements ``element``, if it reads one. ``low`` is where a loop counts from.
+    goes over that one, elements ``element``, if it reads one. ``low`` is where a loop counts from,
+    ``also`` another condition of a while loop.
     """
 
     def __init__(self, kind, targets, names, bodies, extra, reads=()):
         self.kind, self.targets, self.names = kind, targets, list(names)
         self.bodies, self.extra, self.reads = bodies, extra, list(reads)
-        self.order, self.element, self.low = "", "", 0
+        self.order, self.element, self.low, self.also = "", "", 0, ""
 
     def blocks(self):
         return self.bodies
@@ -78,7 +79,7 @@ class Region:
         if self.kind == "fori":
             return f"{left} = fori_loop({self.low}, {self.looks}, b0_{tag}, ({into}))"
         if self.kind == "while":
-            test = f"lambda s: s[0] < {self.looks}"
+            test = f"lambda s: (s[0] < {self.looks}){self.also}"
             return f"_, {left} = while_loop({test}, b0_{tag}, ({self.low}, {into}))"
         if self.kind == "cond":
             return f"{left} = cond({self.looks}, b0_{tag}, b1_{tag}, {into[:-1]})"
@@ -149,7 +150,7 @@ class Value:
     """A name with its shape, a bound, and whether a rounding can have changed it.
 
     The kind is ``f`` for numbers of the program's dtype, ``i`` and ``h`` for 64 and 32-bit integers
-    from 0 to 9, and ``b`` for bools.
+    from 0 to 9, ``w`` for Python's (numbers of iterations), and ``b`` for bools.
     """
 
     def __init__(self, name, shape, bound, exact=False, kind="f"):

@@ -43,6 +43,8 @@ def _changes(block, path=()):
                 yield path, "trips", n
             for number in range(len(step.bodies)):
                 yield path, "inline", (n, number)
+            if step.also:
+                yield path, "also", n
             if step.low:
                 yield path, "low", n
             if step.kind == "switch" and len(step.bodies) > 1:
@@ -75,6 +77,8 @@ def _apply(block, change):
         block.results += made if not path else []  # each may be what is needed
     elif what == "low":
         block.steps[n].low = 0
+    elif what == "also":
+        block.steps[n].also = ""
     elif what == "bodies":
         block.steps[n].bodies.pop()
     elif what == "stacked":
