@@ -16,6 +16,7 @@ from .ir.node import symbol as new_symbol
 from .ops.elementwise import stop_gradient as stop_gradient_op
 from .runtime.execute import execute
 from .runtime.function import Call, CompiledFunction, Options
+from .runtime.recording import Recorder
 from .runtime.written import check_donate
 from .trace import trace as tracing
 from .trace.array import Array, as_node
@@ -225,7 +226,7 @@ class Transformed:
             return self._compiled(*args, **kwargs)
         if not self._called and "out" not in kwargs:
             self._called = True
-            return run_now(self.traced, args, kwargs)
+            return run_now(self.traced, args, kwargs, again=True)
         self._compiled = CompiledFunction(self.traced, Options())
         return self._compiled(*args, **kwargs)
 
@@ -233,9 +234,18 @@ class Transformed:
         return f"<{self.__name__}>"
 
 
-def run_now(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Trace a function and run its graph once, through the cache of graphs."""
-    call = Call(fn, tuple(args), kwargs, Options()).trace()
+def run_now(
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], again: bool = False
+) -> Any:
+    """Trace a function and run its graph once, through the cache of graphs.
+
+    ``again``: later calls will not trace it, so that it is recorded as for these. Otherwise it may
+    draw random numbers, and writes to arrays of its surroundings while it is traced."""
+    call = Call(fn, tuple(args), kwargs, Options())
+    if again:
+        Recorder(fn).record(call)
+    else:
+        call.trace()
     return call.finish(execute(call.traced.graph, call.values()))
 
 

@@ -25,13 +25,13 @@ from ..trace.passed import detached
 from ..trace.promote import literal_scalar
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
-from .drawn import refuse_draws
 from .execute import flat_entry, native_entry, plain
 from .kept import Kept
 from .lift import Lifter
 from .lowered import Lowered, Text, report
+from .recording import Recorder
 from .signature import direct_spec, with_out
-from .surroundings import Observation, Place, Read, observe, rebound
+from .surroundings import Observation
 from .written import check_written, fill, given_back, own, separate, targets
 
 if TYPE_CHECKING:
@@ -292,67 +292,22 @@ class _State:
         self.pointing = 0
         self.trying = _Trying()
         self.takes_out = _takes_out(fn)
-        self.seen: Observation | None = None
-        #: places that the function itself writes to while it is traced, and their holders
-        self.own: dict[Place, Any] = {}
-        #: arrays that are inputs wherever they are read, for they change; by id
-        self.changing: dict[int, Any] = {}
-        #: those and large ones whose elements were needed while tracing
-        self.needed: dict[int, Any] = {}
-        #: places where other arrays were put, which are inputs as well; and their holders
-        self.rebound: dict[Place, Any] = {}
-
-    def observe(self, again: bool = False) -> Observation:
-        """What the function reads from its surroundings now."""
-        seen = self.seen
-        if again or seen is None or not seen.holds():
-            names = frozenset() if seen is None else seen.names
-            if seen is not None:
-                self._note_changes(seen)
-            seen = observe(self.fn, self.own, self.changing, self.needed, names, self.rebound)
-            self.seen = seen
-        return seen
-
-    def _note_changes(self, seen: Observation) -> None:
-        """Arrays whose elements changed are inputs from now on."""
-        for r in seen.reads:
-            if r.stands():
-                continue
-            if r.kind == "array":
-                self.changing[id(r.holder)] = r.holder
-            elif rebound(r):
-                self.rebound[r.place] = r.holder
-
-    def record(self, call: Call) -> Observation:
-        """Trace a call; what the function read. Where another thread changed something meanwhile,
-        it is traced again."""
-        while True:
-            before = self.observe()
-            lifter = Lifter(before.changing, before.names) if before.lifts else None
-            with refuse_draws(before.names, before.generators):
-                call.trace(lifter)
-            self.needed.update(call.traced.needed)
-            after = self.observe(again=True)
-            changed = before.changed(after)
-            own = [r for r in changed if _is_written(r, before)]
-            self.own.update({r.place: r.holder for r in own})
-            if len(own) == len(changed):
-                return self.observe(again=True) if own else after
+        self.recorder = Recorder(fn)
 
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
         """The specialization for these arguments, compiled where it is new."""
         call = Call(self.fn, args, kwargs, self.options)
         key = signature(call.leaves, call.structure)
-        seen = self.observe()
+        seen = self.recorder.observe()
         found = self.made.find(key, seen.facts)
         if found is None:
             with self.lock:
-                seen = self.observe()
+                seen = self.recorder.observe()
                 found = self.made.find(key, seen.facts)
                 if found is None:
                     fallback = _fallback(weakref.ref(self))
                     with collector_paused():
-                        seen = self.record(call)
+                        seen = self.recorder.record(call)
                         new = Specialization(call, self.options, fallback, seen)
                     # a handler of a signal may have called this function, and made one, meanwhile:
                     # calls go through its code already
@@ -418,16 +373,13 @@ class _State:
             if owner is None or self.pointing:
                 return
             self.made.free(pointed(owner))
-        seen = [s.seen for s in self.made.all()] + ([] if self.seen is None else [self.seen])
+        recorder = self.recorder
+        seen = [s.seen for s in self.made.all()]
+        seen += [] if recorder.seen is None else [recorder.seen]
         met = {id(r.holder) for s in seen for r in s.reads if r.kind == "array"}
-        for noted in (self.changing, self.needed):
+        for noted in (recorder.changing, recorder.needed):
             for i in [i for i in list(noted) if i not in met]:
                 noted.pop(i, None)
-
-
-def _is_written(r: Read, seen: Observation) -> bool:
-    """Whether a place that changed during a trace may have been changed by the function."""
-    return r.kind != "entry" or "__name__" not in r.holder or r.key in seen.assigned
 
 
 def _takes_out(fn: Callable[..., Any]) -> bool:

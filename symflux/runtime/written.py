@@ -60,7 +60,7 @@ def check_written(given: Sequence[Any], traced: Traced) -> None:
             it would read depends on the order of its statements.
     """
     for i, place in traced.written.items():
-        array, name = given[i], traced.arguments.names[i]
+        array, name = given[i], _named(traced, i)
         if not array.flags.writeable:
             problem, why = "is read-only", ""
         elif _folded(array):
@@ -71,12 +71,15 @@ def check_written(given: Sequence[Any], traced: Traced) -> None:
                 continue
             problem = f"shares memory with {_named(traced, other)}"
             why = "compiled code reads its arguments when it is called, not in between"
+        f, is_argument = traced.graph.name, i < len(traced.arguments.names)
         raise ArgumentError(
-            f"{traced.graph.name} writes to its argument `{name}`, which {problem}",
+            f"{f} writes to {'its argument ' if is_argument else ''}{name}, which {problem}",
             place=place,
             why=why,
-            right=f"{traced.graph.name}({name.split('.')[-1]}.copy())\n"
-            f"symflux.compile({traced.graph.name}, write_back=False)   # leaves them as they are",
+            right=f"{f}({name.strip('`').split('.')[-1]}.copy())\n"
+            f"symflux.compile({f}, write_back=False)   # leaves them as they are"
+            if is_argument
+            else "an array that is given to the function, or read, in one way only",
         )
 
 
@@ -89,8 +92,11 @@ def _named(traced: Traced, i: int) -> str:
     names = traced.arguments.names
     if i < len(names):
         return f"`{names[i]}`"
-    kind = "param" if type(traced.captures[i - len(names)]) is Param else "the captured array"
-    return f"`{kind} {traced.graph.inputs[i]['name']}`"
+    own = traced.graph.inputs[i]["name"]
+    captured = traced.captures[i - len(names)]
+    if type(captured) is Param:
+        return f"`param {own}`"
+    return f"the captured array `{own}` (shape {captured.shape}, {captured.dtype})"
 
 
 # --- donated arrays -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FunctionType, MethodType
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "elements_of",
     "innermost_life",
     "is_tracing",
+    "locked",
     "locked_arrays",
     "note_write",
     "outermost",
@@ -175,23 +176,32 @@ def locked_arrays(fn: Any) -> Iterator[None]:
     Raises:
         TraceError: where the body tries to, naming the line.
     """
-    locked = [a for a in _arrays_of(fn) if a.flags.writeable]
-    for array in locked:
+    with locked(
+        _arrays_of(fn),
+        "a plain array of the surroundings is written to in the body of a loop or branch",
+        "the write would happen once, while tracing, and not when the body runs",
+        "out = np.zeros(3)",
+        "out = symflux.numpy.zeros(3)      # in the traced function",
+    ):
+        yield
+
+
+@contextmanager
+def locked(
+    arrays: Sequence[np.ndarray[Any, Any]], what: str, why: str, wrong: str, right: str
+) -> Iterator[None]:
+    """Raise a TraceError, naming the line, where one of these plain arrays is written to."""
+    held = [a for a in arrays if a.flags.writeable]
+    for array in held:
         array.flags.writeable = False
     try:
         yield
     except ValueError as error:
-        if not locked or "read-only" not in str(error):
+        if not held or "read-only" not in str(error):
             raise
-        raise TraceError(
-            "a plain array of the surroundings is written to in the body of a loop or branch",
-            place=_raised_at(error),
-            why="the write would happen once, while tracing, and not when the body runs",
-            wrong="out = np.zeros(3)",
-            right="out = symflux.numpy.zeros(3)      # in the traced function",
-        ) from None
+        raise TraceError(what, place=_raised_at(error), why=why, wrong=wrong, right=right) from None
     finally:
-        for array in locked:
+        for array in held:
             array.flags.writeable = True
 
 

@@ -36,8 +36,8 @@ from .scope import (
 )  # fmt: skip
 
 __all__ = [
-    "Arguments", "Static", "Traced", "close", "leaf_type", "mark_static", "node_of", "trace",
-    "trace_body",
+    "Arguments", "Static", "Traced", "close", "definition", "leaf_type", "mark_static", "node_of",
+    "trace", "trace_body",
 ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class Traced:
         updates: number of the capture -> number of the output that is its new value.
         argument_updates: the same for params and arrays that are leaves of the arguments. An array
             that is a result as well has no trailing output.
-        written: number of each argument's array that is written to -> where.
+        written: number of each input that is an array of the user's and is written to -> where.
         updated: all updated params, in the order of the trailing outputs.
         needed: captured arrays, by id, whose elements had to be known while tracing.
     """
@@ -361,6 +361,8 @@ def trace(
             argument_updates[argument[id(param)]] = i
         elif id(param) in position:
             updates[position[id(param)]] = i
+            if type(param) is not Param:
+                writes[len(inputs) + position[id(param)]] = trailing[i - len(outputs)]
     return Traced(
         graph,
         Arguments(in_tree, tuple(node.type for node in inputs), tuple(weak), names),
@@ -407,7 +409,7 @@ def _call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -
         raise
 
 
-def _definition(fn: Callable[..., Any]) -> Origin | None:
+def definition(fn: Callable[..., Any]) -> Origin | None:
     """Where ``fn`` is written, for what is wrong with the function as a whole."""
     code = getattr(inspect.unwrap(fn), "__code__", None)
     if code is None:
@@ -428,7 +430,7 @@ def _output_nodes(
             raise ArgumentError(
                 f"`{path}` of {_name_of(fn)} is neither an array nor a number: "
                 f"{leaf!r:.60} ({type(leaf).__name__})",
-                place=_definition(fn),
+                place=definition(fn),
                 right="return arrays and numbers only, in tuples, lists, dicts or dataclasses",
             ) from None
         nodes.append(value if type(value) is Node else literal(value, STORED.get(key, key)))

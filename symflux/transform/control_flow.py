@@ -237,6 +237,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequenc
         return branches[0](*operands)
     middle = len(branches) // 2
     number = as_node(index)
+    number = cast(number, "i64") if number.dtype == "bool" else number
     below = Array(lookup("lt")(number, constant(middle, number.dtype)))
     rest = Array(lookup("sub")(number, constant(middle, number.dtype)))
     return cond(

@@ -230,19 +230,34 @@ def test_a_condition_of_while_loop_does_not_write():
         sf.compile(f)(np.ones(2))
 
 
-def test_a_plain_array_cannot_be_written_to_in_a_body():
+def test_a_plain_array_is_written_to_in_a_body_as_in_python_or_refused():
     y = np.zeros(3)
-    write = lambda *_: (y.__setitem__(0, 1.0), 0)[1]  # noqa: E731
-    for f in (
-        lambda x: sf.cond(x > 0, write, lambda: 0),
-        lambda x: sf.switch(0, [lambda: 0, write, lambda: 0]),
-        lambda x: sf.fori_loop(0, 3, write, 0),
-        lambda x: sf.while_loop(lambda c: c < 3, write, 0),
-        lambda x: sf.map(write, np.ones(3)),
+
+    def write(*given):
+        y[0] += 1.0
+        return given[-1] if given else 0.0
+
+    def step(c):
+        y[0] += 1.0
+        return c + 1.0
+
+    for f, wanted in (
+        (lambda x: sf.cond(x > 0, write, lambda: 0.0), {-1.0: 0.0, 1.0: 1.0}),
+        (lambda x: sf.switch(x > 0, [lambda: 0.0, write]), {-1.0: 0.0, 1.0: 1.0}),
+        (lambda x: sf.fori_loop(0, 3, write, x), {-1.0: 3.0, 1.0: 3.0}),
+        (lambda x: sf.while_loop(lambda c: c < 3.0, step, x), {-1.0: 4.0, 5.0: 0.0}),
+        (lambda x: sf.map(write, np.ones(3) * x), {-1.0: 3.0}),
     ):
+        compiled = sf.compile(f)
+        for x, times in wanted.items():
+            for _ in range(2):
+                y[:] = [5.0, 6.0, 7.0]
+                compiled(x)
+                np.testing.assert_array_equal(y, [5.0 + times, 6.0, 7.0])
+        y[:] = [5.0, 6.0, 7.0]
         with pytest.raises(TraceError, match=r"(?s)test_regions.*symflux.numpy.zeros"):
-            sf.compile(f)(-1.0)
-    assert not y.any()
+            f(max(wanted))
+        np.testing.assert_array_equal(y, [5.0, 6.0, 7.0])
     y[0] = 2.0  # may be written to again
 
 

@@ -526,7 +526,7 @@ def test_code_of_old_settings_is_freed_and_never_while_it_runs(monkeypatch):
     setting[0] = -1.0
     assert g(2.0, first) == g(2.0, other) == -2.0
     assert inside not in g._state.made.all() and len(g._state.made) == LIMIT + 2
-    assert g._state.needed.keys() | g._state.changing.keys() <= {id(w)}
+    assert g._state.recorder.needed.keys() | g._state.recorder.changing.keys() <= {id(w)}
 
 
 @pytest.mark.parametrize("count", [1, 11, 12, 13, 16, 17, 31, 32, 33, 100])

@@ -422,8 +422,12 @@ def test_what_cannot_take_the_writes_is_refused():
     np.testing.assert_array_equal(a, [3.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     f(np.ones(3), _read_only(np.ones(3)))
     shared = np.ones(3)
+    with pytest.raises(ArgumentError, match="shares memory with the captured array"):
+        sf.compile(lambda u: pair(u, shared))(shared)
     g = sf.compile(lambda u: pair(u, u + shared))
-    assert "shares memory with `the captured array" in _refused(g, shared)
+    assert "shares memory with the captured array `captured0` (shape (3,), float64)" in _refused(
+        g, shared
+    )
     w = sf.param(np.ones(3))
     g = sf.compile(lambda u: pair(u, u + w))
     assert "shares memory with `param" in _refused(g, w.value)
@@ -519,3 +523,166 @@ def test_many_signatures_and_large_arrays():
         f(u)
         v[1:] = v[:-1].copy() + 1.0
         np.testing.assert_array_equal(u, v)
+
+
+# --- arrays of the surroundings -------------------------------------------------------------------
+
+
+class Held:
+    """An object with an array."""
+
+    def __init__(self, a):
+        self.a = a
+
+
+def count_in_cell(a):
+    def f(x):
+        a[0] += 1.0
+        return 2.0 * x
+
+    return f
+
+
+def value_in_cell(a):
+    def f(x):
+        a[:2] = a[1] + x
+        return a[0] * x
+
+    return f
+
+
+def in_default(a):
+    def f(x, a=a):
+        a[-1] -= x[0]
+        return x + a[-1]
+
+    return f
+
+
+def in_list(a):
+    held = [0, (a,)]
+
+    def f(x):
+        held[1][0][1:] *= 2.0
+        held[1][0][:] += 1.0
+        return x
+
+    return f
+
+
+def in_object_by_helper(a):
+    held = Held(a)
+
+    def note(x):
+        held.a[0] = held.a[1] + x.sum()
+
+    def f(x):
+        note(x)
+        note(x)
+        return x
+
+    return f
+
+
+def by_method(a):
+    class Model(Held):
+        def step(self, x):
+            self.a += 1.0
+            return x * self.a[0]
+
+    return Model(a).step
+
+
+def in_body_of_loop(a):
+    def f(x):
+        def body(i, total):
+            a[0] = a[0] + x[0]
+            return total + 1.0
+
+        return sf.fori_loop(0, 3, body, 0.0)
+
+    def plain(x):
+        a[0] += 3.0 * x[0]
+        return 3.0
+
+    f.plain = plain
+    return f
+
+
+SURROUNDINGS = [
+    count_in_cell, value_in_cell, in_default, in_list, in_object_by_helper, by_method,
+    in_body_of_loop,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [3, 1000])
+@pytest.mark.parametrize("make", SURROUNDINGS)
+def test_arrays_of_the_surroundings_change_at_each_call(make, size):
+    a, b = np.arange(float(size)) % 5, np.arange(float(size)) % 5
+    f, plain = sf.compile(make(a)), make(b)
+    plain = getattr(plain, "plain", plain)
+    for turn in range(4):
+        x = np.array([turn + 1.0, 2.0])
+        _same(f(x), plain(x))
+        np.testing.assert_allclose(a, b, 1e-14)
+        if turn == 2:
+            a[:], b[:] = 3.0, 3.0
+
+
+@pytest.mark.parametrize("size", [3, 1000])
+def test_derivatives_write_to_arrays_of_the_surroundings_once_a_call(size):
+    a = np.zeros(size)
+
+    def loss(w):
+        a[0] += 1.0
+        a[1] = w[0]
+        return np.sum(w * w)
+
+    g = sf.grad(loss)
+    for turn in range(1, 4):
+        w = np.full(2, float(turn))
+        np.testing.assert_array_equal(g(w), 2.0 * w)
+        np.testing.assert_array_equal(a[:2], [turn, turn])
+
+
+def test_writes_to_arrays_of_the_surroundings_that_would_be_lost_are_refused():
+    a = np.zeros(3)
+    numbers = np.zeros(3, complex)
+
+    class Model:
+        seen = np.zeros(3)
+
+    def in_class(x):
+        Model.seen[0] += 1.0
+        return x
+
+    def complex_numbers(x):
+        numbers[0] += 1.0
+        return x
+
+    def overlapping(x, part=a[:2]):
+        part[0] += 1.0
+        return x + a[0]
+
+    for fn in (in_class, complex_numbers):
+        f = sf.compile(fn)
+        for _ in range(2):
+            with pytest.raises(sf.SymFluxError) as caught:
+                f(1.0)
+            assert "+= 1.0" in str(caught.value) and "once" in str(caught.value)
+        assert not Model.seen.any() and not numbers.any()
+    big = np.zeros(1000)
+
+    def frozen(x, part=big[:2]):
+        big[0] += 1.0
+        return x + part[0]
+
+    for f in map(sf.compile, (overlapping, frozen)):
+        for _ in range(2):
+            with pytest.raises(ArgumentError, match="shares memory with the captured array"):
+                f(1.0)
+    b = _read_only(np.zeros(3))
+    f = sf.compile(count_in_cell(b))
+    for _ in range(2):
+        with pytest.raises((ArgumentError, ValueError), match="read-only"):
+            f(1.0)
