@@ -41,7 +41,7 @@ from ..ir import (
 )
 from .instructions import words
 from .stops import return_if_stopped
-from .straight import Step, grouped, has_groups, runs, write_group
+from .straight import Group, Step, grouped, has_groups, runs, write_group
 from .types import memory_type
 
 if TYPE_CHECKING:
@@ -275,81 +275,96 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
         bind_parameters(buffers, e)
         if stop:
             e.interruptible("%stop", stop.asks)
+        writer = _PieceWriter(e, slots)
         if piece.straight:
-            _write_straight(e, piece.statements, slots)
+            writer.straight(piece.statements)
         else:
             for is_leaf, run in runs(piece.statements):
                 if is_leaf and has_groups(run, thresholds.side_by_side):
-                    _write_straight(e, run, slots)
+                    writer.straight(run)
                     continue
                 for statement in run:
-                    _write_statement(e, statement, slots)
+                    writer.statement(statement)
         e.line("ret void")
     e.line(f"call void {name}({passed})")
     return_if_stopped(e)
 
 
-def _write_statement(e: Emitter, statement: Statement, slots: dict[Var, int]) -> None:
-    """One statement; what it needs from earlier pieces is read, what later ones need is kept."""
-    for var in needs(statement):
-        if var not in e.values:
-            e.bind(var, _load(e, var, "%live", slots[var]))
-    e.statement(statement)
-    for var in definitions(statement):
-        if var in slots:
-            _store(e, var, "%live", slots[var])
+class _PieceWriter:
+    """Writes the statements of one piece: what they need from earlier pieces is read from
+    ``%live`` when it is first needed, what later pieces need is kept there."""
 
+    def __init__(self, e: Emitter, slots: dict[Var, int]) -> None:
+        self.e, self.slots = e, slots
+        self.places: dict[Var, str] = {}  # results of groups that have not been needed yet
 
-def _write_straight(e: Emitter, statements: Sequence[Statement], slots: dict[Var, int]) -> None:
-    """Straight-line code. Most statements are one instruction: they are written here, at once."""
-    steps: Sequence[Step] = statements
-    if has_groups(statements, 2):
-        steps = grouped(statements, e.machine.vector_bytes)
-    values = e.values
-    places: dict[Var, str] = {}  # of results that have not been needed yet
-    known: dict[tuple[str, str, bool], str] = {}
-
-    def operand(arg: Operand) -> str:
+    def operand(self, arg: Operand) -> str:
+        """The text of an operand that has none in this piece so far."""
+        e = self.e
         if isinstance(arg, Const):
             return e.operand(arg)
-        place = places.pop(arg, None)
+        place = self.places.pop(arg, None)
         if place is None:
-            text = _load(e, arg, "%live", slots[arg])
+            text = _load(e, arg, "%live", self.slots[arg])
         else:
             kind = memory_type(arg.dtype)
             text = e.value(f"load {kind}, ptr {place}, align {BYTES[arg.dtype]}", "s")
-        values[arg] = text
+        e.bind(arg, text)
         return text
 
-    for step in steps:
-        if isinstance(step, Let):
-            texts = [values.get(a) or operand(a) for a in step.args]  # type: ignore[arg-type]
-            key = (step.op, step.args[0].dtype, step.reassociate)
-            word = known.get(key)
-            if word is None:
-                word = known[key] = words(e, step)
-            var = step.result
-            if word:
-                values[var] = e.value(f"{word} {', '.join(texts)}")
+    def keep(self, var: Var) -> None:
+        """Keep a result for later pieces, if they need it."""
+        if var in self.slots:
+            _store(self.e, var, "%live", self.slots[var])
+
+    def statement(self, statement: Statement) -> None:
+        """Write one statement of any kind."""
+        for var in needs(statement):
+            if var not in self.e.values:
+                self.operand(var)
+        self.e.statement(statement)
+        for var in definitions(statement):
+            self.keep(var)
+
+    def group(self, group: Group) -> None:
+        """Write calls of one elementary function side by side."""
+        for let in group:
+            for arg in let.args:
+                if arg not in self.e.values:
+                    self.operand(arg)
+        for let, place in zip(group, write_group(self.e, group), strict=True):
+            self.places[let.result] = place
+            if let.result in self.slots:
+                self.operand(let.result)
+                self.keep(let.result)
+
+    def straight(self, statements: Sequence[Statement]) -> None:
+        """Straight-line code. Most statements are one instruction: they are written here, at
+        once."""
+        e, slots, operand = self.e, self.slots, self.operand
+        steps: Sequence[Step] = statements
+        if has_groups(statements, 2):
+            steps = grouped(statements, e.machine.vector_bytes)
+        values = e.values
+        known: dict[tuple[str, str, bool], str] = {}
+        for step in steps:
+            if isinstance(step, Let):
+                texts = [values.get(a) or operand(a) for a in step.args]  # type: ignore[arg-type]
+                key = (step.op, step.args[0].dtype, step.reassociate)
+                word = known.get(key)
+                if word is None:
+                    word = known[key] = words(e, step)
+                var = step.result
+                if word:
+                    values[var] = e.value(f"{word} {', '.join(texts)}")
+                else:
+                    values[var] = e.operation(step, texts)
+                if var in slots:
+                    _store(e, var, "%live", slots[var])
+            elif isinstance(step, list):
+                self.group(step)
             else:
-                values[var] = e.operation(step, texts)
-            if var in slots:
-                _store(e, var, "%live", slots[var])
-        elif isinstance(step, list):
-            for let in step:
-                for arg in let.args:
-                    if arg not in values:
-                        operand(arg)
-            for let, place in zip(step, write_group(e, step), strict=True):
-                places[let.result] = place
-                if let.result in slots:
-                    operand(let.result)
-                    _store(e, let.result, "%live", slots[let.result])
-        else:
-            for var in needs(step):
-                if var not in values:
-                    operand(var)
-            _write_statement(e, step, slots)
+                self.statement(step)
 
 
 def _place(e: Emitter, area: str, place: int) -> str:

@@ -174,6 +174,60 @@ def test_grouping_keeps_what_a_statement_needs_before_it():
         assert buffer.name != "x" or order == sorted(order)
 
 
+def spread(seed, live=10, rounds=8):
+    """Values of long lines that are used anywhere later: in lines, loops, branches, yields."""
+    r = np.random.default_rng(seed)
+    b = Builder("spread")
+    x, out = b.inout("x", "f64", live), b.output("out", "f64", live)
+
+    def pick():
+        return values[r.integers(len(values))]
+
+    with b.kernel("spread"):
+        values = [b.load(x, k) for k in range(live)]
+        for _ in range(rounds):
+            name = ("sin", "tanh", "exp")[r.integers(3)]
+            values += [b.let(name, pick() * 0.5) for _ in range(r.integers(1, 6))]
+            values += [b.let("sin", pick()) for _ in range(r.integers(4))]
+            way = r.integers(4)
+            if way == 0:
+                with b.loop(live, carry=[pick()]) as i:
+                    i.yield_(i.params[0] * 0.25 + b.load(x, i) * pick())
+                values.append(i.results[0])
+            elif way == 1:
+                with b.loop(live, mode="vector") as i:
+                    b.store(x, i, b.load(x, i) * 0.5 + pick())
+            elif way == 2:
+                with b.if_(pick() > pick()):
+                    b.store(x, int(r.integers(live)), pick())
+            else:
+                b.store(x, int(r.integers(live)), pick() * pick() * 0.125)
+        for k in range(live):
+            b.store(out, k, pick() + values[-1 - k])
+    return b.program()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_values_computed_side_by_side_are_found_later_in_their_piece(seed):
+    """They were lost behind a loop or branch of the same piece: KeyError."""
+    r = np.random.default_rng(seed)
+    low = {
+        name: int(r.choice(values))
+        for name, values in {
+            "function_statements": (12, 25, 50, 90),
+            "straight_from": (5, 10, 1000),
+            "straight_statements": (20, 50),
+            "side_by_side": (1, 2, 3),
+            "stack_values": (0, 64, 1000),
+            "module_statements": (40, 1000),
+        }.items()
+    }
+    with lowered(**low):
+        native, oracle = both(spread(seed))
+    for name, array in oracle.items():
+        np.testing.assert_allclose(native[name], array, rtol=1e-12, atol=1e-12)
+
+
 #: relocations of x86-64 that hold a whole address, or the place of one in a table beside the code
 #: (System V psABI for AMD64, table "Relocation Types")
 _WHOLE_ADDRESS = {1: "64", 9: "GOTPCREL", 41: "GOTPCRELX", 42: "REX_GOTPCRELX"}
