@@ -51,6 +51,14 @@ def _level(text: str) -> str:
     return "all" if _flag(text) else "off"
 
 
+def _side(text: str) -> str:
+    """``off``, ``end`` or ``start``."""
+    word = text.strip().lower()
+    if word in ("off", "end", "start"):
+        return word
+    return "end" if _flag(text) else "off"
+
+
 #: The table. ``docs/settings.md`` is generated from it.
 SETTINGS: dict[str, Setting] = {
     s.name: s
@@ -66,6 +74,9 @@ SETTINGS: dict[str, Setting] = {
         Setting("prove", "wrong", "look for proofs that loops stay inside their arrays and write "
                 "before they read: `wrong` refuses only what is shown to go wrong, `1` all that "
                 "is not proven, `0` nothing", _level),
+        Setting("guard", "off", "run compiled code on memory between pages that nobody may touch, "
+                "filled with signalling nans first: `end` (or `1`) finds accesses behind arrays, "
+                "`start` those before them (`docs/how-to/find-a-fault.md`); slow", _side),
         Setting("cache_dir", "", "the folder in which compiled code is kept between processes; "
                 "`off` keeps none (default: symflux in the user's cache directory)", in_code=False),
         Setting("cache_size", 512, "MiB of compiled code that are kept on disk at most", int,

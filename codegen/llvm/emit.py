@@ -481,16 +481,17 @@ class Emitter(Writer):
             lines = (*part.declarations.values(), *part.functions, self._attributes())
             self._sink(ModuleText("\n".join(lines), Options(code_level=level)))
 
-    def modules(self) -> list[ModuleText]:
+    def modules(self, given_arena: bool = False) -> list[ModuleText]:
         """All modules of the program, the main one last.
 
         It defines ``@run`` (internal: argument pointers, sizes, arena) and ``@call`` (external:
-        ``i32 (ptr argument_pointers, ptr sizes)``, 0 when it ran, 1 when memory ran out)."""
+        ``i32 (ptr argument_pointers, ptr sizes)``, 0 when it ran, 1 when memory ran out).
+        With ``given_arena`` the last of the pointers is that of the arena."""
         from .program import write_program  # the layer above; here so that one call does it all
 
         found: list[ModuleText] = []
         self._sink = found.append
-        write_program(self)
+        write_program(self, given_arena=given_arena)
         main = self.finish()
         return [*found, main]
 

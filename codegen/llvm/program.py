@@ -128,12 +128,14 @@ def _write_kernel(
         e.line("ret void")
 
 
-def _take_arena(e: Emitter, program: Program) -> str | None:
+def _take_arena(e: Emitter, program: Program, given: bool) -> str | None:
     """The pointer to scratch memory in the function being written; None when none is needed.
 
     Memory from the heap may be missing: then the function returns 1."""
     if not program.arena:
         return None
+    if given:
+        return "%arena"
     if program.arena <= thresholds.stack_arena:
         return e.entry_alloca(f"[{program.arena} x i8]", align=64)
     raw = e.value("call ptr @arena_take()", "raw")
@@ -170,14 +172,16 @@ def write_program(
     call: bool = True,
     clock: Callable[[Emitter, int, str], None] | None = None,
     asks: str = "",
+    given_arena: bool = False,
 ) -> None:
     """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked.
 
     ``asks`` is the function that long kernels ask whether to stop (``stops.py``), if any.
-    ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants."""
+    ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants.
+    With ``given_arena`` the caller has the scratch memory: its pointer follows the arguments."""
     program = e.program
     _check_sizes(program)
-    heap = program.arena > thresholds.stack_arena
+    heap = program.arena > thresholds.stack_arena and not given_arena
     if heap:
         e.add_function(_ARENA.format(bytes=program.arena + 64))
     kernels = []
@@ -191,10 +195,11 @@ def write_program(
     arguments_ = program.arguments()
     items = [f"{_parameter(b, set())} %b{n}" for n, b in enumerate(arguments_)]
     items += [f"i64 %n{n}" for n in range(len(program.sizes))]
+    items += ["ptr noalias noundef nonnull align 64 %arena"] if given_arena else []
     constants = {b: constant_memory(e, b) for b in program.buffers if b.role is Role.CONST}
     with e.function(f"define internal i32 @run({', '.join(items)})", attributes="#1"):
         bind_parameters(list(arguments_), e)
-        arena = _take_arena(e, program)
+        arena = _take_arena(e, program, given_arena)
         for buffer in program.buffers:
             if buffer.role is Role.CONST:
                 e.bind_pointer(buffer, constants[buffer])
@@ -221,7 +226,7 @@ def write_program(
             e.start(stopped)
             _leave_run(e, heap, interrupts.INTERRUPTED)
     if call:
-        _write_call(e, program)
+        _write_call(e, program, given_arena)
 
 
 def _leave_run(e: Emitter, heap: bool, status: int) -> None:
@@ -230,7 +235,7 @@ def _leave_run(e: Emitter, heap: bool, status: int) -> None:
     e.line(f"ret i32 {status}")
 
 
-def _write_call(e: Emitter, program: Program) -> None:
+def _write_call(e: Emitter, program: Program, given_arena: bool) -> None:
     """``i32 @call(ptr argument_pointers, ptr sizes)``: the entry for ctypes and exported code."""
     with e.function("define i32 @call(ptr %pointers, ptr %sizes)"):
         items = []
@@ -240,5 +245,8 @@ def _write_call(e: Emitter, program: Program) -> None:
         for n in range(len(program.sizes)):
             slot = e.value(f"getelementptr i64, ptr %sizes, i64 {n}")
             items.append(f"i64 {e.value(f'load i64, ptr {slot}, align 8')}")
+        if given_arena:
+            slot = e.value(f"getelementptr ptr, ptr %pointers, i64 {len(program.arguments())}")
+            items.append(f"ptr {e.value(f'load ptr, ptr {slot}, align 8')}")
         status = e.value(f"call i32 @run({', '.join(items)})")
         e.line(f"ret i32 {status}")

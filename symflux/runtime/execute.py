@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..codegen.llvm.entry import Entry
     from .stages import Stages
 
-__all__ = ["execute", "flat_entry", "native_entry", "plain"]
+__all__ = ["execute", "flat_entry", "guarded", "native_entry", "plain"]
 
 #: When this process began to load the compiler's files; some are loaded when they are needed.
 LOADED = time.time()
@@ -78,7 +78,17 @@ def flat_entry(stages: Stages) -> Entry:
         if i not in stages.donate
     ]
     spec = CallSpec(graph.name, tuple(params), TupleNode("tuple", tuple(results)), _refuse)
+    if guarded():
+        from ..codegen.llvm.entry import Entry
+        from .guarded import guarded_call
+
+        return Entry(lambda: stages.program, spec, guarded_call(stages))
     return native_entry(stages, spec)
+
+
+def guarded() -> bool:
+    """Whether the setting ``guard`` asks for memory between pages that nobody may touch."""
+    return config.get("guard") not in ("off", False)
 
 
 def native_entry(stages: Stages, spec: CallSpec) -> Entry:

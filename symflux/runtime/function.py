@@ -25,7 +25,7 @@ from ..trace.passed import detached
 from ..trace.promote import literal_scalar
 from ..trace.scope import is_tracing
 from ..trace.trace import Traced, leaf_type, mark_static, trace
-from .execute import flat_entry, native_entry, plain
+from .execute import flat_entry, guarded, native_entry, plain
 from .kept import Kept
 from .lift import Lifter
 from .lowered import Lowered, Text, report
@@ -162,7 +162,7 @@ class Specialization:
         self.stages: Stages = make_stages(self.traced.graph, _donations(self.traced, options))
         captured = [_value(c) for c in self.traced.captures]
         spec: CallSpec | None = None
-        if watched:
+        if watched and not guarded():
             words = self.words if len(seen.reads) > 1 else None  # more than its code
             spec = direct_spec(self.traced, self.stages, call.leaves, captured, fallback, words)
         self.direct = spec is not None
