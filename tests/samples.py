@@ -382,6 +382,7 @@ SAMPLES: dict[str, list[Sample]] = {
     # learning and probability
     "sigmoid": _unary(-4, 4, ODD),
     "softplus": _unary(-4, 4, ODD),
+    "log_cosh": _unary(-4, 4, ODD),
     "relu": _unary(0.1, 2, ODD) + _unary(-2, -0.1),
     "erf": _unary(-2, 2, ODD),
     "erfc": _unary(-2, 2, ODD),

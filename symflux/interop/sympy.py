@@ -81,6 +81,7 @@ def _pointwise() -> dict[str, Callable[..., Any]]:
         "tanh_slope": lambda y, x: 1 - y**2,
         "sigmoid": lambda x: one / (1 + s.exp(-x)),
         "softplus": lambda x: s.log(1 + s.exp(x)),
+        "log_cosh": lambda x: s.log(s.cosh(x)),
         "relu": lambda x: s.Max(x, 0),
         "abs": s.Abs,
         "sign": s.sign,

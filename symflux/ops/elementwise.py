@@ -26,11 +26,13 @@ from .slopes import (
     tanh_slope,
 )
 from .special import (
+    lower_log_cosh,
     lower_polygamma,
     lower_sinc,
     oracle_erf,
     oracle_erfc,
     oracle_lgamma,
+    oracle_log_cosh,
     oracle_polygamma,
     oracle_sinc,
 )
@@ -71,6 +73,7 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "log_cosh",
     "logical_not",
     "lt",
     "maximum",
@@ -362,6 +365,13 @@ softplus = pointwise(
     oracle=lambda x: np.logaddexp(x, x.dtype.type(0)),
     lower=lambda b, x: b.let("maximum", x, 0.0) + b.let("log1p", b.let("exp", -b.let("abs", x))),
     doc="log(1 + exp(x)), without overflow.",
+)
+log_cosh = pointwise(
+    "log_cosh",
+    partials=lambda out, x: (tanh(x),),
+    oracle=oracle_log_cosh,
+    lower=lower_log_cosh,
+    doc="log(cosh(x)), without overflow, and exact near 0.",
 )
 relu = pointwise(
     "relu",

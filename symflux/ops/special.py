@@ -1,4 +1,4 @@
-"""Special functions: their NumPy meaning; polygamma and sinc as scalars."""
+"""Special functions: their NumPy meaning; polygamma, sinc and log_cosh as scalars."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "lower_polygamma", "lower_sinc", "oracle_erf", "oracle_erfc", "oracle_lgamma",
-    "oracle_polygamma", "oracle_sinc",
+    "lower_log_cosh", "lower_polygamma", "lower_sinc", "oracle_erf", "oracle_erfc",
+    "oracle_lgamma", "oracle_log_cosh", "oracle_polygamma", "oracle_sinc",
 ]  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def _polygamma(x: Any, order: int, let: Callable[..., Any]) -> Any:
 _NUMPY: dict[str, Callable[..., Any]] = {
     "lt": np.less, "gt": np.greater, "select": np.where, "log": np.log, "round": np.rint,
     "tan": np.tan, "abs": np.abs, "copysign": np.copysign, "sin": np.sin, "cos": np.cos,
-    "eq": np.equal,
+    "eq": np.equal, "exp": np.exp, "log1p": np.log1p, "sinh": np.sinh, "minimum": np.minimum,
 }  # fmt: skip
 
 
@@ -182,3 +182,28 @@ def lower_sinc(b: Any, x: Any, *, order: int) -> Any:
     if x.dtype == "f16":
         return b.cast(_sinc(b.cast(x, "f32"), order, b.let), "f16")
     return _sinc(x, order, b.let)
+
+
+def _log_cosh(x: Any, let: Callable[..., Any]) -> Any:
+    """log(1 + sinh²) / 2 near 0, where the digits of the result are those of sinh; else by
+    exp(-2 |x|), which cannot overflow."""
+    size = let("abs", x)
+    near = let("lt", size, 1.0)
+    sine = let("sinh", let("minimum", size, 1.0))
+    logarithm = let("log1p", let("select", near, sine * sine, let("exp", size * -2.0)))
+    return let("select", near, logarithm * 0.5, (size - math.log(2)) + logarithm)
+
+
+def oracle_log_cosh(x: Any) -> Any:
+    """log(cosh(x)) in NumPy, computed in float64."""
+    x = np.asarray(x)
+    with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
+        return _log_cosh(wide, lambda name, *xs: _NUMPY[name](*xs)).astype(x.dtype)
+
+
+def lower_log_cosh(b: Any, x: Any) -> Any:
+    """log(cosh(x)) as scalars; halves are computed in single precision."""
+    if x.dtype == "f16":
+        return b.cast(_log_cosh(b.cast(x, "f32"), b.let), "f16")
+    return _log_cosh(x, b.let)

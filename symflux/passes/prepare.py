@@ -22,6 +22,7 @@ from ..ops.elementwise import exp, log, stop_gradient, sub
 from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to, reshape
 from .bodies import has_graphs, map_attributes
+from .exponentials import SLOPES
 from .rewrite import Law, Laws, Scope, law, rewrite, rule
 from .seams import SEAMS
 from .stable import MEANS, STABLE, bare, is_shifted, spread_sum
@@ -155,7 +156,10 @@ PREPARE: tuple[Law, ...] = (
 
 #: Names of the ops without which no law holds.
 _HEADS = frozenset(
-    {"abs", "copysign", "erf", "erfc", "exp", "log1p", "pow", "sigmoid", "softplus", "sqrt"}
+    (
+        *("abs", "copysign", "cosh", "erf", "erfc", "exp", "expm1", "log1p", "pow", "sigmoid"),
+        *("sinh", "softplus", "sqrt", "tanh"),
+    )
 )
 
 _LAWS: list[Laws] = []
@@ -179,8 +183,12 @@ def prepare(outputs: Sequence[Node]) -> list[Node]:
     if not any(node.op.name in _HEADS for node in order):
         return list(outputs)
     if not _LAWS:
-        _LAWS.append(Laws(PREPARE, False))
-    return rewrite(outputs, _LAWS[0], order=order)
+        _LAWS.extend((Laws(PREPARE, False), Laws(SLOPES, False)))
+    outputs = rewrite(outputs, _LAWS[0], order=order)
+    # afterwards: quotients that are part of larger ones are not to be taken by themselves
+    if any(x.op.name in ("cosh", "exp", "expm1") for x in order):
+        outputs = rewrite(outputs, _LAWS[1])
+    return outputs
 
 
 def _prepared(body: Graph) -> Graph:  # recursion over nested regions only

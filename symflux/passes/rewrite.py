@@ -298,11 +298,12 @@ def _inputs_admit(variant: Variant, kind: NodeClass) -> bool:
 class Scope:
     """What a law may ask about the graph around its node."""
 
-    __slots__ = ("_run", "_summed")
+    __slots__ = ("_ops", "_run", "_summed")
 
     def __init__(self, run: _Run) -> None:
         self._run = run
         self._summed: set[int] | None = None
+        self._ops: set[str] | None = None
 
     def single(self, node: Node) -> bool:
         """Whether the node has at most one use in the graph as it stands."""
@@ -315,6 +316,12 @@ class Scope:
             return self._run.normalise(node)
         finally:
             _origin.exchange(before)
+
+    def has_op(self, *names: str) -> bool:
+        """Whether the graph that was given has a node of one of these ops."""
+        if self._ops is None:
+            self._ops = {op.name for op in {x.op for x in self._run.order}}
+        return not self._ops.isdisjoint(names)
 
     def is_summed(self, node: Node) -> bool:
         """Whether a reduction takes in the node, as it is or computed on element by element (not

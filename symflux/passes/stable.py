@@ -13,11 +13,14 @@ from typing import Any
 
 from ..ir.node import Node, constant_value
 from ..ir.op import Kind
-from ..ops.composed import logsumexp, softmax
-from ..ops.elementwise import add, neg, sub
+from ..ops.composed import logaddexp, logsumexp, softmax
+from ..ops.elementwise import add, div, exp, expm1, log, mul, neg, sigmoid, sub, tanh
 from ..ops.reduce import max_
 from ..ops.shape import broadcast_to, reshape
+from .exponentials import QUOTIENTS, has_exponentials
+from .patterns import number
 from .rewrite import Law, Scope, law, rule
+from .seams import never_negative
 
 __all__ = ["LOGISTIC", "MEANS", "STABLE", "bare", "is_shifted", "spread_sum"]
 
@@ -41,12 +44,15 @@ _ELEMENTARY: tuple[Law, ...] = (
         domain="x < 1: 1 - x rounds the digits of a small x away"),
     law("exp(x) - 1", "expm1(x)", grade="accurate",
         domain="everywhere: exp(x) is close to 1 for small x, and the digits of x are lost in it"),
+    law("1 - exp(x)", "-expm1(x)", grade="accurate", domain="everywhere, as exp(x) - 1"),
     law("log(exp(x))", "x", grade="accurate",
         domain="everywhere: exp overflows above 709 and underflows below -745 (float64)"),
     law("exp(log(x))", "x", grade="fast", domain="x > 0; the original is nan for x < 0"),
     law("log1p(expm1(x))", "x", grade="accurate", domain="everywhere, as log(exp(x))"),
     law("log(sqrt(x))", "0.5 * log(x)", grade="accurate",
         domain="everywhere: halving is exact; nan for x < 0 in both"),
+    law("sqrt(exp(x))", "exp(0.5 * x)", grade="accurate",
+        domain="everywhere: exp overflows above 709; halving is exact"),
     law("sqrt(x * x)", "abs(x)", grade="accurate",
         domain="everywhere: x * x overflows above 1e154 and underflows below 1e-162 (float64)"),
     law("log1p(exp(x))", "softplus(x)", grade="accurate",
@@ -55,11 +61,114 @@ _ELEMENTARY: tuple[Law, ...] = (
         domain="everywhere: sigmoid underflows for x < -745, and rounds to 1 for x > 37"),
     law("log1p(-sigmoid(x))", "-softplus(x)", grade="accurate",
         domain="everywhere: sigmoid rounds to 1 for x > 37, where the result is -x"),
+    law("log(cosh(x))", "log_cosh(x)", grade="accurate",
+        domain="everywhere: cosh overflows above 710, and is 1 and a bit for small x"),
+    law("log(expm1(x))", "x + log(-expm1(-x))", grade="accurate",
+        domain="everywhere: expm1 overflows above 709"),
+    law("log(sinh(x))", lambda e: e["x"] + log(-expm1(e["x"] * -2.0)) - math.log(2),
+        name="log(sinh(x)) = x + log(-expm1(-2 x)) - log(2)", grade="accurate",
+        domain="everywhere: sinh overflows above 710"),
+    law("log(x * exp(y))", "log(x) + y", grade="accurate",
+        domain="everywhere: exp overflows above 709 and underflows below -745 (float64)"),
+    law("log(exp(x) + exp(y))", lambda e: logaddexp(e["x"], e["y"]),
+        name="log(exp(x) + exp(y)) = logaddexp(x, y)", grade="accurate",
+        domain="everywhere: exp overflows above 709 and underflows below -745 (float64)"),
+    law("log(0.5 * (1 + tanh(x)))", "-softplus(-2.0 * x)", grade="accurate",
+        domain="everywhere: tanh rounds to -1 below -19"),
+    law("log((1 + tanh(x)) / 2)", "-softplus(-2.0 * x)", grade="accurate",
+        domain="everywhere: tanh rounds to -1 below -19"),
+    law("log(0.5 * (1 - tanh(x)))", "-softplus(2.0 * x)", grade="accurate",
+        domain="everywhere: tanh rounds to 1 above 19"),
+    law("log((1 - tanh(x)) / 2)", "-softplus(2.0 * x)", grade="accurate",
+        domain="everywhere: tanh rounds to 1 above 19"),
+    law("1 - tanh(x) ** 2", "tanh_slope(tanh(x), x)", grade="accurate",
+        domain="everywhere: tanh rounds to 1 above 19, where the result is tiny but not 0"),
+    law("1 - tanh(x) * tanh(x)", "tanh_slope(tanh(x), x)", grade="accurate",
+        domain="everywhere: tanh rounds to 1 above 19, where the result is tiny but not 0"),
+    law("log(tanh_slope(y, x))", "-2.0 * log_cosh(x)", grade="accurate",
+        domain="everywhere: the slope underflows above 373"),
+    law("sinh(x) / cosh(x)", "tanh(x)", grade="accurate",
+        domain="everywhere: both overflow above 710, and inf / inf is nan"),
+    law("expm1(x) / (1 + exp(x))", "tanh(0.5 * x)", grade="accurate",
+        domain="everywhere: exp overflows above 709, and inf / inf is nan"),
+    law("-expm1(x) / (1 + exp(x))", "-tanh(0.5 * x)", grade="accurate",
+        domain="everywhere: exp overflows above 709, and inf / inf is nan"),
+    law("expm1(x) / (expm1(x) + 2)", "tanh(0.5 * x)", grade="accurate",
+        domain="everywhere: expm1 overflows above 709, and inf / inf is nan"),
     law("1 - erf(x)", "erfc(x)", grade="accurate",
         domain="x > 0.5: erf rounds to 1 above 6, where erfc is tiny but not 0"),
     law("1 - erfc(x)", "erf(x)", grade="accurate",
         domain="|x| < 0.5: erfc is close to 1 there"),
 )  # fmt: skip
+
+
+# --- pairs of exponentials ------------------------------------------------------------------------
+
+
+def _opposite(x: Node, y: Node) -> bool:
+    """Whether y is written as -x."""
+    if x.op is y.op and x.op in (mul, div):
+        shared = [(a, b) for a, b in zip(x.inputs, y.inputs, strict=True) if a is not b]
+        if len(shared) == 1:
+            c, d = shared[0]
+            literal = c.op.name == d.op.name == "constant" and not (c.shape or d.shape)
+            return literal and number(c) == -number(d) != 0
+    return (y.op is neg and y.inputs[0] is x) or (x.op is neg and x.inputs[0] is y)
+
+
+@rule(
+    "(exp x - exp y) / (exp x + exp y) = tanh ((x - y) / 2)",
+    "div",
+    ("sub", "add"),
+    grade="accurate",
+    examples="x: f64, y: f64 ; exp x ; exp y ; sub %0, %1 ; add %0, %1 ; div %2, %3",
+    domain="everywhere: exp overflows above 709, and inf / inf is nan",
+)
+def tanh_by_hand(node: Node, scope: Scope) -> Node | None:
+    """Of x and -x as a rule."""
+    difference, total = node.inputs
+    if {*difference.inputs} != {*total.inputs} or any(x.op is not exp for x in total.inputs):
+        return None
+    x, y = (z.inputs[0] for z in difference.inputs)
+    return tanh(x if _opposite(x, y) else (x - y) * 0.5)
+
+
+@rule(
+    "exp x / (exp x + exp y) = sigmoid (x - y)",
+    "div",
+    ("exp", "add"),
+    grade="accurate",
+    examples="x: f64, y: f64 ; exp x ; exp y ; add %1, %0 ; div %0, %2",
+    domain="everywhere: exp overflows above 709, and inf / inf is nan",
+)
+def share_of_two(node: Node, scope: Scope) -> Node | None:
+    """A softmax of two."""
+    first, total = node.inputs
+    x, y = total.inputs
+    if first not in (x, y) or any(z.op is not exp for z in (x, y)):
+        return None
+    other = y if first is x else x
+    return sigmoid(first.inputs[0] - other.inputs[0])
+
+
+@rule(
+    "log (x ** c) = c * log x",
+    "log",
+    ("pow",),
+    grade="accurate",
+    examples="x: f64[3] ; exp x ; pow %0, 2.5 ; log %1",
+    domain="x ≥ 0: the power overflows and underflows before its logarithm does",
+)
+def log_of_power(node: Node, scope: Scope) -> Node | None:
+    """Of what is never negative, as sums of exponentials are."""
+    x, exponent = node.inputs[0].inputs
+    literal = exponent.op.name == "constant" and not exponent.shape
+    if not literal or number(exponent) == 0 or not has_exponentials(x) or not never_negative(x):
+        return None
+    return exponent * node.op(x)
+
+
+# --- sums of exponentials -------------------------------------------------------------------------
 
 
 def bare(node: Node) -> Node:
@@ -204,14 +313,18 @@ def naive_softmax(node: Node, scope: Scope) -> Node | None:
     domain="everywhere: a softmax that underflows to 0 has a finite logarithm",
 )
 def log_softmax(node: Node, scope: Scope) -> Node | None:
-    """Of a softmax whose argument is shifted by its maximum (which the law above sees to)."""
+    """Of a softmax whose argument is shifted by its maximum (which the law above sees to), or of
+    one of its elements over the sum."""
     weights, total = node.inputs[0].inputs
-    if weights.op.name != "exp":
+    core = weights
+    while core.op.name in _MOVES:
+        core = core.inputs[0]
+    if core.op is not exp or not has_exponentials(total):
         return None
     axes = spread_sum(total, weights)
-    if axes is None or not is_shifted(weights.inputs[0], axes, scope):
+    if axes is not None and not is_shifted(core.inputs[0], axes, scope):
         return None
-    return weights.inputs[0] - node.op(total)
+    return _again(weights, core, core.inputs[0]) - node.op(total)
 
 
 #: what may stand between a softmax and its logarithm: elements are moved, none is added
@@ -243,7 +356,10 @@ def log_of_part(node: Node, scope: Scope) -> Node | None:
     return _again(node.inputs[0], core, node.op(core))
 
 
-STABLE: tuple[Law, ...] = (*_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax, log_of_part)
+STABLE: tuple[Law, ...] = (
+    *_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax, log_of_part, log_of_power, tanh_by_hand,
+    share_of_two, *QUOTIENTS,
+)  # fmt: skip
 
 #: the same for sums whose logarithm may cancel the shift: as near as sums in another order
 MEANS: tuple[Law, ...] = (log_mean_exp,)

@@ -51,6 +51,9 @@ class Big:
     def __abs__(self) -> Big:
         return Big(abs(self.value))
 
+    def __rpow__(self, y: Any) -> Big:
+        return self._with(y, lambda a, b: a**b, True)
+
     def __lt__(self, y: Any) -> bool:
         return bool(self.value < (y.value if isinstance(y, Big) else y))
 
@@ -60,13 +63,16 @@ class Big:
     __radd__, __rmul__ = __add__, __mul__
 
 
-for _name in ("exp", "expm1", "log", "log1p", "sqrt", "erf", "erfc", "tanh", "sin", "cos"):
+for _name in (
+    *("exp", "expm1", "log", "log1p", "log10", "sqrt", "erf", "erfc", "sinh", "cosh", "tanh"),
+    *("sin", "cos"),
+):
     _function = getattr(mpmath, _name)
     setattr(Big, _name, lambda self, f=_function: Big(f(self.value)))
 
 
 def derivatives(
-    function: Callable[[Any], Any], x: np.ndarray[Any, Any]
+    function: Callable[[Any], Any], x: np.ndarray[Any, Any], digits: int = DIGITS
 ) -> tuple[float, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The value, gradient and Hessian of ``function``, NumPy code from a vector to a number."""
     n = x.size
@@ -77,16 +83,16 @@ def derivatives(
             point[place] = point[place] + Big(sign * mpmath.mpf(STEP))
         return function(point).value
 
-    with mpmath.workdps(DIGITS):
+    with mpmath.workdps(digits):
         step = mpmath.mpf(STEP)
         value = at()
-        gradient = [(at((i, 1)) - at((i, -1))) / (2 * step) for i in range(n)]
-        hessian = [
-            [
-                (at((i, 1), (j, 1)) - at((i, 1), (j, -1)) - at((i, -1), (j, 1))
-                 + at((i, -1), (j, -1))) / (4 * step**2)
-                for j in range(n)
-            ]
-            for i in range(n)
-        ]  # fmt: skip
-        return float(value), np.array(gradient, float), np.array(hessian, float)
+        sides = [(at((i, 1)), at((i, -1))) for i in range(n)]
+        gradient = [(up - down) / (2 * step) for up, down in sides]
+        hessian = np.zeros((n, n))
+        for i, (up, down) in enumerate(sides):
+            hessian[i, i] = (up - 2 * value + down) / step**2
+            for j in range(i):
+                corners = at((i, 1), (j, 1)) - at((i, 1), (j, -1)) - at((i, -1), (j, 1))
+                hessian[i, j] = (corners + at((i, -1), (j, -1))) / (4 * step**2)
+                hessian[j, i] = hessian[i, j]
+        return float(value), np.array(gradient, float), hessian

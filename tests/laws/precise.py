@@ -30,6 +30,10 @@ def _sigmoid(x):
     return 1 / (1 + _exp(-x))
 
 
+def _tanh(x):
+    return mpmath.tanh(_within(x))
+
+
 def _log(x):
     if x == 0:
         return mpmath.mpf("-inf")
@@ -56,11 +60,17 @@ FUNCTIONS = {
     "exp": _exp,
     "expm1": lambda x: _exp(x) - 1,
     "log": _log,
+    "log2": lambda x: _log(x) / mpmath.log(2),
+    "log10": lambda x: _log(x) / mpmath.log(10),
     "log1p": lambda x: _log(1 + x),
     "sqrt": _sqrt,
     "rsqrt": lambda x: _divide(1, _sqrt(x)),
     "erf": lambda x: mpmath.erf(_within(x)),
     "erfc": lambda x: mpmath.erfc(_within(x)),
+    "sinh": lambda x: (_exp(x) - _exp(-x)) / 2,
+    "cosh": lambda x: (_exp(x) + _exp(-x)) / 2,
+    "tanh": _tanh,
+    "tanh_slope": lambda t, x: 1 - _tanh(x) ** 2,
     "sigmoid": _sigmoid,
     "sigmoid_slope": lambda s, x: s * _sigmoid(-x),
     "softplus": lambda x: _log(1 + _exp(x)),

@@ -8,6 +8,7 @@ from symflux.ir.types import is_floating, numpy_dtype
 from symflux.ir.verify import verify
 from symflux.passes.algebra import ALGEBRA
 from symflux.passes.contractions import CONTRACTIONS
+from symflux.passes.exponentials import SLOPES
 from symflux.passes.fold import FOLD
 from symflux.passes.gather import GATHER
 from symflux.passes.index_maps import INDEX_MAPS
@@ -18,7 +19,7 @@ from symflux.transform.evaluate import evaluate
 
 from . import cases, precise
 
-SETS = (FOLD, ALGEBRA, INDEX_MAPS, CONTRACTIONS, GATHER, STABLE, MEANS, SHORT_SUMS, PREPARE)
+SETS = (FOLD, ALGEBRA, INDEX_MAPS, CONTRACTIONS, GATHER, STABLE, MEANS, SHORT_SUMS, PREPARE, SLOPES)
 LAWS = tuple(dict.fromkeys(x for laws in SETS for x in laws))  # some serve before and after
 SEEDS = range(20)
 

@@ -105,6 +105,9 @@ CASES: dict[str, list[Case]] = {
     "softplus": [
         Case(sympy.log(1 + sympy.exp(X)), -9, 9, near=far(40.0, 690.0, 1e-300), digits=700)
     ],
+    "log_cosh": [
+        Case(sympy.log(sympy.cosh(X)), -9, 9, near=far(1e-100, 0.99, 40.0, 340.0), digits=700)
+    ],
     "relu": [Case(sympy.Max(X, 0), near=far(1e-300, 1e300), second=False)],
     "erf": [Case(sympy.erf(X), near=far(1e-300, 6.0, 20.0))],
     "erfc": [Case(sympy.erfc(X), near=far(1e-300, 6.0, 20.0))],
