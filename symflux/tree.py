@@ -245,6 +245,15 @@ def _discover(cls: type) -> Kind | None:
     return None
 
 
+def is_container(obj: Any) -> bool:
+    """Whether ``obj`` is a container, and no leaf.
+
+    >>> is_container([]), is_container(1.0)
+    (True, False)
+    """
+    return _kind_of(obj) is not None
+
+
 def is_array(obj: Any) -> bool:
     """Whether ``obj`` takes part in NumPy's arithmetic: an ndarray, traced array, param ..."""
     return hasattr(type(obj), "__array_ufunc__")

@@ -20,6 +20,7 @@ from ..codegen.llvm.words import Words
 from ..collector import collector_paused
 from ..ir.graph import Graph
 from ..records import record, replace
+from ..trace.containers import refill
 from ..trace.param import Param
 from ..trace.passed import detached
 from ..trace.promote import literal_scalar
@@ -201,6 +202,11 @@ class Specialization:
             values[donate[o]] if o in donate else next(results)
             for o in range(len(self.stages.graph.outputs))
         ]
+        if self.traced.changes is not None:
+            changes = self.traced.changes
+            made = outputs[len(outputs) - len(changes.weak) :]
+            made = [_as_python(v) if w else v for v, w in zip(made, changes.weak, strict=True)]
+            refill(call.marked, changes, call.leaves, made)
         return finish(self.traced, values, outputs)
 
     def look_at(self, seen: Observation) -> None:

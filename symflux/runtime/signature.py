@@ -28,7 +28,7 @@ def direct_spec(
     graph, donate = stages.graph, stages.donate
     first = len(traced.arguments.types)
     of_args, of_kwargs = traced.arguments.in_tree.children
-    if len(of_kwargs.children):
+    if len(of_kwargs.children) or traced.changes is not None:
         return None
     for array, x in zip(captured, graph.inputs[first:], strict=True):
         usual = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative

@@ -19,6 +19,7 @@ from ..ir.origin import Origin, user_frame
 from ..ir.types import ArrayType
 from ..ir.walk import dependents, substitute, topological
 from ..records import record
+from . import containers
 from .array import Array, operand
 from .concrete import refusals
 from .operands import refuse_foreign
@@ -77,6 +78,8 @@ class Traced:
         written: number of each input that is an array of the user's and is written to -> where.
         updated: all updated params, in the order of the trailing outputs.
         needed: captured arrays, by id, whose elements had to be known while tracing.
+        changes: what the containers of the arguments hold at the end; None where that is what they
+            held before. Its outputs are the last ones.
     """
 
     graph: Graph
@@ -89,6 +92,7 @@ class Traced:
     written: dict[int, Origin | None]
     updated: tuple[Any, ...]
     needed: dict[int, Any]
+    changes: containers.Changes | None = None
 
     def write_back(self, values: Sequence[Node]) -> None:
         """Let each updated param stand for its new value in the surrounding trace.
@@ -328,7 +332,8 @@ def trace(
         else:
             handles.append(argument_handle(leaf, Array(node, is_weak).belongs(scope.life)))
         scope.symbols.add(node.id)
-    call_args, call_kwargs = in_tree.unflatten(handles)
+    passed = call_args, call_kwargs = in_tree.unflatten(handles)
+    before = containers.places(passed) if write_back else {}
     outer = is_tracing()
     with pushed(scope), collector_paused():
         run = fn if lifter is None else lifter.value(fn)
@@ -340,11 +345,17 @@ def trace(
         changed: list[tuple[Any, Node]] = list(updated(scope))
         if lifter is not None:
             changed += lifter.finish()
-        writes = written_arguments(scope.name, leaves, names, handles, inputs) if write_back else {}
-    captured = [] if outer else _used(scope, [*outputs, *writes.values()], changed, lifter)
+        writes: dict[int, Node] = {}
+        changes, held = None, []
+        if write_back:
+            writes = written_arguments(scope.name, leaves, names, handles, inputs)
+            changes, held = containers.changes(
+                scope.name, before, passed, in_tree, handles, _held(scope.name), definition(fn)
+            )
+    captured = [] if outer else _used(scope, [*outputs, *writes.values(), *held], changed, lifter)
     results = {id(leaf): i for i, leaf in reversed(list(enumerate(out_leaves)))}
     rest = [i for i in writes if id(handles[i]) not in results]
-    trailing = [*(node for _, node in changed), *(writes[i] for i in rest)]
+    trailing = [*(node for _, node in changed), *(writes[i] for i in rest), *held]
     graph = Graph(
         scope.name, (*inputs, *(node for _, node in captured)), (*outputs, *trailing)
     )  # fmt: skip
@@ -374,6 +385,7 @@ def trace(
         {i: node.origin for i, node in writes.items()},
         tuple(obj for obj, _ in changed),
         scope.needed,
+        changes,
     )
 
 
@@ -436,6 +448,25 @@ def _output_nodes(
         nodes.append(value if type(value) is Node else literal(value, STORED.get(key, key)))
         weak.append(key in STORED)
     return nodes, tuple(weak)
+
+
+def _held(name: str) -> Callable[[Any], tuple[Node, bool]]:
+    """What makes the node of something that a function put into a container of its arguments."""
+
+    def node(leaf: Any) -> tuple[Node, bool]:
+        try:
+            key, value = operand(leaf)
+        except ArgumentError:
+            raise ArgumentError(
+                f"{name} puts what is neither an array nor a number into a container of its "
+                f"arguments: {leaf!r:.60} ({type(leaf).__name__})",
+                place=user_frame(),
+                right=f"symflux.compile({name}, write_back=False)   # leaves arguments as they are",
+            ) from None
+        made = value if type(value) is Node else literal(value, STORED.get(key, key))
+        return made, key in STORED
+
+    return node
 
 
 def _check_leaks(graph: Graph, inputs: Sequence[Node]) -> None:
