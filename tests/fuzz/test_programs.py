@@ -7,7 +7,7 @@ import pytest
 
 from symflux.thresholds import TABLE
 
-from . import campaign
+from . import campaign, manners
 from .campaign import MANNERS, REAL, check, draw, problem, small, text_case
 
 
@@ -41,11 +41,11 @@ def test_results_that_differ_are_seen():
     wrong = text_case([(5,)], "def f(x0):\n    return (x0 * tell(),)")
     said = iter([2.0, 2.0000001])
     names = {"tell": lambda: next(said)}
-    campaign.PLAIN.update(names), campaign.TRACED.update(names)
+    manners.PLAIN.update(names), manners.TRACED.update(names)
     try:
         assert "5 of 5 are wrong" in problem(wrong)
     finally:
-        del campaign.PLAIN["tell"], campaign.TRACED["tell"]
+        del manners.PLAIN["tell"], manners.TRACED["tell"]
 
 
 def test_a_seed_gives_the_same_program_again():
