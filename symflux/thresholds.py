@@ -236,6 +236,9 @@ class _Thresholds:
         12, 0, 2, help="items of a list that a function captured from which on they are compared "
         "as a run of bytes"
     )  # fmt: skip
+    watched_in_line: int = _row(
+        16, 0, 4, help="words of memory that a call compares one by one, without a loop"
+    )
     ask_every: int = _row(200_000, 1, 100, help="operations of a loop after which it asks")
     function_statements: int = _row(1000, 12, 50, help="statements that one function may hold")
     straight_statements: int = _row(

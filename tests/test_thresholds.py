@@ -40,6 +40,7 @@ NO_THRESHOLDS = {
     "arguments._EQUAL",
     "interrupts.INTERRUPTED",
     "words._ENTRIES",
+    "words._HEADER",
     "words._INDICES",
     "words._WIDE",
     "seams._DEPTH",

@@ -91,7 +91,8 @@ class Arguments:
         for name, array in self.spec.captures:
             self._captured(name, array)
         if self.spec.words is not None:
-            write_watch(e, object_pointer(e, self.spec.words), self._fallback)
+            words = self.spec.words
+            write_watch(e, object_pointer(e, words), words.in_line, self._fallback)
         if any(donated for donated, _, _ in self._ranges):
             self._require_disjoint()
         e.line("; the arguments fit")

@@ -155,5 +155,5 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
 
     captured = [f"{numbers[name]} {list(a.shape)} @{at[id(a)]}" for name, a in spec.captures]
     out = "" if spec.out is None else f" out {text(spec.out)}"
-    words = "" if spec.words is None else " words"
+    words = "" if spec.words is None else f" words {spec.words.in_line}"
     return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}{out}{words}"

@@ -57,15 +57,55 @@ watch.run.same:
   br i1 %watch.r.done, label %{fine}, label %watch.run"""
 
 
-def write_watch(e: Emitter, block: str, changed: str) -> None:
-    """Go on if all words of a block are what they were; to the label ``changed`` otherwise."""
+#: The same as a function, for when there are other pairs than the code was written for. Registers
+#: keep what they hold, so that a call that does not come here saves none.
+_FUNCTION = """\
+define internal preserve_mostcc i1 @watch(ptr %block) noinline cold {{
+{body}
+watch.fine:
+  ret i1 true
+watch.changed:
+  ret i1 false
+}}"""
+
+
+def write_watch(e: Emitter, block: str, few: int, changed: str) -> None:
+    """Go on if all words of a block are what they were; to the label ``changed`` otherwise.
+
+    ``few`` pairs are compared without a loop, as long as there are so many."""
+    fine = e.label("fine")
     if "watch" not in e.helpers:
         e.helpers["watch"] = "memcmp"
         e.add_function("declare i32 @memcmp(ptr, ptr, i64)")
-    fine = e.label("fine")
-    for line in _WATCH.format(block=block, changed=changed, fine=fine).splitlines():
-        if line.endswith(":"):
-            e.start(line[:-1])
-        else:
-            e.line(line.strip())
+        if few:
+            body = _WATCH.format(block="%block", changed="watch.changed", fine="watch.fine")
+            e.add_function(_FUNCTION.format(body=body))
+    if few:
+        _write_in_line(e, block, few, changed, fine)
+    else:
+        for line in _WATCH.format(block=block, changed=changed, fine=fine).splitlines():
+            if line.endswith(":"):
+                e.start(line[:-1])
+            else:
+                e.line(line.strip())
     e.start(fine)
+
+
+def _write_in_line(e: Emitter, block: str, few: int, changed: str, fine: str) -> None:
+    """Compare the pairs that stand in the block itself, if there are so many."""
+
+    def word(n: int, kind: str = "i64") -> str:
+        place = e.value(f"getelementptr i8, ptr {block}, i64 {8 * n}", "p")
+        return e.value(f"load {kind}, ptr {place}, align 8", "word")
+
+    begin, others = e.label("few"), e.label("others")
+    e.line(f"br i1 {e.value(f'icmp eq i64 {word(4)}, {few}')}, label %{begin}, label %{others}")
+    e.start(others)
+    same = e.value(f"call preserve_mostcc i1 @watch(ptr {block})", "same")
+    e.line(f"br i1 {same}, label %{fine}, label %{changed}")
+    for n in range(few):
+        e.start(begin)
+        found = e.value(f"load i64, ptr {word(5 + 2 * n, 'ptr')}, align 1", "found")
+        begin = e.label("next") if n < few - 1 else fine
+        same = e.value(f"icmp eq i64 {found}, {word(6 + 2 * n)}", "same")
+        e.line(f"br i1 {same}, label %{begin}, label %{changed}")

@@ -34,6 +34,7 @@ _VERSION = HEAD + 368  # of a type object: changes with every change of the clas
 _MEMBER = HEAD + 24  # of the descriptor of a slot: its definition
 _NEVER = np.zeros(3, np.uint64)  # a pair that does not hold
 _NEVER[:2] = _NEVER.ctypes.data + 16, 1
+_HEADER = 5  # words of a block before the pairs
 _WIDE = 1 << 40  # a dict of more bytes is not believed
 
 
@@ -45,12 +46,15 @@ class Words:
     """Pairs of an address and the word that must stand there, and runs of bytes to compare.
 
     The methods enter places; each returns whether it could. ``address`` is that of the block that
-    generated code reads: number of pairs, pairs, number of runs, runs."""
+    generated code reads: number of pairs, pairs, number of runs, runs; and, where there are few
+    pairs and no runs, their number once more and the pairs themselves, for code that was written
+    for so many."""
 
-    __slots__ = ("_keep", "_pairs", "_runs", "_seen", "block")
+    __slots__ = ("_few", "_keep", "_pairs", "_runs", "_seen", "block")
 
     def __init__(self) -> None:
-        self.block = np.zeros(4, np.uint64)
+        self._few = thresholds.watched_in_line
+        self.block = np.zeros(_HEADER + 2 * self._few, np.uint64)
         self.clear()
 
     def clear(self) -> None:
@@ -66,14 +70,23 @@ class Words:
 
     def withdraw(self) -> None:
         """Let generated code find a change, whatever holds, until ``publish`` is called."""
-        self.block[:] = (1, _NEVER.ctypes.data, 0, 0)
+        self.block[:_HEADER] = (1, _NEVER.ctypes.data, 0, 0, 0)
 
     def publish(self) -> None:
         """Let generated code use what was entered."""
         pairs = np.array(self._pairs, np.uint64).reshape(-1, 2)
         runs = np.array(self._runs, np.uint64).reshape(-1, 3)
         self._keep += [pairs, runs]
-        self.block[:] = (len(pairs), pairs.ctypes.data, len(runs), runs.ctypes.data)
+        few = self.in_line
+        self.block[_HEADER : _HEADER + 2 * few] = pairs[:few].ravel()
+        self.block[:_HEADER] = (
+            len(pairs), pairs.ctypes.data, len(runs), runs.ctypes.data, few
+        )  # fmt: skip
+
+    @property
+    def in_line(self) -> int:
+        """How many pairs code is written for; 0 for any number."""
+        return len(self._pairs) if len(self._pairs) <= self._few and not self._runs else 0
 
     def hold(self) -> bool:
         """Whether all pairs and runs are as they were."""
@@ -169,12 +182,15 @@ class Words:
         if self._once(holder):
             sizes = ctypes.c_uint16.from_address(keys + 8).value
             values = _word(id(holder) + _VALUES)
-            fits = self._pair(id(holder) + _KEYS, keys) and self._pair(id(holder) + _VALUES, values)
-            if not fits or not sizes:
+            if not self._pair(id(holder) + _KEYS, keys) or not sizes:
                 self._seen.discard(id(holder))
                 return 0
-            if not values:  # a table of its own could come back to this address with another size
-                self._pair(keys + 2, _word(keys + 2))  # two bytes of sizes; what is before is zero
+            if values:
+                self._pair(id(holder) + _VALUES, values)
+            else:  # a table of its own could come back to this address with another size
+                # two bytes of sizes and the kind, which says that there are no values of a dict's
+                # own; what is before is zero
+                self._pair(keys + 3, _word(keys + 3))
         return keys
 
     @staticmethod

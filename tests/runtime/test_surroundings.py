@@ -478,6 +478,35 @@ def test_places_that_do_not_hold_what_python_says_are_refused():
     assert not words.entry({}, "a", 1.0)
 
 
+@pytest.mark.parametrize("few", [0, 4, 16, 40])
+def test_words_are_compared_in_a_row_or_in_a_loop(few):
+    """However many there are, and when there are others than the code was written for."""
+    settings = {"a": 2.0, "b": [3.0, 4.0]}
+    rate = 5.0
+
+    def f(x):
+        return x * settings["a"] + sum(settings["b"]) * rate
+
+    with lowered(watched_in_line=few):
+        g = sf.compile(f)
+        for _ in range(2):
+            assert g(1.0) == f(1.0)
+    for change in (
+        lambda: settings.update(a=7.0),
+        lambda: settings["b"].append(1.0),
+        lambda: settings.update({str(i): i for i in range(30)}),  # another table
+        lambda: settings["b"].__setitem__(1, -1.0),
+        lambda: settings.update(a=2.0),
+        lambda: f.__setattr__("__defaults__", (3.0,)),
+    ):
+        change()
+        for _ in range(3):
+            assert g(1.0) == f(1.0)
+    rate = 6.0
+    assert g(1.0) == f(1.0)
+    assert ("call preserve_mostcc" in str(g.llvm_ir)) == (few >= len(g._state.last.words._pairs))
+
+
 def test_source_of_a_function_without_surroundings_has_no_words():
     assert "%watch.pairs" not in str(sf.compile(lambda x: x * x).lower(1.0).llvm_ir)
     assert "%watch.pairs" in str(sf.compile(scaled).lower(1.0).llvm_ir)
