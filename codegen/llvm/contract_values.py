@@ -40,8 +40,9 @@ def convert(e: Emitter, value: str, lanes: int, source: str, target: str) -> str
     have = memory_type(source) if not lanes else vector_type(lanes, source)
     want = memory_type(target) if not lanes else vector_type(lanes, target)
     if source in FLOATS:
-        word = "fpext"
-    elif target in FLOATS:
+        with e.with_lanes(lanes or 1):
+            return e.cast(value, source, target)
+    if target in FLOATS:
         word = "sitofp" if source in SIGNED else "uitofp"
     elif BYTES[source] == BYTES[target]:
         return value

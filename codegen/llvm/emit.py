@@ -73,6 +73,7 @@ class Emitter(Writer):
         self._sink = sink
         self._part = Part()
         self.machine = machine or host()
+        self.soft_halves = not self.machine.has_halves
         self._contractions: Contractions | None = None
         if any(_contracts(kernel.body) for kernel in program.kernels):
             from .contract import Contractions  # much code, loaded by the first program with one

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..ir import BYTES, Const, Let, Operand
 from ..scalars import FLOATS, SIGNED, UNSIGNED
+from . import halves
 from .types import VALUE_TYPES, constant_text, memory_type, value_type
 
 if TYPE_CHECKING:
@@ -33,10 +34,23 @@ def _select(e: Writer, condition: str, dtype: str, yes: str, no: str) -> str:
 
 
 def _convert(e: Writer, word: str, x: str, source: str, target: str) -> str:
+    if word == "fpext" and _inline(e, source):
+        wide = halves.widened(e, x)
+        return wide if target == "f32" else _convert(e, "fpext", wide, "f32", target)
+    if word == "fptrunc" and _inline(e, target):
+        return halves.narrowed(e, x)
     return e.value(f"{word} {e.kind(source)} {x} to {e.kind(target)}")
 
 
+def _inline(e: Writer, dtype: str) -> bool:
+    """Whether conversions of a dtype are written in line (LLVM's calls go lane by lane)."""
+    return dtype == "f16" and e.lanes > 1 and e.soft_halves
+
+
 def _binary(e: Writer, word: str, dtype: str, left: str, right: str) -> str:
+    if _inline(e, dtype):
+        wide = _binary(e, word, "f32", halves.widened(e, left), halves.widened(e, right))
+        return wide if word.startswith("fcmp") else halves.narrowed(e, wide)
     return e.value(f"{word} {e.kind(dtype)} {left}, {right}")
 
 
@@ -276,16 +290,8 @@ def _mod(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
 
 
 def _double_to_half(e: Writer, x: str) -> str:
-    """f64 to f16 with one rounding: through an f32 rounded to odd (Boldo and Melquiond 2008)."""
-    near = _convert(e, "fptrunc", x, "f64", "f32")
-    back = _convert(e, "fpext", near, "f32", "f64")
-    inexact = _binary(e, "fcmp une", "f64", back, x)
-    size, back_size = _call(e, "fabs", "f64", [x]), _call(e, "fabs", "f64", [back])
-    away = _binary(e, "fcmp ogt", "f64", back_size, size)
-    bits = _convert(e, "bitcast", near, "f32", "i32")
-    toward_zero = _binary(e, "add", "i32", bits, _convert(e, "sext", away, "bool", "i32"))
-    sticky = _binary(e, "or", "i32", toward_zero, _convert(e, "zext", inexact, "bool", "i32"))
-    return _convert(e, "fptrunc", _convert(e, "bitcast", sticky, "i32", "f32"), "f32", "f16")
+    """f64 to f16 with one rounding."""
+    return _convert(e, "fptrunc", halves.rounded_to_odd(e, x), "f32", "f16")
 
 
 def _float_to_int(e: Writer, x: str, source: str, target: str) -> str:

@@ -46,6 +46,13 @@ class Machine:
         """Whether vectors of 64 bytes can be looked up in registers (AVX-512)."""
         return self.vector_bytes == 64 and self.triple.startswith(("x86_64", "i686"))
 
+    @property
+    def has_halves(self) -> bool:
+        """Whether f16 is converted to f32 and back in one instruction (on x86: F16C)."""
+        if not self.triple.startswith(("x86_64", "i686")):
+            return True
+        return self.cpu in ("x86-64-v3", "x86-64-v4") or "+f16c" in self.features.split(",")
+
     def has_masks(self, dtype: str) -> bool:
         """Whether some lanes of a vector are loaded and stored in one instruction."""
         return self.vector_bytes == 64 or (self.vector_bytes == 32 and BYTES[dtype] >= 4)

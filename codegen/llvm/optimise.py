@@ -18,6 +18,7 @@ import llvmlite.binding as binding
 from llvmlite.binding import ffi
 
 from ...records import record
+from .halves import with_conversions
 from .machine import Machine
 
 __all__ = ["ModuleText", "Options", "optimise", "parse"]
@@ -48,7 +49,8 @@ def parse(text: str, machine: Machine, context: Any, call: Callable[..., Any] | 
     ``call`` is the library's function to use."""
     call = call or ffi.lib.LLVMPY_ParseAssembly
     with ffi.OutputString() as complaint:
-        found = call(context, ctypes.c_char_p(text.encode()), complaint)
+        whole = with_conversions(text, machine)
+        found = call(context, ctypes.c_char_p(whole.encode()), complaint)
         module = binding.ModuleRef(found, context)
         if complaint:
             module.close()

@@ -63,6 +63,7 @@ class Writer:
 
     def __init__(self, *, fast_math: bool = False) -> None:
         self.fast_math = fast_math
+        self.soft_halves = False  # whether the processor cannot convert f16
         #: module-level things that were written already, by whatever tells them apart
         self.helpers: dict[Hashable, str] = {}
         self._text: list[str] = []
@@ -170,6 +171,10 @@ class Writer:
     def add_function(self, text: str) -> None:
         """Add module-level text: a function, a global or a declaration."""
         self._text.append(text)
+
+    def text(self) -> str:
+        """What was written so far, without metadata."""
+        return "\n".join(self._text)
 
     def declare(self, signature: str) -> None:
         """Declare an intrinsic once; spelled out, so that LLVM accepts its older signatures too."""
