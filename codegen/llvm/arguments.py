@@ -30,6 +30,12 @@ def object_pointer(e: Emitter, value: Any) -> str:
     return e.value(f"load ptr, ptr {place}, align 8", "o")
 
 
+def _equal_numbers(dtype: np.dtype[Any]) -> list[int]:
+    """The numbers of NumPy's types that are this one: two of C's integers may have one size."""
+    kinds = np.typecodes["AllInteger"] if dtype.kind in "iu" else dtype.char
+    return sorted({np.dtype(kind).num for kind in kinds if np.dtype(kind) == dtype})
+
+
 class Arguments:
     """Writes the first part of the entry: from Python objects to buffer pointers.
 
@@ -262,7 +268,8 @@ class Arguments:
         self._ranges.append((donated, data, bytes_))
 
     def _require_dtype(self, descr: str, dtype: str) -> None:
-        """The usual dtype object, or another one that means the same (from a pickle, say)."""
+        """The usual dtype object, or another one that means the same: from a pickle, say, or the
+        one of NumPy's integer types of that size (`long`, `long long`) that is not the usual."""
         e = self.e
         usual = numpy_dtype(dtype)
         fine, other = e.label("fine"), e.label("other")
@@ -271,7 +278,10 @@ class Arguments:
         e.start(other)
         number = self.field("i32", descr, capi.DESCR["type_num"])
         order = self.field("i8", descr, capi.DESCR["byteorder"])
-        right_number = e.value(f"icmp eq i32 {number}, {usual.num}")
+        right_number = "false"
+        for equal in _equal_numbers(usual):
+            is_it = e.value(f"icmp eq i32 {number}, {equal}")
+            right_number = e.value(f"or i1 {right_number}, {is_it}")
         right_order = e.value(f"icmp eq i8 {order}, {ord(usual.byteorder)}")
         both = e.value(f"and i1 {right_number}, {right_order}")
         e.line(f"br i1 {both}, label %{fine}, label %{self._fallback}")

@@ -50,6 +50,7 @@ ARRAY: dict[str, int] = {
     "data": HEAD,
     "nd": HEAD + 8,
     "dimensions": HEAD + 16,
+    "strides": HEAD + 24,
     "descr": HEAD + 40,
     "flags": HEAD + 48,
     "mem_handler": HEAD + 72,

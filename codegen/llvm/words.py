@@ -243,21 +243,29 @@ class Words:
         return _believed() and version & 0xFFFFFFFF != 0 and self._pair(id(cls) + _VERSION, version)
 
     def array(self, array: np.ndarray[Any, Any], content: bytes | None) -> bool:
-        """The dtype, shape and memory of an array, and what it holds (None: whatever it holds)."""
+        """The dtype, shape, strides and memory of an array, and what it holds (None: whatever it
+        holds)."""
         self._keep += [array, array.dtype]
         base = id(array)
-        dimensions = _word(base + ARRAY["dimensions"])
-        nd = _word(base + ARRAY["nd"])  # the upper half is padding
+        dimensions, strides = _word(base + ARRAY["dimensions"]), _word(base + ARRAY["strides"])
+        # the upper halves are padding
+        nd, flags = _word(base + ARRAY["nd"]), _word(base + ARRAY["flags"])
+        regular = array.flags.c_contiguous  # the flags say so: strides follow from the shape
         fits = (
             self._pair(base + ARRAY["data"], array.ctypes.data)
             and self._pair(base + ARRAY["descr"], id(array.dtype))
             and self._pair(base + ARRAY["nd"], nd)
             and self._pair(base + ARRAY["dimensions"], dimensions)
             and all(self._pair(dimensions + 8 * i, n) for i, n in enumerate(array.shape))
+            and self._pair(base + ARRAY["flags"], flags)
         )
+        if fits and not regular:
+            fits = self._pair(base + ARRAY["strides"], strides) and all(
+                self._pair(strides + 8 * i, n % (1 << 64)) for i, n in enumerate(array.strides)
+            )
         if not fits or content is None:
             return fits
-        if not array.flags.c_contiguous:
+        if not regular:
             return False
         start, size = int(array.ctypes.data), len(content)
         if 8 <= size <= 64:  # the last word may overlap the one before
