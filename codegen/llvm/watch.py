@@ -9,10 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["write_watch"]
 
-#: Whether all pairs and runs of a block are as they were. Pairs are compared in order: one that
-#: fails keeps the later ones, whose places it vouches for, from being read.
-_WATCH = """\
-  br label %watch.begin
+#: Whether all pairs of a block are as they were. They are compared in order: one that fails keeps
+#: the later ones, whose places it vouches for, from being read.
+_PAIRS = """\
 watch.begin:
   %watch.count = load i64, ptr {block}, align 8
   %watch.pairs.at = getelementptr i8, ptr {block}, i64 8
@@ -35,7 +34,10 @@ watch.compare:
   br i1 %watch.same, label %watch.pair, label %{changed}
 watch.contents:
   %watch.no.runs = icmp eq i64 %watch.runs.count, 0
-  br i1 %watch.no.runs, label %{fine}, label %watch.runs.begin
+  br i1 %watch.no.runs, label %{fine}, label %{runs}"""
+
+#: The same of all runs.
+_RUNS = """\
 watch.runs.begin:
   %watch.runs.at = getelementptr i8, ptr {block}, i64 24
   %watch.runs = load ptr, ptr %watch.runs.at, align 8
@@ -57,37 +59,27 @@ watch.run.same:
   br i1 %watch.r.done, label %{fine}, label %watch.run"""
 
 
-#: The same as a function, for when there are other pairs than the code was written for. Registers
-#: keep what they hold, so that a call that does not come here saves none.
-_FUNCTION = """\
-define internal preserve_mostcc i1 @watch(ptr %block) noinline cold {{
-{body}
-watch.fine:
-  ret i1 true
-watch.changed:
-  ret i1 false
-}}"""
-
-
 def write_watch(e: Emitter, block: str, few: int, changed: str) -> None:
     """Go on if all words of a block are what they were; to the label ``changed`` otherwise.
 
-    ``few`` pairs are compared without a loop, as long as there are so many."""
+    ``few`` pairs are compared without a loop, as long as there are so many. Code for few pairs goes
+    to ``changed`` where there are runs too: calling a function would save registers, at each
+    call."""
     fine = e.label("fine")
-    if "watch" not in e.helpers:
-        e.helpers["watch"] = "memcmp"
-        e.add_function("declare i32 @memcmp(ptr, ptr, i64)")
-        if few:
-            body = _WATCH.format(block="%block", changed="watch.changed", fine="watch.fine")
-            e.add_function(_FUNCTION.format(body=body))
     if few:
         _write_in_line(e, block, few, changed, fine)
+        text, runs = _PAIRS, changed
     else:
-        for line in _WATCH.format(block=block, changed=changed, fine=fine).splitlines():
-            if line.endswith(":"):
-                e.start(line[:-1])
-            else:
-                e.line(line.strip())
+        e.line("br label %watch.begin")
+        text, runs = f"{_PAIRS}\n{_RUNS}", "watch.runs.begin"
+        if "watch" not in e.helpers:
+            e.helpers["watch"] = "memcmp"
+            e.add_function("declare i32 @memcmp(ptr, ptr, i64)")
+    for line in text.format(block=block, changed=changed, fine=fine, runs=runs).splitlines():
+        if line.endswith(":"):
+            e.start(line[:-1])
+        else:
+            e.line(line.strip())
     e.start(fine)
 
 
@@ -98,11 +90,8 @@ def _write_in_line(e: Emitter, block: str, few: int, changed: str, fine: str) ->
         place = e.value(f"getelementptr i8, ptr {block}, i64 {8 * n}", "p")
         return e.value(f"load {kind}, ptr {place}, align 8", "word")
 
-    begin, others = e.label("few"), e.label("others")
-    e.line(f"br i1 {e.value(f'icmp eq i64 {word(4)}, {few}')}, label %{begin}, label %{others}")
-    e.start(others)
-    same = e.value(f"call preserve_mostcc i1 @watch(ptr {block})", "same")
-    e.line(f"br i1 {same}, label %{fine}, label %{changed}")
+    begin, same = e.label("few"), e.value(f"icmp eq i64 {word(4)}, {few}", "same")
+    e.line(f"br i1 {same}, label %{begin}, label %watch.begin")
     for n in range(few):
         e.start(begin)
         found = e.value(f"load i64, ptr {word(5 + 2 * n, 'ptr')}, align 1", "found")
