@@ -252,10 +252,10 @@ def _loss(program, names):
     return loss
 
 
-def _graph_says(fn, args):
-    """What the interpreter of graphs says."""
+def _interpreted(fn, args):
+    """The function, as the interpreter of graphs runs it for arguments of these shapes."""
     traced = trace(getattr(fn, "traced", fn), args, {})
-    return evaluate(traced.graph, [*args, *traced.captures])
+    return lambda *args: evaluate(traced.graph, [*args, *traced.captures])
 
 
 def _slope(program, slope):
@@ -300,11 +300,12 @@ def _grad(case):
         return (value, *slopes)
 
     value = np.asarray(_loss(program, PLAIN)(*[a.copy() for a in args]))
-    wanted = _graph_says(flat, args)
+    says = _interpreted(flat, args)
+    wanted = says(*args)
     same([np.asarray(wanted[0], value.dtype)], [value], "the loss", program.dtype)
 
     def slope(args, along):
-        parts = zip([d for d in along if d is not None], _graph_says(flat, args)[1:], strict=True)
+        parts = zip([d for d in along if d is not None], says(*args)[1:], strict=True)
         return float(sum(np.sum(d * s) for d, s in parts))
 
     _slope(program, slope)
@@ -327,9 +328,10 @@ def _jvp(case):
 
     value = np.asarray(_loss(program, PLAIN)(*[a.copy() for a in args]))
     both = given(args, _along(program))
-    wanted = _graph_says(flat, both)
+    says = _interpreted(flat, both)
+    wanted = says(*both)
     same([np.asarray(wanted[0], value.dtype)], [value], "the loss", program.dtype)
-    _slope(program, lambda *at: float(_graph_says(flat, given(*at))[1]))
+    _slope(program, lambda *at: float(says(*given(*at))[1]))
     f = _compiled(case, flat)
     _runs(case, lambda: f(*both), wanted, "forward mode")
 
@@ -339,7 +341,7 @@ def _hessian(case):
     args = program.arguments()
     loss = _loss(program, TRACED)
     fn = sf.hessian(loss)
-    wanted = _graph_says(fn, args)
+    wanted = _interpreted(fn, args)(*args)
     _curve(program, args, _along(program)[0], wanted[0])
     f = _compiled(case, lambda *args: (fn(*args),))
     _runs(case, lambda: f(*args), wanted, "Hessian")
@@ -349,10 +351,10 @@ def _curve(program, args, along, found):
     """Raise unless differences of the gradient by the first argument give the Hessian."""
     if program.dtype == "float32":
         return
-    fn = sf.grad(_loss(program, TRACED))
+    says = _interpreted(sf.grad(_loss(program, TRACED)), args)
     curve = np.tensordot(found, along, along.ndim)
     for step in (1e-5, 1e-6, 1e-4):
-        (up,), (down,) = (_graph_says(fn, [args[0] + h * along, *args[1:]]) for h in (step, -step))
+        (up,), (down,) = (says(args[0] + h * along, *args[1:]) for h in (step, -step))
         off = np.abs((up - down) / (2 * step) - curve)
         if np.all(off <= 1e-5 * (1 + np.max(np.abs(curve)))):
             return
@@ -381,7 +383,8 @@ def _vgrad(case):
     program = case.program
     rows = [program.arguments(salt) for salt in range(3)]
     fn = sf.grad(_loss(program, TRACED), argnums=program.smooth)
-    slopes = zip(*[_graph_says(fn, row) for row in rows], strict=True)
+    says = _interpreted(fn, rows[0])
+    slopes = zip(*[says(*row) for row in rows], strict=True)
     args = [np.stack(column) for column in zip(*rows, strict=True)]
     f = _compiled(case, sf.vmap(fn))
     _runs(case, lambda: f(*args), [np.stack(column) for column in slopes], "vmap of gradient")
@@ -407,9 +410,10 @@ def _params(case):
 
     f = _compiled(case, step)
     state = args[: len(ws)]
+    says = _interpreted(pure, state)
     for number in range(3):
         threads.set_threads(1 + number % 2)
-        *state, wanted = _graph_says(pure, state)
+        *state, wanted = says(*state)
         with lowered(**case.limits):
             found = f(*numbers)
         found = [np.asarray(found), *map(np.asarray, ws)]
