@@ -16,9 +16,11 @@ import sys
 import time
 import traceback
 from collections import Counter
+from contextlib import contextmanager
 
 from symflux import config
-from symflux.thresholds import TABLE
+from symflux.runtime.passes import PASS_NAMES
+from symflux.thresholds import TABLE, lowered
 
 from .draws import Generator
 from .manners import Wrong, check
@@ -47,10 +49,18 @@ MANNERS += ("out", "vmap", "vgrad", "jvp", "params", "hessian")
 
 
 class Case:
-    """A program, how it is run, and the thresholds meanwhile."""
+    """A program, how it is run, and the thresholds and settings meanwhile."""
 
     def __init__(self, program, manner, limits, seed):
         self.program, self.manner, self.limits, self.seed = program, manner, limits, seed
+
+    @contextmanager
+    def ways(self):
+        """These thresholds and settings inside a ``with`` block."""
+        limits = {n: v for n, v in self.limits.items() if n in TABLE}
+        settings = {n: v for n, v in self.limits.items() if n not in TABLE}
+        with lowered(**limits), config.override(**settings):
+            yield
 
     def __str__(self):
         return (
@@ -65,12 +75,20 @@ def some_lowered(r):
     return {n: r.choice(row.low) for n, row in TABLE.items() if r.random() < share}
 
 
+def some_settings(r):
+    """Now and then guarded memory, every pass verified, or the last passes left out."""
+    return r.choice([
+        *[{}] * 13, {"guard": "end"}, {"guard": "start"}, {"verify": True},
+        *[{"stop_after": r.choice(sorted(PASS_NAMES))}] * 3,
+    ])  # fmt: skip
+
+
 def draw(seed, large=None):
     """The case of a seed; ``large`` says at which sizes, by default the seed does."""
     r = random.Random(seed)
     large = r.random() < 0.35 if large is None else large
     manner = r.choice(MANNERS)
-    limits = {} if large else some_lowered(r)
+    limits = {} if large else some_lowered(r) | some_settings(r)
     sizes, most = (REAL, MOST) if large else (SMALL, 600)
     if large:  # as many decisions are about short axes as about long ones
         longest = r.choice((70, 3000, MOST))

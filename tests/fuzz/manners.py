@@ -7,7 +7,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from symflux.codegen import threads
 
 import symflux as sf
-from symflux.thresholds import lowered
 from symflux.trace.trace import trace
 from symflux.transform.evaluate import evaluate
 
@@ -128,7 +127,7 @@ def check(case):
 
 
 def _compiled(case, fn, **options):
-    with lowered(**case.limits):
+    with case.ways():
         return sf.compile(fn, **options)
 
 
@@ -137,7 +136,7 @@ def _runs(case, call, wanted, what):
     kept = None
     for count in (1, 1, 2):
         threads.set_threads(count)
-        with lowered(**case.limits):
+        with case.ways():
             found = call()
         same(found, wanted, f"{what}, {count} threads", case.program.dtype)
         if kept is not None:
@@ -177,7 +176,7 @@ def _plain(case):
         same_bits(args, copies, "arguments")
     other = _laid_out(program, 1)
     wanted = right_after(program, *other)
-    with lowered(**case.limits):
+    with case.ways():
         found = _written(f, program, other)
     same(found, wanted, "other arguments", program.dtype)
 
@@ -197,7 +196,7 @@ def _donate(case):
     _runs(case, lambda: _written(f, program, [a.copy() for a in args]), wanted, "donated")
     state, copies = [a.copy() for a in args], args
     for step in range(2):  # results are the next arguments
-        with lowered(**case.limits):
+        with case.ways():
             found = _written(f, program, state)
         wanted = right_after(program, *copies)
         same(found, wanted, f"donated, step {step}", program.dtype)
@@ -233,7 +232,7 @@ def _out(case):
                     fits = [i for i, a in enumerate(free) if a.shape == y.shape != ()]
                     at = fits[0] if fits and y.dtype == given[0].dtype else None
                     out[n] = y if at is None else free.pop(at)
-            with lowered(**case.limits):
+            with case.ways():
                 f(*given, out=tuple(out))
             out += [given[i] for i in program.writes]
             same(out, wanted, f"out=, overlap {overlap}, {count} threads", program.dtype)
@@ -414,7 +413,7 @@ def _params(case):
     for number in range(3):
         threads.set_threads(1 + number % 2)
         *state, wanted = says(*state)
-        with lowered(**case.limits):
+        with case.ways():
             found = f(*numbers)
         found = [np.asarray(found), *map(np.asarray, ws)]
         same(found, [np.asarray(wanted), *state], f"training step {number}", program.dtype)

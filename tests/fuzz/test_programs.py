@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from symflux.runtime.passes import PASS_NAMES
 from symflux.thresholds import TABLE
 
 from . import campaign, manners
@@ -92,6 +93,9 @@ def test_everything_that_a_compiler_decides_about_is_drawn():
         assert {c.limits[name] for c in cases if name in c.limits} == set(row.low), name
         if isinstance(row.default, int) and 2 < row.default < campaign.MOST:
             assert {row.default - 1, row.default, row.default + 1} <= set(REAL), name
+    settings = {(n, v) for c in cases for n, v in c.limits.items() if n not in TABLE}
+    stops = {("stop_after", name) for name in PASS_NAMES}
+    assert settings == {("guard", "end"), ("guard", "start"), ("verify", True)} | stops
     assert set(MANNERS) == {c.manner for c in cases}
     sources = [c.program.source for c in cases]
     often = Counter(what for what, text in DRAWN.items() for s in sources if re.search(text, s))
