@@ -74,7 +74,7 @@ class _Thresholds:
         4, 1, 2, help="operands of a concatenation up to which it is not written piece by piece"
     )
     breaks: int = _row(
-        16, 3, 5, help="places at which the loops over one axis are parted at most (3 or more)"
+        16, 0, 1, 2, 3, 5, help="places at which the loops over one axis are parted at most"
     )
     tiny_loop: int = _row(
         8, 0, 2, 64, help="iterations up to which loops are shared by nests without common data"

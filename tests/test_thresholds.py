@@ -50,6 +50,8 @@ NO_THRESHOLDS = {
     "vectorcall._DEFAULT",
     "vectorcall._HAVE_VECTORCALL",
     "memory._ALIGNMENT",
+    "pages._ADDRESS",
+    "pages._SIGINFO",
     "plan._LINE",
     "recompute.NEAR",
     "recompute.FAR",

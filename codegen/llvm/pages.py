@@ -23,7 +23,6 @@ __all__ = ["Guarded"]
 #: What pages are filled with: nans in double, single and half precision (signalling ones, but for
 #: every other single), no truth value, integers that nobody expects.
 _FILL = np.frombuffer(bytes.fromhex("a57da57fa57df47f"), np.uint8)
-_NONE, _READ_WRITE = 0, 3  # PROT_NONE, PROT_READ | PROT_WRITE
 _live: dict[int, Guarded] = {}
 _lock = forking.lock()
 
@@ -56,7 +55,7 @@ class Guarded:
         self._pages = _bytes(self.low + page, inside)
         self._pages[:] = np.resize(_FILL, inside)
         self.array: np.ndarray[Any, Any] = _bytes(self.start, bytes_).view(kind)
-        self._protect(_NONE)
+        self._protect(0)  # nothing is allowed
         with _lock:
             _live[self.low] = self
             _watch()
@@ -88,7 +87,7 @@ class Guarded:
         """Give the memory back; the array must not be used any more."""
         with _lock:
             del _live[self.low]
-        self._protect(_READ_WRITE)
+        self._protect(mmap.PROT_READ | mmap.PROT_WRITE)
         del self.array, self._pages
         self._map.close()
 

@@ -128,8 +128,10 @@ def _always_root(node: Node) -> bool:
 
 
 def in_pieces(node: Node) -> bool:
-    """Whether a node is a concatenation that is written piece by piece."""
-    return node.op is concatenate and len(node.inputs) > thresholds.few_pieces
+    """Whether a node is a concatenation that is written piece by piece: the loop over all of it
+    would be parted between any two operands."""
+    most = min(thresholds.few_pieces, thresholds.breaks + 1)
+    return node.op is concatenate and len(node.inputs) > most
 
 
 def _needs_memory(user: Node, x: Node) -> bool:
@@ -283,7 +285,7 @@ class DryReader:
         axis, coefficient = value.terms[0]
         if not isinstance(axis, Axis) or isinstance(axis, _Unknown):
             return False  # a loop can be split, a run-time index cannot
-        places = self.breaks.setdefault(axis, set())
+        places = set(self.breaks.get(axis, ()))
         for bound in (low, high):
             # the first axis value from which the index is >= bound (rising) or < bound (falling)
             if coefficient > 0:
@@ -292,7 +294,10 @@ class DryReader:
                 place = -((bound - 1 - value.offset) // -coefficient)
             if 0 < place < axis.extent:
                 places.add(place)
-        return len(places) <= thresholds.breaks
+        if len(places) > thresholds.breaks:
+            return False
+        self.breaks[axis] = places
+        return True
 
 
 def known_inside(

@@ -71,10 +71,18 @@ def compile_graph(graph: Graph, donate: Mapping[int, int], seconds: dict[str, fl
 
 def _prove(program: Program, strict: bool) -> None:
     """Refuse a program that reads what was not written, or memory that is not its own; with
-    ``strict`` also one that is not proven not to."""
-    from ..codegen.proof import unproven
+    ``strict`` also one that is not proven not to. A program is not to blame where the search itself
+    fails: it runs, unless ``strict``."""
+    try:
+        from ..codegen.proof import unproven
 
-    problems = unproven(program)
+        problems = unproven(program)
+    except Exception as error:
+        if strict:
+            raise
+        if _debugging():
+            _report(f"{program.name}: no proofs, their search ended with {error!r}")
+        return
     refused = [p for p in problems if strict or p.wrong]
     if refused:
         raise VerifyError(
@@ -86,8 +94,13 @@ def _prove(program: Program, strict: bool) -> None:
             wrong="SYMFLUX_PROVE=1" if strict else "SYMFLUX_PROVE=wrong (the default)",
             right="SYMFLUX_PROVE=0  # runs it all the same; compare its results with NumPy's",
         )
-    if problems and (config.get("timing") or config.get("dump")):
+    if problems and _debugging():
         _report(f"{program.name}: {len(problems)} accesses not proven; the first: {problems[0]}")
+
+
+def _debugging() -> bool:
+    """Whether somebody reads what is said of compilations."""
+    return bool(config.get("timing") or config.get("dump"))
 
 
 _GRAPH_NAMES = tuple(p.name for p in graph_pipeline.PASSES)

@@ -447,3 +447,26 @@ def test_programs_that_are_not_proven_do_not_run(monkeypatch):
 
     with pytest.raises(Refused, match="access memory wrongly"):
         sf.compile(taps)(np.ones(100_000))
+
+
+@pytest.mark.parametrize("error", [KeyError("i"), AssertionError(), RecursionError("deep")])
+def test_a_fault_of_the_checker_itself_stops_nobody_in_use(error, monkeypatch, capsys):
+    from symflux.codegen.bounds import Bounds
+
+    from symflux import config
+
+    def fail(self, index):
+        raise error
+
+    monkeypatch.setattr(Bounds, "index", fail)
+    x = np.arange(5.0)
+    with config.override(prove="wrong"):
+        assert (sf.compile(lambda x: x * 2)(x) == x * 2).all()
+        assert capsys.readouterr().err == ""
+        with config.override(timing=True):
+            assert (sf.compile(lambda x: x * 3)(x) == x * 3).all()
+        assert f"no proofs, their search ended with {error!r}" in capsys.readouterr().err
+    with pytest.raises(type(error)):  # as the tests run
+        sf.compile(lambda x: x * 4)(x)
+    with config.override(prove="wrong", verify=True), pytest.raises(type(error)):
+        sf.compile(lambda x: x * 5)(x)

@@ -6,6 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from symflux.codegen import threads
 
 import symflux as sf
+from symflux import config
 from symflux.thresholds import lowered
 
 pytestmark = pytest.mark.usefixtures("threads_as_before")
@@ -229,3 +230,24 @@ def test_any_number_of_plans_gives_the_same_values(few_plans):
         found = sf.compile(step, donate=("a", "b"))(a.copy(), b.copy())
         for value, wanted in zip(found, step(a, b), strict=True):
             np.testing.assert_allclose(value, wanted, rtol=1e-12, atol=1e-12)
+
+
+PARTED = [
+    lambda x: np.concatenate([x * 2, x + 1]),
+    lambda x: np.concatenate([x * 2, x + 1, np.sin(x), -x]),
+    lambda x: np.roll(np.roll(x, 3) * x, -7) + np.concatenate([x[5:], x[:5]]),
+    lambda x: np.concatenate([x[:3], x[3:] * 2, x[:0], x[:1]])[::-1],
+    lambda x: np.pad(np.concatenate([np.pad(x, 1), x, x[::-1]]), 2)[::3],
+    lambda x: np.concatenate([x[i : i + 1] * i for i in range(20)]),
+    lambda x: (sliding_window_view(np.pad(x, (3, 1)), 3) * np.arange(3.0)).sum(-1),
+]
+
+
+@pytest.mark.parametrize("breaks", [0, 1, 2, 16])
+def test_loops_may_be_parted_at_fewer_places_than_concatenations_have(breaks):
+    """Below 3 the operands of a concatenation that was not written in pieces did not fit."""
+    x = np.random.default_rng(1).normal(size=41)
+    for few_pieces in (2, 4, 40):
+        with lowered(breaks=breaks, few_pieces=few_pieces), config.override(verify=True):
+            for f in PARTED:
+                np.testing.assert_allclose(sf.compile(f)(x), f(x), rtol=1e-12, atol=1e-12)
