@@ -16,7 +16,8 @@ MIX = {"mul": 0.4, "mean": 0.3, "sub": 0.1, "sin": 0.07, "cos": 0.07, "tanh": 0.
 def program(count):
     """(operation, operand, operand) of each step; operands are inputs or earlier steps.
 
-    Most operands are recent, so that the graph is deep; all values stay within [-1, 1]."""
+    Most operands are recent, so that the graph is deep; all values stay within [-1, 1]. A tuple:
+    a list that a function captured is looked at in each of its calls, for it may have changed."""
     import numpy as np
 
     r = np.random.default_rng(0)
@@ -24,7 +25,7 @@ def program(count):
     position = np.arange(count) + INPUTS
     recent = position - 1 - np.minimum(r.geometric(0.02, (2, count)) - 1, position - 1)
     first, second = recent.tolist()
-    return list(zip(names, first, second, strict=True))
+    return tuple(zip(names, first, second, strict=True))
 
 
 def run(steps, inputs, sin, cos, tanh):
