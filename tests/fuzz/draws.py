@@ -54,13 +54,31 @@ class Generator(Integers, Regions):
             args.append(args[0])
         pool = [Value(f"x{i}", s, 1.0, True) for i, s in enumerate(args)]
         pool += [Value(f"n{i}", (), 9.0, kind="i") for i in range(r.choice((0, 1, 1, 2)))]
-        params, given = [v.name for v in pool], pool
+        params, given, steps = [v.name for v in pool], list(pool), []
         if self.writes and len(args) > 1:  # a view of that one would change with it
             self.open, pool = pool[:1], pool[1:]
-        steps = self.grow(pool, self.steps, depth=r.choice((2, 2, 2, 3)))
-        results = self.results(pool, len(params) - len(self.open))
+        if r.random() < 0.3:
+            steps = self.others(pool, shapes, params, given)
+        count = len(pool)
+        steps += self.grow(pool, self.steps, depth=r.choice((2, 2, 2, 3)))
+        results = self.results(pool, count)
         block = Block(params, steps, [v.name for v in results])
         return Program([v.shape for v in given[: len(params)]], block, self.seed, self.dtype)
+
+    def others(self, pool, shapes, params, given):
+        """Arguments of other dtypes, and lines that convert some of them."""
+        lines = []
+        for n in range(self.random.randint(1, 2)):
+            letter, shape = self.random.choice("hmuw"), self.random.choice(shapes)
+            value = Value(f"{letter}{n}", shape, 1.0, True, letter.replace("m", "b"))
+            params.append(value.name)
+            given.append(value)
+            if letter in "hm":
+                pool.append(value)
+            else:
+                text = f"{{0}}.astype(np.{self.dtype}) * {0.5 if letter == 'w' else 0.005}"
+                lines.append(self.line(pool, text, [value], shape, 1.0))
+        return [line for line in lines if line is not None]
 
     def results(self, pool, arguments):
         made = pool[arguments:] or pool

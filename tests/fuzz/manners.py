@@ -152,12 +152,15 @@ def _laid_out(program, salt=0):
     how = program.seed % 6
     if program.writes and how < 2:
         return args
+    kinds = [(a.shape, a.dtype) for a in args]
     if how == 0:
-        twin = dict(zip(program.shapes, args, strict=True))
-        return [twin[s] for s in program.shapes]
+        twin = dict(zip(kinds, args, strict=True))
+        return [twin[kind] for kind in kinds]
     if how == 1:
-        base = {a.shape: np.concatenate([a, *[a[:1]] * len(args)]) for a in args if a.shape}
-        return [base[a.shape][i : i + len(a)] if a.shape else a for i, a in enumerate(args)]
+        every = zip(kinds, args, strict=True)
+        base = {k: np.concatenate([a, *[a[:1]] * len(args)]) for k, a in every if a.shape}
+        return [base[k][i : i + len(a)] if a.shape else a
+                for i, (k, a) in enumerate(zip(kinds, args, strict=True))]  # fmt: skip
     if how == 2:
         return [np.repeat(a, 2, -1)[..., ::2] if a.shape else a for a in args]
     return [np.array(a, order="F") for a in args] if how == 3 else args
@@ -229,9 +232,9 @@ def _out(case):
             if overlap:
                 free = [a for i, a in enumerate(given) if i not in program.writes]
                 for n, y in enumerate(out):
-                    fits = [i for i, a in enumerate(free) if a.shape == y.shape != ()]
-                    at = fits[0] if fits and y.dtype == given[0].dtype else None
-                    out[n] = y if at is None else free.pop(at)
+                    fits = [i for i, a in enumerate(free)
+                            if a.shape == y.shape != () and a.dtype == y.dtype]  # fmt: skip
+                    out[n] = free.pop(fits[0]) if fits else y
             with case.ways():
                 f(*given, out=tuple(out))
             out += [given[i] for i in program.writes]
@@ -402,17 +405,18 @@ def _params(case):
             sf.update(w, -0.5 * slopes[w])
         return loss(*ws, *numbers)
 
-    def pure(*ws):
-        slopes = sf.grad(loss, argnums=program.smooth)(*ws, *numbers)
-        new = [w - 0.5 * s for w, s in zip(ws, slopes, strict=True)]
+    def pure(*args):
+        numbers = args[len(ws) :]
+        slopes = sf.grad(loss, argnums=program.smooth)(*args)
+        new = [w - 0.5 * s for w, s in zip(args, slopes, strict=False)]
         return (*new, loss(*new, *numbers))
 
     f = _compiled(case, step)
     state = args[: len(ws)]
-    says = _interpreted(pure, state)
+    says = _interpreted(pure, args)
     for number in range(3):
         threads.set_threads(1 + number % 2)
-        *state, wanted = says(*state)
+        *state, wanted = says(*state, *numbers)
         with case.ways():
             found = f(*numbers)
         found = [np.asarray(found), *map(np.asarray, ws)]

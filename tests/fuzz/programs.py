@@ -8,6 +8,13 @@ import re
 
 import numpy as np
 
+#: Other arguments than arrays of the program's dtype, by the letter of their names: how many values
+#: integers have, and the dtype.
+ARGUMENTS = {
+    "n": (6, "int64"), "h": (9, "int32"), "m": (2, "bool"), "u": (200, "uint8"),
+    "w": (None, "float32"),
+}  # fmt: skip
+
 
 class Line:
     """Statements that make one value: ``text`` with ``{t}`` for it and ``{0}`` for operands."""
@@ -103,7 +110,7 @@ class Block:
 
 
 class Program:
-    """A function of arrays x0, x1, ... and integers n0, ...: shapes of them, and a block."""
+    """A function of arrays x0, x1, ..., integers n0, ... and ``ARGUMENTS``: shapes, and a block."""
 
     def __init__(self, shapes, block, seed, dtype="float64"):
         self.shapes, self.block, self.seed, self.dtype = shapes, block, seed, dtype
@@ -116,8 +123,8 @@ class Program:
 
     @property
     def smooth(self):
-        """The numbers of the arguments that are not integers."""
-        return tuple(i for i, name in enumerate(self.block.params) if name[0] != "n")
+        """The numbers of the arguments of the program's own dtype, which come first."""
+        return tuple(i for i, name in enumerate(self.block.params) if name[0] == "x")
 
     @property
     def writes(self):
@@ -127,11 +134,12 @@ class Program:
 
     def arguments(self, salt=0):
         rng = np.random.default_rng([self.seed, salt])
-        return [
-            np.asarray(rng.integers(0, 6, s) if name[0] == "n" else rng.uniform(-1, 1, s),
-                       "int64" if name[0] == "n" else self.dtype)
-            for name, s in zip(self.block.params, self.shapes, strict=True)
-        ]  # fmt: skip
+        found = []
+        for name, shape in zip(self.block.params, self.shapes, strict=True):
+            most, dtype = ARGUMENTS.get(name[0], (None, self.dtype))
+            drawn = rng.uniform(-1, 1, shape) if most is None else rng.integers(0, most, shape)
+            found.append(np.asarray(drawn, dtype))
+        return found
 
 
 class Text(Program):

@@ -82,6 +82,7 @@ DRAWN = {
     "reversed": r"\[::-1\]",
     "shifted": r"np.concatenate\(\[v\d+\[\d+:\], ",
     "32-bit integers": r"int32",
+    "arguments of other dtypes": r"def f\(.*[hmuw]\d.*[hmuw]\d",
     "contractions": r" @ ",
 }  # fmt: skip
 
