@@ -23,6 +23,7 @@ from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to, reshape
 from .bodies import has_graphs, map_attributes
 from .exponentials import SLOPES
+from .radial import without_kinks
 from .rewrite import Law, Laws, Scope, law, rewrite, rule
 from .seams import SEAMS
 from .stable import MEANS, STABLE, bare, is_shifted, spread_sum
@@ -158,7 +159,7 @@ PREPARE: tuple[Law, ...] = (
 _HEADS = frozenset(
     (
         *("abs", "copysign", "cosh", "erf", "erfc", "exp", "expm1", "log1p", "pow", "sigmoid"),
-        *("sinh", "softplus", "sqrt", "tanh"),
+        *("sin", "sinh", "softplus", "sqrt", "tanh"),
     )
 )
 
@@ -184,7 +185,7 @@ def prepare(outputs: Sequence[Node]) -> list[Node]:
         return list(outputs)
     if not _LAWS:
         _LAWS.extend((Laws(PREPARE, False), Laws(SLOPES, False)))
-    outputs = rewrite(outputs, _LAWS[0], order=order)
+    outputs = without_kinks(rewrite(outputs, _LAWS[0], order=order))
     # afterwards: quotients that are part of larger ones are not to be taken by themselves
     if any(x.op.name in ("cosh", "exp", "expm1") for x in order):
         outputs = rewrite(outputs, _LAWS[1])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from ..ir.node import Node, constant, constant_value
-from ..ir.op import Kind, Op
+from ..ir.op import Kind, Op, lookup
 from ..ops.contract import contract
 from ..ops.elementwise import (
     abs_,
@@ -20,14 +20,17 @@ from ..ops.elementwise import (
     div,
     eq,
     exp,
+    gt,
     log1p,
     maximum,
     minimum,
     mul,
+    ne,
     neg,
     pow_,
     relu,
     sign,
+    sin,
     softplus,
     sqrt,
     stop_gradient,
@@ -38,7 +41,7 @@ from ..ops.reduce import max_, sum_
 from ..ops.shape import broadcast_to, transpose
 from .rewrite import Law, Scope, law, rule
 
-__all__ = ["SEAMS", "never_negative"]
+__all__ = ["SEAMS", "guarded_root", "never_negative", "scaled_root"]
 
 #: How far roots are looked for, and how far products are looked through.
 _DEPTH, _FEW = 8, 4
@@ -79,7 +82,7 @@ def _letters(node: Node) -> tuple[str, ...]:
 # --- squares --------------------------------------------------------------------------------------
 
 
-def _guarded_root(node: Node) -> Node | None:
+def guarded_root(node: Node) -> Node | None:
     """x, if the node is sqrt(x) with a slope of 0 at 0 (as norms and standard deviations are)."""
     at_zero, zero, root = node.inputs
     if at_zero.op is not eq or root.op is not sqrt or not _is(bare(zero), 0.0):
@@ -90,7 +93,7 @@ def _guarded_root(node: Node) -> Node | None:
     return None
 
 
-def _scaled_root(node: Node) -> Node | None:
+def scaled_root(node: Node) -> Node | None:
     """x² + y², if the node is hypot(x, y)."""
     usable, product, _ = node.inputs
     if product.op is not mul or product.inputs[0].op is not sqrt:
@@ -124,7 +127,7 @@ def _square(node: Node, depth: int = _DEPTH) -> Node | None:
     if not depth or not node.inputs:
         return None
     if op is where:
-        found = _guarded_root(node) or _scaled_root(node)
+        found = guarded_root(node) or scaled_root(node)
         if found is not None:
             return found
         squares = [_square(x, depth - 1) for x in node.inputs[1:]]
@@ -352,6 +355,39 @@ def _hand_law(head: str, examples: tuple[str, ...]) -> Law:
     )(_softplus_by_hand)
 
 
+# --- sin(x) / x -----------------------------------------------------------------------------------
+
+
+@rule(
+    "sin x / x, 1 at 0 = sinc x",
+    "where",
+    lambda keys: "div" in keys,
+    grade="accurate",
+    dtypes="b",
+    examples="x: f64 ; ne x, 0.0 ; where %0, x, 1.0 ; sin x ; div %2, %1 ; where %0, %3, 1.0",
+    domain="everywhere: the same function; its derivatives hold at 0",
+)
+def sinc_by_hand(node: Node, scope: Scope) -> Node | None:
+    """With a choice of the value at 0, and of what is divided by there."""
+    condition, x, y = node.inputs
+    if condition.op not in (eq, ne, gt):
+        return None
+    away = y if condition.op is eq else x
+    if away.op is not div or away.inputs[0].op is not sin:
+        return None
+    sine, divisor = away.inputs
+    z = sine.inputs[0]
+    if not _is(bare(x if away is y else y), 1.0) or not _is(bare(condition.inputs[1]), 0.0):
+        return None
+    compared = condition.inputs[0]
+    if compared is not z and not (condition.op is gt and compared is abs_(z)):
+        return None
+    if condition.op is gt and compared is z and not never_negative(z):
+        return None
+    safe = divisor.op is where and divisor.inputs[0] is condition and z in divisor.inputs[1:]
+    return lookup("sinc")(z, order=0) if safe or divisor is z else None
+
+
 SEAMS: tuple[Law, ...] = (
     product_of_roots,
     dot_of_roots,
@@ -359,6 +395,7 @@ SEAMS: tuple[Law, ...] = (
         "add", (f"{_TAIL} ; relu x ; add %3, %4", f"{_TAIL} ; relu x ; sub %4, y ; add %5, %3")
     ),
     _hand_law("sub", (f"{_TAIL} ; relu x ; sub y, %4 ; sub %5, %3",)),
+    sinc_by_hand,
     law("copysign(x, x)", "x"),
     law("copysign(abs(x), x)", "x"),
 )

@@ -171,3 +171,85 @@ def test_masks_of_picked_elements_of_equal_number(pick):
         wanted = np.zeros(2)
         np.add.at(wanted, np.array(pick)[kept], slope)
         np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+# --- smooth functions of roots --------------------------------------------------------------------
+
+
+def matern(order, r):
+    """Of smoothness 3/2 and 5/2."""
+    a = np.sqrt(2.0 * order)
+    rest = 0 if order == 1.5 else a * a * r * r / 3
+    return (1 + a * r + rest) * np.exp(-a * r)
+
+
+def root(x):
+    return np.sqrt(np.sum(x**2))
+
+
+#: name -> (a function with a gradient of 0 at 0, what its Hessian is times the identity)
+RADIAL = {
+    "Matérn 3/2 of a norm": (lambda x: matern(1.5, norm(x)), -3),
+    "Matérn 3/2 of a root": (lambda x: matern(1.5, root(x)), -3),
+    "Matérn 5/2 of a norm": (lambda x: matern(2.5, norm(x)), -5 / 3),
+    "Matérn 5/2 of a root": (lambda x: matern(2.5, root(x)), -5 / 3),
+    "Matérn 5/2 of hypot": (lambda x: matern(2.5, np.hypot(x[0], x[1])), -5 / 3),
+    "Matérn 3/2 of sizes": (lambda x: np.sum(matern(1.5, np.abs(x))), -3),
+    "Matérn 3/2, the root of a product": (lambda x: matern(1.5, np.sqrt(x @ x)), -3),
+    "Matérn 3/2, scaled": (lambda x: matern(1.5, norm(x) / 0.5) / 4, -3),
+    "Matérn 3/2 of a power": (lambda x: matern(1.5, np.sum(x * x) ** 0.5), -3),
+    "log(cosh)": (lambda x: np.log(np.cosh(norm(x))), 1),
+    "cosh of sizes": (lambda x: np.sum(np.cosh(np.abs(x))), 1),
+    "cos": (lambda x: np.cos(root(x)), -1),
+    "r sin(r)": (lambda x: np.sin(norm(x)) * norm(x), 2),
+    "sinc": (lambda x: np.sinc(norm(x) / PI), -1 / 3),
+    "sin(r) / r": (
+        lambda x: np.where(norm(x) > 0, np.sin(norm(x)) / np.where(norm(x) > 0, norm(x), 1), 1.0),
+        -1 / 3,
+    ),
+    "r - log(1 + r)": (lambda x: norm(x) - np.log1p(norm(x)), 1),
+    "Wendland's": (lambda x: np.maximum(1 - norm(x), 0) ** 4 * (4 * norm(x) + 1), -20),
+    "a cube": (lambda x: root(x) ** 3, 0),
+    "a cube of sizes": (lambda x: np.sum(np.abs(x) ** 3), 0),
+    "a power of squares": (lambda x: np.sum(x**2) ** 1.5, 0),
+    "norm^4": (lambda x: norm(x) ** 4, 0),
+    "x |x|": (lambda x: np.sum(x * np.abs(x)), 0),
+}
+
+
+@pytest.mark.parametrize("name", RADIAL)
+def test_smooth_functions_of_roots_at_zero(name):
+    function, curve = RADIAL[name]
+    brief = name not in ("Matérn 3/2 of a root", "cosh of sizes")
+    wanted = [[curve, 0.0], [0.0, curve]]
+    everywhere(function, [0.0, 0.0], O2, np.array(wanted, float), brief=brief)
+    at, step = np.array([0.3, -0.4]), 1e-6  # away from the seam, nothing else happens
+    slope = sf.grad(function)(at)
+    for i, unit in enumerate(np.eye(2)):
+        rise = (function(at + step * unit) - function(at - step * unit)) / (2 * step)
+        np.testing.assert_allclose(slope[i], rise, rtol=1e-6, atol=1e-8)
+
+
+def test_kernels_of_points_that_meet():
+    """By a length that is learned, of all pairs, with each point beside itself."""
+
+    def energy(points, length):
+        apart = np.sqrt(np.sum((points[:, None] - points[None]) ** 2, axis=-1))
+        return np.sum(matern(1.5, apart / length))
+
+    points, length = np.array([[0.0, 1.0], [0.0, 1.0]]), 0.7
+    np.testing.assert_array_equal(sf.grad(energy)(points, length), np.zeros((2, 2)))
+    np.testing.assert_allclose(sf.grad(energy, 1)(points, length), 0.0, atol=1e-15)
+    curve = -3 / length**2 * 2
+    wanted = np.einsum("ij,kl->ikjl", [[curve, -curve], [-curve, curve]], np.eye(2))
+    np.testing.assert_allclose(sf.hessian(energy)(points, length), wanted, rtol=1e-14, atol=1e-14)
+
+
+def test_kinks_that_stay():
+    """What has no slope keeps the conventions; near misses are not taken for smooth."""
+    for function in (norm, lambda x: np.exp(-norm(x)), lambda x: norm(x) + norm(x) ** 3):
+        np.testing.assert_array_equal(sf.grad(function)(np.zeros(2)), [0.0, 0.0])
+    power = sf.grad(lambda x, p: np.exp(-norm(x)) * (1 + p * norm(x)))
+    for p in (0.5, 1.0, 1.5):
+        np.testing.assert_array_equal(power(np.zeros(2), p), [0.0, 0.0])
+    assert np.isnan(sf.grad(lambda x: np.exp(-root(x)))(np.zeros(2))).all()
