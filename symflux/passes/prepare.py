@@ -12,7 +12,8 @@ bodies of loops and branches as well, and the smooth forms of what is composed o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from ..ir.graph import Graph
 from ..ir.node import Node
@@ -23,7 +24,6 @@ from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to, reshape
 from .bodies import has_graphs, map_attributes
 from .exponentials import SLOPES
-from .radial import without_kinks
 from .rewrite import Law, Laws, Scope, law, rewrite, rule
 from .seams import SEAMS
 from .stable import MEANS, STABLE, bare, is_shifted, spread_sum
@@ -165,9 +165,14 @@ _HEADS = frozenset(
 
 _LAWS: list[Laws] = []
 
+#: From outputs to equal ones.
+Step: TypeAlias = Callable[[Sequence[Node]], list[Node]]
 
-def prepare(outputs: Sequence[Node]) -> list[Node]:
+
+def prepare(outputs: Sequence[Node], expand: Step | None = None) -> list[Node]:
     """Equal outputs whose derivatives are cheaper or defined in more places.
+
+    ``expand`` is applied to outputs whose squares of roots and stable forms are in place.
 
     >>> from symflux.ir import symbol
     >>> from symflux.ops import exp, max_, sum_
@@ -179,21 +184,26 @@ def prepare(outputs: Sequence[Node]) -> list[Node]:
     """
     order = topological(outputs)
     if any(has_graphs(node) for node in order):
-        outputs = rebuild_all(outputs, lambda node: map_attributes(node, _prepared))
+
+        def body(graph: Graph) -> Graph:
+            return _prepared(graph, expand)
+
+        outputs = rebuild_all(outputs, lambda node: map_attributes(node, body))
         order = topological(outputs)
     if not any(node.op.name in _HEADS for node in order):
         return list(outputs)
     if not _LAWS:
         _LAWS.extend((Laws(PREPARE, False), Laws(SLOPES, False)))
-    outputs = without_kinks(rewrite(outputs, _LAWS[0], order=order))
+    outputs = rewrite(outputs, _LAWS[0], order=order)
+    outputs = outputs if expand is None else expand(outputs)
     # afterwards: quotients that are part of larger ones are not to be taken by themselves
     if any(x.op.name in ("cosh", "exp", "expm1") for x in order):
         outputs = rewrite(outputs, _LAWS[1])
     return outputs
 
 
-def _prepared(body: Graph) -> Graph:  # recursion over nested regions only
-    outputs = tuple(prepare(body.outputs))
+def _prepared(body: Graph, expand: Step | None) -> Graph:  # recursion over nested regions only
+    outputs = tuple(prepare(body.outputs, expand))
     if outputs == body.outputs:
         return body
     return Graph(body.name, body.inputs, outputs, body.output_names)

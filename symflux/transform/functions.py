@@ -79,8 +79,9 @@ class Inner:
 def _prepared(outputs: list[Node]) -> list[Node]:
     """The outputs in forms that differentiate well."""
     from ..passes.prepare import prepare  # loaded when the first derivative is taken
+    from .radial import without_kinks
 
-    return prepare(outputs)
+    return prepare(outputs, without_kinks)
 
 
 def inner_call(

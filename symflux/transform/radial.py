@@ -22,8 +22,8 @@ from ..ops.contract import contract
 from ..ops.elementwise import abs_, add, div, eq, mul, neg, pow_, sqrt, where
 from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to
-from ..transform.jvp import pushforward
-from .seams import guarded_root, never_negative, scaled_root
+from ..passes.seams import guarded_root, never_negative, scaled_root
+from .jvp import pushforward
 
 __all__ = ["without_kinks"]
 
