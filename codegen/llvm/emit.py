@@ -243,10 +243,10 @@ class Emitter(Writer):
         self.line(f"store {kind} {value}, ptr {address}, align {BYTES[buffer.dtype]}{group}")
 
     def loop_metadata(self, mode: str, access_group: str = "") -> str:
-        """The ``!llvm.loop`` node for a loop of this mode, or ``""``."""
-        if mode == "unroll":
-            full = self.metadata('!"llvm.loop.unroll.full"')
-            return self.metadata(f"SELF, {full}", distinct=True)
+        """The ``!llvm.loop`` node for a loop of this mode, or ``""``.
+
+        A loop of mode ``unroll`` that was not written out is too long for it: LLVM, when asked,
+        takes minutes, or prints a warning where it cannot."""
         if mode == "vector":
             # vectorising is not demanded: where LLVM cannot, it would print a warning
             parallel = self.metadata(f'!"llvm.loop.parallel_accesses", {access_group}')

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from symflux.codegen import interp
+from symflux.codegen.builder import Builder
 from symflux.codegen.ir import Role
 from symflux.codegen.llvm.jit import compile_program
 from symflux.codegen.scalars import numpy_dtype
@@ -146,3 +147,30 @@ def test_texts_of_every_stage():
     assert " x float>" in native.llvm_optimized
     assert ".globl\tcall" in native.asm and "ret" in native.asm
     assert native.address != 0
+
+
+def test_loops_that_are_too_long_to_be_written_out_stay_loops(capfd):
+    """LLVM was asked to write them out: it took minutes, or printed a warning that it did not."""
+    b = Builder("nested")
+    x, y = b.input("x", "i64", 400), b.output("y", "i64", 1)
+    out = b.output("out", "i64", 1)
+    with b.kernel("k"):
+        with b.loop(1, mode="vector") as i:  # one that LLVM's own vectoriser is asked for
+            b.store(y, i, b.load(x, i) * 2)
+        with b.loop(60, mode="unroll", carry=[b.operand(0, "i64")]) as i:
+            with b.loop(397, mode="unroll", carry=i.params) as j:
+                (total,) = j.params
+                for n in range(4):
+                    total = total + b.load(x, j + n) * b.load(x, i)
+                j.yield_(total)
+            i.yield_(j.results[0])
+        b.store(out, 0, i.results[0])
+    native = compile_program(b.program())
+    arrays = arguments(b.program())
+    native.run(arrays)
+    data = arrays["x"]
+    windows = sum(data[n : n + 397].sum() for n in range(4))
+    assert arrays["out"][0] == windows * data[:60].sum()
+    assert arrays["y"][0] == 2 * data[0]
+    assert len(native.asm) < 100_000
+    assert capfd.readouterr().err == ""
