@@ -392,8 +392,9 @@ def test_products_in_many_blocks(many_blocks: None, layout: str, epilogue: str) 
                 epilogue={"registers": bias_relu, "loops": bias_tanh}.get(epilogue))  # fmt: skip
     way = contract_plan.plan(normalise(contraction(case.program)), host())
     assert isinstance(way, contract_plan.Tiling)
-    assert way.several and way.packs_a and way.shares_b and way.n_block < 101
-    assert way.target == ("full" if epilogue == "in place" else "result")
+    masks = host().has_masks("f64")  # for the last of 101 columns, and to transpose in registers
+    assert way.several and way.shares_b and way.n_block < 101 and bool(way.packs_a) == masks
+    assert way.target == ("full" if epilogue == "in place" or not masks else "result")
     a, b = case.operands()
     before = np.random.default_rng(1).standard_normal((75, 101))
     got = case.run(a, b, before=before)
