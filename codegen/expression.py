@@ -8,7 +8,16 @@ from typing import Any, TypeAlias
 from .ir import Const, Index, Let, Operand, Statement, Var
 from .scalars import FLOATS, SCALARS, result_dtype
 
-__all__ = ["Affine", "IndexLike", "OperandLike", "ScalarBuilder", "Value", "affine", "constant"]
+__all__ = [
+    "Affine",
+    "IndexLike",
+    "Literal",
+    "OperandLike",
+    "ScalarBuilder",
+    "Value",
+    "affine",
+    "constant",
+]
 
 
 def constant(value: bool | int | float, dtype: str) -> Const:
@@ -125,6 +134,24 @@ class Value(_Operators, Var):
         return Var, (self.dtype, self.hint, self.id)
 
 
+class Literal(_Operators):
+    """A ``Const`` with operators: no operand itself, but taken for one like a Python number."""
+
+    __slots__ = ("builder", "const")
+
+    def __init__(self, builder: ScalarBuilder, const: Const) -> None:
+        self.builder = builder
+        self.const = const
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the constant."""
+        return self.const.dtype
+
+    def _record(self, op: str, *args: OperandLike) -> Value:
+        return self.builder.let(op, *args)
+
+
 class Affine(_Operators):
     """``offset + sum(coefficient * var)``: sums and integer factors fold, the rest records Lets."""
 
@@ -194,7 +221,7 @@ class Affine(_Operators):
         return self._scaled(-1)
 
 
-OperandLike: TypeAlias = Any  # Var | Const | Affine | bool | int | float
+OperandLike: TypeAlias = Any  # Var | Const | Literal | Affine | bool | int | float
 IndexLike: TypeAlias = Any  # Index | Affine | Var of dtype i64 | int
 
 
@@ -258,16 +285,22 @@ class ScalarBuilder:
         """``value`` as an operand: numbers become Consts of ``dtype``, index sums are recorded."""
         if isinstance(value, (Var, Const)):
             return value
+        if isinstance(value, Literal):
+            return value.const
         if isinstance(value, Affine):
             return value.operand()
         return constant(value, dtype)
+
+    def expression(self, operand: Operand) -> Any:
+        """An operand with Python's operators."""
+        return Literal(self, operand) if isinstance(operand, Const) else operand
 
     def _operands(self, op: str, args: Sequence[OperandLike]) -> tuple[Operand, ...]:
         """Operands of ``op`` with numbers given the dtype of their neighbours."""
         peers = args[1:] if op == "select" else args
         dtype = ""
         for arg in peers:
-            if isinstance(arg, (Var, Const)):
+            if isinstance(arg, (Var, Const, Literal)):
                 dtype = arg.dtype
             elif isinstance(arg, Affine):
                 dtype = "i64"

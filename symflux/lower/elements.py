@@ -172,7 +172,8 @@ class ElementEmitter:
             return self._narrow(values[0], node.dtype)
         if isinstance(lower, str):
             return self.b.let(lower, *values)
-        result = lower(self.b, *values, **node.attributes)
+        operands = [self.b.expression(value) for value in values]
+        result = lower(self.b, *operands, **node.attributes)
         return self.b.operand(result, node.dtype)
 
     def _map(self, node: Node, index: Index) -> Any:
