@@ -290,11 +290,18 @@ def _spread(
     function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: float, keepdims: Any, where: Any,
     mean: Any, correction: Any,
 ) -> Array:  # fmt: skip
-    no_keywords(function.__name__, out=out, where=None if where is True else where, mean=mean)
+    masked = not (_absent(where) is None or where is True)
+    whole = _absent(dtype) is not None and not is_floating(short_dtype(dtype))
+    refused = where if masked and whole else None
+    no_keywords(function.__name__, out=out, where=refused, mean=mean)
     taken = ddof if _absent(correction) is None else correction
-    if _absent(dtype) is not None and not is_floating(short_dtype(dtype)):
+    if whole:
         return _integer_spread(function.__name__, a, axis, short_dtype(dtype), taken, keepdims)
-    return Array(function(_in_dtype(a, axis, dtype), axis, taken, keepdims is True))
+    x = _in_dtype(a, axis, dtype)
+    mask = None
+    if masked:
+        mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
+    return Array(function(x, axis, taken, keepdims is True, mask))
 
 
 def _integer_spread(name: str, a: Any, axis: Any, dtype: str, ddof: float, keepdims: Any) -> Array:

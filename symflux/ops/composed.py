@@ -173,14 +173,29 @@ def mean(x: Node, axis: Axis = None, keepdims: bool = False) -> Node:
     return _kept(result, x.shape, axes, keepdims)
 
 
-def var(x: Node, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Node:
-    """The mean squared distance from the mean, of ``n - ddof`` (at least 0) degrees of freedom."""
+def var(
+    x: Node,
+    axis: Axis = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mask: Node | None = None,
+) -> Node:
+    """The mean squared distance from the mean, of ``n - ddof`` (at least 0) degrees of freedom; of
+    the elements for which ``mask``, of x's shape, holds."""
     x = _floating(x)
     axes = axes_of(axis, len(x.shape))
     wide = _wide(x)
-    count = float(_count(x, axes))
+    zero = constant(0, wide.dtype)
+    count: Any = float(_count(x, axes))
+    free: Any = max(count - ddof, 0.0)
+    if mask is not None:
+        wide = where(mask, wide, zero)
+        count = sum_(cast(mask, dtype=wide.dtype), axes=axes)
+        free = maximum(count - ddof, zero)
     centred = wide - _alike(wide, sum_(wide, axes=axes) / count, axes)
-    result = sum_(centred * centred, axes=axes) / max(count - ddof, 0.0)
+    if mask is not None:
+        centred = where(mask, centred, zero)
+    result = sum_(centred * centred, axes=axes) / free
     result = result if x.dtype == wide.dtype else cast(result, dtype=x.dtype)
     return _kept(result, x.shape, axes, keepdims)
 
@@ -191,9 +206,15 @@ def _root(x: Node) -> Node:
     return where(zero, constant(0, x.dtype), sqrt(where(zero, constant(1, x.dtype), x)))
 
 
-def std(x: Node, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Node:
+def std(
+    x: Node,
+    axis: Axis = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mask: Node | None = None,
+) -> Node:
     """The square root of :func:`var`; its derivative counts as 0 where all elements are equal."""
-    return _root(var(x, axis, ddof, keepdims))
+    return _root(var(x, axis, ddof, keepdims, mask))
 
 
 def ptp(x: Node, axis: Axis = None, keepdims: bool = False) -> Node:

@@ -1,5 +1,7 @@
 """Reductions: dtype, shape and values as NumPy's own."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -185,3 +187,26 @@ def test_running_sums_keep_what_numpy_keeps():
         got = sf.compile(lambda x: np.cumsum(x))(x)
         assert got.dtype == np.cumsum(x).dtype and np.array_equal(got, np.cumsum(x))
     assert sf.compile(lambda x: np.cumsum(x, axis=1))(np.ones((0, 20))).shape == (0, 20)
+
+
+@pytest.mark.parametrize("function", [np.var, np.std])
+def test_deviations_of_some_elements(function):
+    """``where=``: of what the mask shows, nan elsewhere or not; with its gradient."""
+    x = np.array([[1.0, 2.0, np.nan], [4.0, -5.0, 6.5]])
+    mask = np.array([[True, True, False], [True, False, True]])
+    for options in ({}, {"axis": 1}, {"axis": 1, "ddof": 1, "keepdims": True}):
+        got = sf.compile(lambda x, m, o=options: function(x, where=m, **o))(x, mask)
+        np.testing.assert_allclose(got, function(x, where=mask, **options), rtol=1e-15)
+    numbers = np.arange(6, dtype="i4").reshape(2, 3)
+    got = sf.compile(lambda x: function(x, axis=0, where=x > 0))(numbers)
+    np.testing.assert_allclose(got, function(numbers, axis=0, where=numbers > 0), rtol=1e-15)
+    slope = sf.grad(lambda x: function(x, where=mask))(x)
+    wanted = np.zeros((2, 3))
+    wanted[mask] = sf.grad(lambda y: function(y))(x[mask])
+    np.testing.assert_allclose(slope, wanted, rtol=1e-14)
+    nothing = np.zeros((2, 3), bool)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_array_equal(
+            sf.compile(lambda x: function(x, where=nothing))(x), function(x, where=nothing)
+        )
