@@ -29,6 +29,8 @@ from .shrink import shrink
 FOUND = Path(__file__).parents[1] / "filetests" / "found"
 BATCH = 25
 
+SLOW = pytest.mark.slow
+
 
 def keep(name, program, what):
     """Write a program that failed into the file tests; its path."""
@@ -82,7 +84,7 @@ def test_programs_verify_read_back_and_survive_the_passes(batch):
         check(f"passes_{seed}", program, passes_change_it, "the passes change what it computes")
 
 
-@pytest.mark.parametrize("batch", range(4))
+@pytest.mark.parametrize("batch", [0, *[pytest.param(n, marks=SLOW) for n in (1, 2, 3)]])
 def test_native_code_agrees_with_the_interpreter(batch):
     for seed in range(batch * BATCH, (batch + 1) * BATCH):
         program = random_program(seed)
@@ -91,7 +93,7 @@ def test_native_code_agrees_with_the_interpreter(batch):
         check(f"native_{seed}", program, native_differs, "native code differs")
 
 
-@pytest.mark.parametrize("batch", range(2))
+@pytest.mark.parametrize("batch", [0, pytest.param(1, marks=SLOW)])
 def test_native_contractions_agree_with_the_interpreter(batch):
     for seed in range(batch * BATCH, (batch + 1) * BATCH):
         program = random_contraction(seed)
@@ -108,7 +110,10 @@ def test_contractions_in_many_blocks_agree_with_the_interpreter():
             pytest.fail(f"random_contraction({seed}) is wrong with SMALL_CACHES")
 
 
-@pytest.mark.parametrize("limits", [{}, SMALL_CACHES], ids=["as usual", "many blocks"])
+@pytest.mark.parametrize(
+    "limits",
+    [pytest.param({}, id="as usual", marks=SLOW), pytest.param(SMALL_CACHES, id="many blocks")],
+)
 def test_contractions_in_pieces(limits):
     """Cut into as many pieces as there are rows and columns, and shared out among threads."""
     pieces = {"product_share_from": 0.0, "product_piece": 1e-9, "product_share_rows": 1,
@@ -144,9 +149,6 @@ program rows {
     verify(parts)
     assert parts is not program
     assert interpreted(parts)["y"].tolist() == [0, 1, 2, 3, 4, 5]
-
-
-SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize("seeds", [range(1000, 1006), pytest.param(range(1006, 1050), marks=SLOW)])

@@ -141,11 +141,16 @@ class Case:
         assert (error <= bound).all(), f"{spec} {self.sizes}: error {np.max(error / bound)} bounds"
 
 
+SLOW = pytest.mark.slow
 SIZES = (1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 65, 100, 130)
 
 
-@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
-@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize(
+    ("dtype", "layout"),
+    [("f32", "nt"), ("f64", "tn")]
+    + [pytest.param("f32", layout, marks=SLOW) for layout in ("nn", "tn", "tt")]
+    + [pytest.param("f64", layout, marks=SLOW) for layout in ("nn", "nt", "tt")],
+)
 def test_pairings_of_sizes(dtype: str, layout: str) -> None:
     """Every size of m with every size of n, each in one of four layouts; k runs through all."""
     orders = {"n": "01", "t": "10"}
@@ -246,7 +251,11 @@ def test_einsum(
         Case(spec, sizes, dtype, order_a=order_a, order_b=order_b, order_out=order_out).check()
 
 
-@pytest.mark.parametrize("dtype", ["bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["bool", "i64", "u16"]
+    + [pytest.param(t, marks=SLOW) for t in ("i8", "i16", "i32", "u8", "u32", "u64")],
+)
 @pytest.mark.parametrize("spec", ["ik,kj->ij", "ik,jk->ij", "ki,jk->ij", "ik,k->i", "i,j->ij"])
 def test_integers_are_exact(dtype: str, spec: str) -> None:
     for size in (2, 9, 17, 40):
@@ -258,7 +267,7 @@ def test_integers_are_exact(dtype: str, spec: str) -> None:
             Case(spec, sizes, dtype, acc=acc).check()
 
 
-@pytest.mark.parametrize("acc", ["f16", "f32"])
+@pytest.mark.parametrize("acc", ["f16", pytest.param("f32", marks=SLOW)])
 @pytest.mark.parametrize("spec", ["ik,kj->ij", "ik,jk->ij", "ki,jk->ij", "ik,k->i", "i,j->ij"])
 def test_half_precision_sums_in_single(acc: str, spec: str) -> None:
     for size in (2, 9, 17, 40, 100):

@@ -11,6 +11,7 @@ from symflux.errors import ArgumentError, ShapeError
 from symflux.testing import check_gradients
 
 RANDOM = np.random.default_rng(2)
+SLOW = pytest.mark.slow
 
 
 def convolved(x, W, b, step, padding):
@@ -33,8 +34,10 @@ def convolved(x, W, b, step, padding):
 @pytest.mark.parametrize(
     ("space", "size", "step"),
     [
-        ((9,), (3,), (1,)), ((9,), (4,), (2,)), ((6, 7), (3, 3), (1, 1)), ((7, 6), (2, 3), (2, 1)),
-        ((4, 3, 5), (2, 1, 3), (1, 1, 2)), ((20,), (18,), (1,)),
+        ((9,), (4,), (2,)), ((7, 6), (2, 3), (2, 1)),
+        pytest.param((9,), (3,), (1,), marks=SLOW), pytest.param((20,), (18,), (1,), marks=SLOW),
+        pytest.param((6, 7), (3, 3), (1, 1), marks=SLOW),
+        pytest.param((4, 3, 5), (2, 1, 3), (1, 1, 2), marks=SLOW),
     ],
 )  # fmt: skip
 def test_convolution(space, size, step, padding):
@@ -63,7 +66,14 @@ def test_windows_are_read_where_they_lie():
     assert text.count("  kernel ") == 1 and " temp " not in text and "contract x, W" in text
 
 
-@pytest.mark.parametrize(("size", "step"), [((2, 2), None), ((3, 2), (1, 2)), ((2, 3), 2)])
+@pytest.mark.parametrize(
+    ("size", "step"),
+    [
+        ((3, 2), (1, 2)),
+        pytest.param((2, 2), None, marks=SLOW),
+        pytest.param((2, 3), 2, marks=SLOW),
+    ],
+)
 def test_pooling(size, step):
     x = RANDOM.normal(size=(2, 7, 8, 3))
     steps = size if step is None else (step, step) if isinstance(step, int) else step

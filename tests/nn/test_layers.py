@@ -15,7 +15,7 @@ def test_dense_is_the_activation_of_a_product_and_an_offset():
     layer.b[...] = [0.5, -0.5]
     expected = np.tanh(x @ np.asarray(layer.W).T + [0.5, -0.5])
     np.testing.assert_array_equal(layer(x), expected)
-    np.testing.assert_allclose(sf.compile(layer)(x), expected, rtol=1e-14)
+    np.testing.assert_allclose(sf.compile(layer)(x), expected, rtol=1e-14, atol=1e-15)
 
 
 def test_dense_takes_any_leading_axes():
