@@ -42,13 +42,12 @@ def batch_nodes(
             exchange(node.origin)
             inputs = [done[x.id] for x in node.inputs]
             if node.op is ITEM:
-                flags = batched[node.inputs[0].id]
-                assert isinstance(flags, tuple)
+                flags = batched[node.inputs[0].id]  # one, if no result of the region has the axis
                 done[node.id] = item(inputs[0], node["index"])
-                batched[node.id] = flags[node["index"]]
+                batched[node.id] = flags[node["index"]] if isinstance(flags, tuple) else flags
                 continue
             which = [bool(batched[x.id]) for x in node.inputs]
-            if not any(which):  # depends on wrt through an unbatched result of a region
+            if not any(which):  # depends on wrt through a result of a region that lacks the axis
                 done[node.id] = node.op(*inputs, **node.attributes)
                 batched[node.id] = False
                 continue

@@ -394,3 +394,32 @@ def test_a_row_that_is_done_does_not_run_the_loop_inside():
         )[1]
 
     np.testing.assert_array_equal(sf.vmap(f)(np.array([1.0, 3.0, 0.0])), [2, 4, 0])
+
+
+AFTER = {
+    "fori": lambda a: sf.fori_loop(0, 2, lambda i, s: (s[1], s[0] * 0.5), (a, a + 1.0))[0],
+    "scan": lambda a: sf.scan(lambda c, e: (c * e, c + e), a, np.arange(3.0))[1],
+    "while": lambda a: sf.while_loop(
+        lambda s: s[0] < 3.0, lambda s: (s[0] + a, s[1] * 2.0), (a, a)
+    )[1],
+    "cond": lambda a: sf.cond(a > 0.7, lambda v: (v * 2.0, v), lambda v: (-v, v), a)[0],
+    "switch": lambda a: sf.switch(1 * (a > 0.7), [lambda v: v + 1.0, lambda v: v * 3.0], a),
+    "map": lambda a: sf.map(lambda v: v * a, np.arange(3.0)),
+}
+
+
+@pytest.mark.parametrize("kind", AFTER)
+def test_regions_behind_a_result_that_all_rows_share_are_batched(kind):
+    """A loop with one carry of the rows and one that is the same for all of them: what reads the
+    latter alone raised an AssertionError."""
+
+    def shared(x):
+        return sf.fori_loop(0, 2, lambda i, s: (s[0] * 2.0, s[1] + 0.25), (x, 0.5))[1]
+
+    fn = AFTER[kind]
+    x = np.array([1.0, 2.0, 3.0])
+    wanted = np.asarray(fn(1.0))  # 0.5 + 2 · 0.25
+    np.testing.assert_array_equal(sf.vmap(lambda x: fn(shared(x)))(x), np.stack([wanted] * 3))
+    slopes = sf.vmap(sf.grad(lambda x: np.sum(fn(shared(x)) * x)))
+    if kind != "while":
+        np.testing.assert_allclose(slopes(x), np.sum(wanted) * np.ones(3), rtol=1e-15)
