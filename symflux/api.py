@@ -376,15 +376,26 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
     if is_tracing():
         return functions.reverse_mode(fn, primals)
 
-    def pulled(primals: Any, cotangent: Any) -> Any:
-        return functions.reverse_mode(fn, primals)[1](cotangent)
+    smooth = tree.map(lambda v: float(v) if type(v) is int else v, tuple(primals))
+    call = Call(fn, smooth, {}, Options()).trace()
+    traced = call.traced
+    # what the pullback is taken at, whatever changes later
+    values = [v.copy() if isinstance(v, np.ndarray) else v for v in call.values()]
+    value = run_now(fn, primals, {})
+    count = len(traced.arguments.types)
 
-    value = run_now(lambda *xs: fn(*xs), primals, {})
+    def pulled(primals: Any, captured: Any, cotangent: Any) -> Any:
+        def again(*primals: Any) -> Any:
+            return functions.replayed(traced, [*tree.leaves(primals), *captured])
+
+        return functions.reverse_mode(again, primals)[1](cotangent)
+
     compiled = CompiledFunction(pulled, Options())
+    given = tree.flatten(tuple(primals))[1].unflatten(values[:count])
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         """The cotangents of the primals, one entry each."""
-        return compiled(tuple(primals), cotangent)
+        return compiled(given, values[count:], cotangent)
 
     return value, pullback
 

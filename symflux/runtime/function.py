@@ -25,14 +25,14 @@ from ..trace.param import Param
 from ..trace.passed import detached
 from ..trace.promote import literal_scalar
 from ..trace.scope import is_tracing
-from ..trace.trace import Traced, leaf_type, mark_static, trace
+from ..trace.trace import Static, Traced, leaf_type, mark_static, trace
 from .execute import flat_entry, guarded, native_entry, plain
-from .kept import Kept
+from .kept import LIMIT, Kept
 from .lift import Lifter
 from .lowered import Lowered, Text, report
 from .recording import Recorder
 from .signature import direct_spec, with_out
-from .surroundings import Observation
+from .surroundings import Observation, is_fixed
 from .written import check_written, fill, given_back, own, separate, targets
 
 if TYPE_CHECKING:
@@ -102,6 +102,12 @@ class Call:
         """Record the function for these arguments."""
         self.traced = trace(self.fn, *self.marked, lifter=lifter, write_back=self.write_back)
         return self
+
+    def settings(self) -> list[Any]:
+        """The static arguments that may change."""
+        args, kwargs = self.marked
+        given = [a.value for a in (*args, *kwargs.values()) if type(a) is Static]
+        return [v for v in given if not is_fixed(v)]
 
     def values(self) -> list[Any]:
         """All inputs of the graph: the leaves, then the captured arrays."""
@@ -224,15 +230,16 @@ class Specialization:
                 self.direct = False
 
     def _read_others(self, now: list[Any]) -> None:
-        """Read these arrays of the surroundings."""
+        """Read these arrays of the surroundings, and those that params hold now."""
         pairs = zip(self.traced.captures, self._numbers, strict=True)
         captures = tuple([c if n is None else now[n] for c, n in pairs])
-        if all(c is old for c, old in zip(captures, self.traced.captures, strict=True)):
-            return
-        self.traced = replace(self.traced, captures=captures)
+        if any(c is not old for c, old in zip(captures, self.traced.captures, strict=True)):
+            self.traced = replace(self.traced, captures=captures)
         if self._spec is None:
             return
         values = [_value(c) for c in captures]
+        if all(v is old for v, (_, old) in zip(values, self._spec.captures, strict=True)):
+            return
         self.direct &= all(
             repoint(e.call, s, values) for s, e in (*self.replaced, (self._spec, self.entry))
         )
@@ -299,21 +306,37 @@ class _State:
         self.trying = _Trying()
         self.takes_out = _takes_out(fn)
         self.recorder = Recorder(fn)
+        #: the same for static arguments that may change, by their ids
+        self.recorders: dict[tuple[int, ...], Recorder] = {}
+
+    def recorder_of(self, call: Call) -> Recorder:
+        """What looks at the surroundings of a call: the function and its static arguments."""
+        settings = call.settings()
+        if not settings:
+            return self.recorder
+        key = tuple(map(id, settings))
+        found = self.recorders.get(key)
+        if found is None:
+            found = self.recorders.setdefault(key, self.recorder.given(settings))
+            while len(self.recorders) > LIMIT:
+                self.recorders.pop(next(iter(list(self.recorders))), None)
+        return found
 
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Specialization, Call]:
         """The specialization for these arguments, compiled where it is new."""
         call = Call(self.fn, args, kwargs, self.options)
         key = signature(call.leaves, call.structure)
-        seen = self.recorder.observe()
+        recorder = self.recorder_of(call)
+        seen = recorder.observe()
         found = self.made.find(key, seen.facts)
         if found is None:
             with self.lock:
-                seen = self.recorder.observe()
+                seen = recorder.observe()
                 found = self.made.find(key, seen.facts)
                 if found is None:
                     fallback = _fallback(weakref.ref(self))
                     with collector_paused():
-                        seen = self.recorder.record(call)
+                        seen = recorder.record(call)
                         new = Specialization(call, self.options, fallback, seen)
                     # a handler of a signal may have called this function, and made one, meanwhile:
                     # calls go through its code already
@@ -379,11 +402,11 @@ class _State:
             if owner is None or self.pointing:
                 return
             self.made.free(pointed(owner))
-        recorder = self.recorder
+        recorders = [self.recorder, *list(self.recorders.values())]
         seen = [s.seen for s in self.made.all()]
-        seen += [] if recorder.seen is None else [recorder.seen]
+        seen += [r.seen for r in recorders if r.seen is not None]
         met = {id(r.holder) for s in seen for r in s.reads if r.kind == "array"}
-        for noted in (recorder.changing, recorder.needed):
+        for noted in (self.recorder.changing, self.recorder.needed):
             for i in [i for i in list(noted) if i not in met]:
                 noted.pop(i, None)
 

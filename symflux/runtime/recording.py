@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class Recorder:
     """What a function reads now, and traces of it that fit.
 
     Attributes:
+        settings: static arguments that may change.
         own: places that the function itself writes to while it is traced, and their holders.
         changing: arrays that are inputs wherever they are read, for they change; by id.
         needed: those and large ones whose elements were needed while tracing.
@@ -31,13 +32,22 @@ class Recorder:
         seen: what was observed last.
     """
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], settings: Sequence[Any] = ()) -> None:
         self.fn = fn
+        self.settings = tuple(settings)
         self.seen: Observation | None = None
         self.own: dict[Place, Any] = {}
         self.changing: dict[int, Any] = {}
         self.needed: dict[int, Any] = {}
         self.rebound: dict[Place, Any] = {}
+
+    def given(self, settings: Sequence[Any]) -> Recorder:
+        """The same for calls with these static arguments; both note what they learn in one
+        place."""
+        made = Recorder(self.fn, settings)
+        made.own, made.changing = self.own, self.changing
+        made.needed, made.rebound = self.needed, self.rebound
+        return made
 
     def observe(self, again: bool = False) -> Observation:
         """What the function reads from its surroundings now."""
@@ -46,7 +56,9 @@ class Recorder:
             names = frozenset() if seen is None else seen.names
             if seen is not None:
                 self._note_changes(seen)
-            seen = observe(self.fn, self.own, self.changing, self.needed, names, self.rebound)
+            seen = observe(
+                self.fn, self.own, self.changing, self.needed, names, self.rebound, self.settings
+            )
             self.seen = seen
         return seen
 

@@ -9,7 +9,7 @@ import os
 import struct
 import sys
 import types
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -20,8 +20,8 @@ from ..records import record
 from ..trace.param import Param, Params
 
 __all__ = [
-    "Observation", "Place", "Read", "has_slots", "is_library", "is_library_file", "lifted",
-    "names_in", "observe", "rebound",
+    "Observation", "Place", "Read", "has_slots", "is_fixed", "is_library", "is_library_file",
+    "lifted", "names_in", "observe", "rebound",
 ]  # fmt: skip
 
 #: larger arrays are inputs wherever they are read; smaller ones, once they were seen to change
@@ -70,6 +70,24 @@ def lifted(array: Any, changing: Container[int]) -> bool:
         and array.dtype.itemsize <= 8
         and (array.nbytes > SMALL or id(array) in changing)
     )
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether nothing that a value holds can change: numbers, strings, tuples and frozen
+    dataclasses of such, functions and classes of libraries."""
+    cls = type(value)
+    if cls is float or cls in _ATOMS or cls in _CLASSES_OF_FUNCTIONS or issubclass(cls, np.generic):
+        return True
+    if isinstance(value, np.dtype):
+        return True
+    if isinstance(value, tuple | frozenset):
+        return not hasattr(value, "__dict__") and all(map(is_fixed, value))
+    if cls is types.FunctionType or isinstance(value, type):
+        return is_library(value) and not getattr(value, "__closure__", None)
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if parameters is not None and parameters.frozen:
+        return all(is_fixed(getattr(value, name)) for name in cls.__dataclass_fields__)
+    return False
 
 
 class Facts:
@@ -321,7 +339,7 @@ def rebound(r: Read) -> bool:
 def observe(
     root: Any, own: Container[Place] = (), changing: Mapping[int, Any] = MappingProxyType({}),
     needed: Container[int] = (), names: frozenset[str] = frozenset(),
-    rebound: Container[Place] = (),
+    rebound: Container[Place] = (), settings: Sequence[Any] = (),
 ) -> Observation:  # fmt: skip
     """What the function ``root`` and all that it reaches read now.
 
@@ -331,11 +349,16 @@ def observe(
         rebound: places whose arrays are inputs as well.
         needed: ids of those among them whose elements were needed while tracing all the same.
         names: of attributes, to begin with (those of an earlier observation save a second walk).
+        settings: objects that it is given as static arguments. Those of a class that says itself
+            when two are equal count as what they hold.
     """
     known = names
     while True:
         walk = _Walk(known, own, changing, needed, rebound)
         facts = walk.value(root)
+        if settings:
+            walk.unnamed = {id(v) for v in settings if type(v).__eq__ is not object.__eq__}
+            facts = (facts, *walk.unlifted(settings))
         found = known | walk.attributes
         if found == known:
             return Observation(
@@ -363,6 +386,7 @@ class _Walk:
         self.generators: list[Any] = []
         self.reads: list[Read] = []
         self.seen: dict[int, int] = {}
+        self.unnamed: set[int] = set()  # objects that count as what they hold
         self.depth = 0
 
     def read(self, kind: str, holder: Any, key: Any, value: Any) -> bool:
@@ -451,7 +475,7 @@ class _Walk:
 
     def param(self, v: Param) -> Any:
         self.read("slot", v, "value", v.value)
-        return "param", id(v), id(v.value), v.value.dtype, v.value.shape
+        return "param", id(v), v.value.dtype, v.value.shape  # an input by reference
 
     def array(self, v: np.ndarray[Any, Any]) -> Any:
         lift = not self.fixed and lifted(v, self.changing)
@@ -529,7 +553,10 @@ class _Walk:
                 return "id", id(v)
             self.read("object", v, None, (cls, held))
             return "ours", id(cls), self.value(held)
-        facts: list[Any] = ["object", id(v), id(cls), *self.of_class(cls, _NOT_OF_OBJECTS)]
+        own, without = id(v), _NOT_OF_OBJECTS
+        if id(v) in self.unnamed:  # it was compared by these to find out what it is
+            own, without = 0, without | {"__eq__", "__hash__"}
+        facts: list[Any] = ["object", own, id(cls), *self.of_class(cls, without)]
         if type(held) is dict:
             self.read("object", v, None, (cls, held))
             self.fixed += has_slots(cls)

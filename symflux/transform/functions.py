@@ -32,6 +32,7 @@ from ..trace.param import rebind, updated
 from ..trace.passed import detached
 from ..trace.promote import cast, fits
 from ..trace.scope import Scope, pushed, written_undone
+from ..trace.trace import Traced
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
 from .vjp import pullback_with_primals
@@ -42,6 +43,7 @@ __all__ = [
     "forward_mode",
     "inner_call",
     "jacobian_of",
+    "replayed",
     "value_and_gradient",
 ]
 
@@ -304,6 +306,16 @@ def reverse_mode(
         return tuple(_per_argument(inner, inner.pack(full), list(range(len(primals)))))
 
     return value, pull
+
+
+def replayed(traced: Traced, values: Sequence[Any]) -> Any:
+    """The result of a function that was traced, for other values of all inputs of its graph."""
+    graph = traced.graph
+    nodes = [cast(as_node(v), x.dtype) for v, x in zip(values, graph.inputs, strict=True)]
+    outputs = graph.call(nodes)[: len(traced.out_tree)]
+    return traced.out_tree.unflatten(
+        [Array(y, w) for y, w in zip(outputs, traced.weak, strict=True)]
+    )
 
 
 def jacobian_of(

@@ -348,3 +348,36 @@ def test_a_maximum_that_does_not_cancel_keeps_its_derivative():
         return np.log(np.sum(np.exp(x - m))) + m * m + np.sum(np.exp(x - m))
 
     check_gradients(f, (np.array([0.3, -1.0, 2.0]),), order=2)
+
+
+def test_a_pullback_is_taken_at_what_there_was_when_it_was_made():
+    x, w, rate, p = np.array([1.0, 2.0]), np.array([3.0, 4.0]), [5.0], sf.param(6.0)
+
+    def f(x):
+        x *= 1.0  # the argument stays as it is
+        return x * x * w * rate[0] * p
+
+    value, pullback = sf.vjp(f, x)
+    np.testing.assert_array_equal(value, x * x * w * 30.0)
+    wanted = 2.0 * x * w * 30.0
+    x[:], w[:], rate[0] = -1.0, -1.0, -1.0
+    p[...] = -1.0
+    for _ in range(2):
+        np.testing.assert_array_equal(pullback(np.ones(2))[0], wanted)
+    value, pullback = sf.vjp(lambda x, n: x * n, 3, 4)
+    assert (value, type(value)) == (12, int) and pullback(1.0) == (4.0, 3.0)
+
+
+def test_random_numbers_are_drawn_at_each_call_or_refused():
+    """Functions that are traced at each call draw anew; those that are kept do not draw."""
+    rng = np.random.default_rng(0)
+
+    def noisy(x):
+        return x * rng.normal()
+
+    for draw in (lambda: sf.gradient(noisy, 1.0), lambda: sf.jvp(noisy, (1.0,), (1.0,))[1]):
+        assert len({float(draw()) for _ in range(3)}) == 3
+    g = sf.grad(noisy)
+    for _ in range(3):
+        with pytest.raises(sf.SymFluxError, match="random"):
+            g(1.0)

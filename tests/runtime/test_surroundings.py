@@ -1,5 +1,6 @@
 """What a traced function read from its surroundings is never stale: Python itself is the oracle."""
 
+import dataclasses
 import datetime
 import enum
 import functools
@@ -638,3 +639,95 @@ def test_arrays_rebound_with_other_types_and_layouts():
             with np.errstate(all="ignore"):
                 w = v
                 np.testing.assert_allclose(f(x), x * w + w[1], rtol=1e-6)
+
+
+class Setting:
+    """An object that is itself only."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class Equal:
+    """One that is equal to others that hold the same."""
+
+    rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Holding:
+    rates: list
+
+    def __hash__(self):
+        return 1
+
+
+RATES = [2.0]
+
+
+def scaled_by_global(x):
+    return x * RATES[0]
+
+
+@pytest.mark.parametrize(
+    ("made", "change", "read"),
+    [
+        (Setting(2.0), lambda s: setattr(s, "rate", 3.0), lambda s: s.rate),
+        (Equal(2.0), lambda s: setattr(s, "rate", 3.0), lambda s: s.rate),
+        (Holding([2.0]), lambda s: s.rates.__setitem__(0, 3.0), lambda s: s.rates[0]),
+        (Setting(np.full(2, 2.0)), lambda s: s.rate.fill(3.0), lambda s: s.rate[1]),
+        (scaled_by_global, lambda s: RATES.__setitem__(0, 3.0), lambda s: s(1.0)),
+    ],
+)
+def test_changes_of_static_arguments_are_seen(made, change, read):
+    f = sf.compile(lambda x, s: x * read(s), static_argnames="s")
+    for x in (1.0, 2.0, 3.0):
+        assert f(x, made) == 2.0 * x
+    change(made)
+    for x in (1.0, 2.0, 3.0):
+        assert f(x, made) == 3.0 * x
+
+
+def test_equal_static_arguments_share_code():
+    traces = []
+
+    def f(x, s):
+        traces.append(s)
+        return x * s.rate
+
+    f = sf.compile(f, static_argnums=1)
+    for _ in range(3):
+        assert f(1.0, Equal(2.0)) == 2.0
+    assert len(traces) == 1
+    one, other = Setting(2.0), Setting(2.0)
+    assert f(1.0, one) == f(1.0, other) == f(1.0, one) == 2.0
+    assert len(traces) == 3
+
+
+def test_a_param_whose_value_is_replaced_is_read_by_the_code_that_is_there():
+    traces = []
+    w = sf.param(np.ones(2))
+
+    @sf.compile
+    def f(x):
+        traces.append(1)
+        return x * w
+
+    @sf.compile
+    def step(x):
+        sf.update(w, x)
+
+    for k in range(4):
+        w.value = np.full(2, float(k))
+        for _ in range(2):
+            np.testing.assert_array_equal(f(2.0), [2.0 * k] * 2)
+        step(np.ones(2))
+        step(np.ones(2))
+        np.testing.assert_array_equal(w.value, [k + 2.0] * 2)
+        np.testing.assert_array_equal(f(1.0), [k + 2.0] * 2)
+    assert len(traces) == 1
+    w.value = np.arange(3.0)
+    np.testing.assert_array_equal(f(2.0), [0.0, 2.0, 4.0])
+    w.value = np.arange(6.0)[::3]
+    np.testing.assert_array_equal(f(2.0), [0.0, 6.0])
