@@ -359,11 +359,7 @@ def _counts_rows(pick: Any, n: int) -> bool:
 
 
 def write_advanced(block: Node, selection: Selection, value: Node) -> Node:
-    """The block with the picked elements replaced by ``value``; of equal indices the last one wins.
-
-    Raises:
-        UnsupportedOperation: naming the user's line, for arrays of traced indices.
-    """
+    """The block with the picked elements replaced by ``value``; the last of equal indices wins."""
     merged = _merge(block, selection)
     before, after = merged.around
     along = (1,) * len(before), (1,) * len(after)
@@ -384,16 +380,40 @@ def write_advanced(block: Node, selection: Selection, value: Node) -> Node:
         new = reshape(value, (*before, 1, *after))
         mask = build("eq", lookup("iota")(shape=(n,), dtype="i64", axis=0), flat)
     else:
-        raise UnsupportedOperation(
-            f"assignment to elements at traced indices ({flat.type}) cannot be recorded",
-            place=user_frame(),
-            why="which element is written last would depend on the indices",
-            wrong="x[indices] = v",
-            right="x = np.where(mask, v, x)\nx[i] = v            # one i at a time\n"
-            "np.add.at(x, i, v)  # adds up",
-        )
+        value = fill_place(value, (*before, *flat.shape, *after), block.shape)
+        count = math.prod(flat.shape)
+        if not count:
+            return block
+        last, mask = _last_of(reshape(flat, (count,)), n)
+        new = lookup("take")(reshape(value, (*before, count, *after)), last, axis=merged.place)
     mask = reshape(mask, (*along[0], n, *along[1]))
     return merged.restored(build("where", mask, new, merged.node))
+
+
+def _last_of(flat: Node, n: int) -> tuple[Node, Node]:
+    """For each place from 0 to n - 1: the last position in ``flat`` at which it stands (0 for
+    none), and whether there is one.
+
+    The position is found bit by bit, the highest first: where one of the positions that are still
+    in question has the bit, those without it are out."""
+    (count,) = flat.shape
+    take, scatter_add = lookup("take"), lookup("scatter_add")
+
+    def somewhere(at: Node) -> Node:
+        counts = scatter_add(cast(at, "i64"), flat, size=n, axis=0)
+        return build("gt", counts, literal(0, "i64"))
+
+    positions = lookup("iota")(shape=(count,), dtype="i64", axis=0)
+    left = build("ge", positions, literal(0, "i64"))
+    picked = somewhere(left)
+    last = build("mul", cast(picked, "i64"), literal(0, "i64"))
+    for bit in reversed(range((count - 1).bit_length())):
+        masked = build("and", positions, literal(1 << bit, "i64"))
+        has_bit = build("ne", masked, literal(0, "i64"))
+        has = somewhere(build("and", left, has_bit))
+        left = build("and", left, build("eq", has_bit, take(has, flat, axis=0)))
+        last = build("add", last, build("mul", cast(has, "i64"), literal(1 << bit, "i64")))
+    return last, picked
 
 
 def add_advanced(block: Node, selection: Selection, value: Node) -> Node:

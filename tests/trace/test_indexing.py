@@ -186,9 +186,33 @@ def _assign(x, mask, value):
     return x
 
 
-def test_assignment_at_traced_index_arrays_is_refused():
-    with pytest.raises(UnsupportedOperation, match="at traced indices"):
-        traced_result(lambda x, i: _assign(x, i, 0.0), V, np.array([0, 1]))
+@pytest.mark.parametrize("indices", [[2, 0, 1], [1, 1, -1, 0, 1, 2, 2, -1], [3], []])
+def test_assignment_at_index_arrays_that_are_known_later(indices):
+    """`z[i] = x` with `i` an argument or an array of the surroundings: it was refused."""
+    i = np.array(indices, np.int64)
+    values = np.arange(1.0, 1.0 + i.size)
+    assert_agrees(lambda x, i, v: _assign(x, i, v), V, i, values)
+    assert_agrees(lambda x, v: _assign(x, i, v), V, values)
+    assert_agrees(lambda x, i, v: _assign(x, (slice(None), i), v), np.outer(V, V), i, values)
+    assert_agrees(lambda x, i, v: _assign(x, (i, i), v), np.outer(V, V), i, values)
+    assert_agrees(lambda x, i, v: _assign(x, i, v[:, None]), np.outer(V, V), i, values)
+
+
+def test_derivatives_of_assignments_at_index_arrays_that_are_known_later():
+    i, weights = np.array([2, 0, 1, 0]), np.array([1.0, 3.0, -2.0])
+
+    def loss(x):
+        z = sf.numpy.zeros(3)
+        z[i] = np.where(x > 0, x**3, x)
+        return np.sum(z * z * weights)
+
+    x = np.array([0.5, 2.0, -1.5, 1.2])
+    slope = np.array([-2 * 6 * x[0] ** 5, 0.0, 3 * 2 * x[2], 1 * 6 * x[3] ** 5])
+    np.testing.assert_allclose(sf.gradient(loss, x), slope, rtol=1e-14)
+    second = np.diag([-2 * 30 * x[0] ** 4, 0.0, 6.0, 30 * x[3] ** 4])
+    np.testing.assert_allclose(sf.hessian(loss)(x), second, rtol=1e-14)
+    rows = sf.vmap(loss)(np.stack([x, -x]))
+    np.testing.assert_allclose(rows, [loss(x), loss(-x)], rtol=1e-14)
 
 
 def test_the_last_of_equal_indices_wins():
