@@ -12,10 +12,11 @@ from ..errors import DTypeError, UnsupportedOperation
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
+from ..ir.types import numpy_dtype
 from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
-from ..trace.promote import FLOAT, INT, STORED, build, cast, literal, promoted, resolve
+from ..trace.promote import FLOAT, INT, STORED, build, cast, fits, literal, promoted, resolve
 from ..trace.scope import short_dtype
 from ..trace.ufuncs import BUILDERS, record, truth
 
@@ -55,11 +56,21 @@ def no_keywords(function: str, **given: Any) -> None:
         )
 
 
-def common(*values: Any) -> list[Node]:
-    """Nodes of the dtype to which the operands promote together (``where``, ``concatenate``)."""
+def common(*values: Any, wraps: bool = False) -> list[Node]:
+    """Nodes of the dtype to which the operands promote together (``where``, ``concatenate``).
+
+    ``wraps``: Python integers beyond the dtype are taken modulo its size, as ``np.where`` does,
+    where they are an error elsewhere."""
     pairs = [operand(v) for v in values]
     dtype = promoted([key for key, _ in pairs])
+    if wraps and dtype[0] in "iu":
+        pairs = [(k, _wrapped(v, dtype) if type(v) is int else v) for k, v in pairs]
     return [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in pairs]
+
+
+def _wrapped(value: int, dtype: str) -> int:
+    """As the dtype's bits hold it; beyond int64 NumPy has no conversion either."""
+    return int(np.int64(value).astype(numpy_dtype(dtype))) if fits(value, "i64") else value
 
 
 def _enter_ufunc(ufunc: Any) -> None:
@@ -123,14 +134,14 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Array:
             wrong="x[np.where(mask)]",
             right="np.where(mask, x, 0)",
         )
-    first, second = common(x, y)
+    first, second = common(x, y, wraps=True)
     return Array(build("where", truth(as_node(condition)), first, second))
 
 
 @implements(np.select)
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
     """The first choice whose condition holds."""
-    *choices, result = common(*choicelist, default)
+    *choices, result = common(*choicelist, default, wraps=True)
     for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         result = build("where", truth(as_node(condition)), choice, result)
     return Array(result)

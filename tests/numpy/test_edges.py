@@ -183,12 +183,25 @@ def test_results_of_two_arrays_are_not_written_into_plain_ones():
             sf.trace(lambda x, f=function: f(x, out=out))(np.ones(3))
 
 
+def test_choices_wrap_python_integers_as_numpy_does():
+    for dtype in ("u1", "i1", "u4"):
+        x = np.array([0, 2, 100], dtype)
+        for fn in (
+            lambda x: np.where(x > 0, x, -1),
+            lambda x: np.where(x > 1, -129, x),
+            lambda x: np.select([x > 50, x > 0], [x, x], -2),
+        ):
+            got, wanted = sf.compile(fn)(x), fn(x)
+            np.testing.assert_array_equal(got, wanted)
+            assert got.dtype == wanted.dtype
+
+
 def test_python_integers_beyond_the_dtype_are_refused_as_in_numpy():
     for fn in (
         lambda x: np.pad(x, 1, constant_values=300),
         lambda x: np.full_like(x, 300),
         lambda x: x + 300,
-        lambda x: np.where(x > 0, x, -129),  # plain NumPy wraps here, silently
+        lambda x: np.where(x > 0, x, 2**70),
     ):
         with pytest.raises(RangeError):
             sf.trace(fn)(np.zeros(3, "i1"))
