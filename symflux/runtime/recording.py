@@ -109,8 +109,8 @@ class Recorder:
                 self.changing.update({id(a): a for a in arrays})
                 self.observe(again=True)
                 continue
-            if arrays := self._shared(call, before):
-                self.changing.update(arrays)
+            if shared := self._shared(call, before):
+                self.changing.update(shared)
                 self.observe(again=True)
                 continue
             after = self.observe(again=True)

@@ -67,7 +67,8 @@ def detached(arguments: Any, life: Life | None = None) -> Any:
         if type(leaf) is not Array:
             return leaf
         copy = Array(leaf.node, leaf.weak)
-        copy.belongs(copy._life if life is None else life)
+        if life is not None:
+            copy.belongs(life)
         return copy if leaf.shape or leaf._view is None else _in_place(copy)
 
     return structure.unflatten([copied(leaf) for leaf in leaves])
