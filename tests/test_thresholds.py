@@ -36,7 +36,7 @@ NO_THRESHOLDS = {
     "pool._GIVE_WAY",
     "pool._MOST",
     "tables._REGISTER",
-    "vector.AHEAD",
+    "lane_code.AHEAD",
     "arguments._EQUAL",
     "interrupts.INTERRUPTED",
     "words._ENTRIES",

@@ -85,7 +85,7 @@ class Epilogue:
         self, e: Emitter, sums: Sequence[str], row: str, columns: Sequence[str], lanes: int,
         mask: Sequence[str],
     ) -> None:  # fmt: skip
-        from .vector import LaneCode  # the layer above
+        from .lane_code import LaneCode  # the layer above
 
         e.bind(self.product.m.var, row)
         for total, column, some in zip(sums, columns, mask, strict=True):
