@@ -43,6 +43,8 @@ NO_THRESHOLDS = {
     "words._HEADER",
     "words._INDICES",
     "words._WIDE",
+    "exponentials._DEPTH",
+    "exponentials._MOST",
     "seams._DEPTH",
     "seams._FEW",
     "program._MOST",

@@ -15,6 +15,7 @@ from ..ops.shape import broadcast_to, reshape, transpose
 from ..ops.table import Fold
 from .patterns import Environment, number
 from .rewrite import Law, Scope, law, rule
+from .stable import ONES
 
 __all__ = ["ALGEBRA"]
 
@@ -68,8 +69,7 @@ def _lossless(source: str, target: str) -> bool:
 # --- arithmetic -----------------------------------------------------------------------------------
 
 ARITHMETIC: tuple[Law, ...] = (
-    law("x * 1", "x", dtypes=NUMBER),
-    law("x / 1", "x"),
+    *ONES,
     law("x - 0", "x", dtypes=NUMBER),
     law("x + -0.0", "x"),  # x + 0.0 is not x for x = -0.0
     law("x + 0", "x", dtypes=INTEGER),

@@ -26,7 +26,7 @@ from .gather import GATHER
 from .index_maps import INDEX_MAPS
 from .rewrite import Law, Laws, NodeClass, most_nodes, rewrite
 from .short_sums import SHORT_SUMS
-from .stable import MEANS, STABLE
+from .stable import MEANS, ONES, STABLE
 
 __all__ = [
     "PASSES", "Observer", "Options", "Pass", "VerifyLevel", "checked", "laws", "optimize",
@@ -130,7 +130,7 @@ MAPS: tuple[Law, ...] = (*INDEX_MAPS, *CONTRACTIONS, *GATHER)
 PASSES: tuple[Pass, ...] = checked(
     (
         # before parts are taken and elements moved, by which the expressions are hard to know
-        laws("stable forms as written", (*STABLE, *MEANS), unify=False),
+        laws("stable forms as written", (*ONES, *STABLE, *MEANS), unify=False),
         laws("fold", FOLD, after=("stable forms as written",), unify=False),
         laws("algebra", ALGEBRA, FOLD, after=("fold",)),
         laws("index maps", MAPS, (*FOLD, *ALGEBRA), after=("algebra",)),

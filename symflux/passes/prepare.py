@@ -26,7 +26,7 @@ from .bodies import has_graphs, map_attributes
 from .exponentials import SLOPES
 from .rewrite import Law, Laws, Scope, law, rewrite, rule
 from .seams import SEAMS
-from .stable import MEANS, STABLE, bare, is_shifted, spread_sum
+from .stable import MEANS, ONES, STABLE, bare, is_shifted, spread_sum
 
 __all__ = ["PREPARE", "prepare"]
 
@@ -149,6 +149,7 @@ PREPARE: tuple[Law, ...] = (
     shift_of_softmax,
     shift_of_log_softmax,
     shift_of_logsumexp,
+    *ONES,
     *STABLE,
     *MEANS,
     *_SLOPES,

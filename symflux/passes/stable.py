@@ -356,6 +356,9 @@ def log_of_part(node: Node, scope: Scope) -> Node | None:
     return _again(node.inputs[0], core, node.op(core))
 
 
+#: factors that would hide a form
+ONES: tuple[Law, ...] = (law("x * 1", "x", dtypes="iuf"), law("x / 1", "x"))
+
 STABLE: tuple[Law, ...] = (
     *_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax, log_of_part, log_of_power, tanh_by_hand,
     share_of_two, *QUOTIENTS,

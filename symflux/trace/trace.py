@@ -346,7 +346,8 @@ def trace(
         if lifter is not None:
             changed += lifter.finish()
         writes: dict[int, Node] = {}
-        changes, held = None, []
+        changes: containers.Changes | None = None
+        held: list[Node] = []
         if write_back:
             writes = written_arguments(scope.name, leaves, names, handles, inputs)
             changes, held = containers.changes(

@@ -121,7 +121,7 @@ def _region(root: Node, users: dict[Node, list[Node]]) -> list[Node]:
 def _copies(root: _Root, region: Sequence[Node]) -> tuple[dict[Node, Node], list[Node]]:
     """The region on single float64 numbers, and the parameters among them."""
     copies: dict[Node, Node] = {root.node: symbol("r", (), "f64")}
-    parameters = []
+    parameters: list[Node] = []
 
     def wide(x: Node) -> str:
         return "f64" if is_floating(x.dtype) else x.dtype
