@@ -207,12 +207,18 @@ class Arguments:
         call = f"call i64 @PyLong_AsLongLongAndOverflow(ptr {obj}, ptr {overflow})"
         value = e.value(call)
         self.require_equal("i32", e.value(f"load i32, ptr {overflow}, align 4"), "0")
-        if leaf.dtype[0] in "iu" and leaf.dtype != "i64":
-            narrow = e.cast(value, "i64", leaf.dtype)
-            self.require_equal("i64", e.cast(narrow, leaf.dtype, "i64"), value)
-            if leaf.dtype == "u64":
-                self.require(e.value(f"icmp sge i64 {value}, 0"))
+        for dtype in dict.fromkeys((leaf.dtype, *leaf.narrow)):
+            self._require_fits(value, dtype)
         self._stack_value(leaf, e.memory_value(e.cast(value, "i64", leaf.dtype), leaf.dtype))
+
+    def _require_fits(self, value: str, dtype: str) -> None:
+        """Go on if an i64 is a number of an integer dtype."""
+        e = self.e
+        if dtype == "u64":
+            self.require(e.value(f"icmp sge i64 {value}, 0"))
+        elif dtype[0] in "iu" and dtype != "i64":
+            narrow = e.cast(value, "i64", dtype)
+            self.require_equal("i64", e.cast(narrow, dtype, "i64"), value)
 
     def _bool(self, leaf: Leaf, obj: str) -> None:
         e = self.e

@@ -37,6 +37,8 @@ class Leaf:
     Kinds of a result: ``float``, ``int``, ``bool``, ``numpy_scalar``, ``array`` (newly allocated),
     and ``argument``: the very object that came in for ``buffer``.
 
+    An ``int`` has to fit into all of ``narrow``: integer dtypes that it becomes in the program.
+
     A dimension may be one of the program's ``sizes``: the first array that has it says its
     value."""
 
@@ -45,6 +47,7 @@ class Leaf:
     buffer: str
     shape: tuple[int | Var, ...] = ()
     donated: bool = False
+    narrow: tuple[str, ...] = ()
 
 
 @record(frozen=True, slots=True)
@@ -151,7 +154,8 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
                 children = [f"{compared_key(k)} @{at[id(k)]}: {child}" for k, child in pairs]
             return f"{tree.kind}({', '.join(children)})"
         place, donated = numbers[tree.buffer], "!" if tree.donated else ""
-        return f"{tree.kind} {tree.dtype}{list(tree.shape)} {place}{donated}"
+        narrow = "".join([f" in {dtype}" for dtype in tree.narrow])
+        return f"{tree.kind} {tree.dtype}{list(tree.shape)} {place}{donated}{narrow}"
 
     captured = [f"{numbers[name]} {list(a.shape)} @{at[id(a)]}" for name, a in spec.captures]
     out = "" if spec.out is None else f" out {text(spec.out)}"

@@ -146,6 +146,8 @@ class Words:
 
     def entry(self, holder: dict[str, Any], name: str, value: Any) -> bool:
         """One entry of a dict; MISSING: that there is none."""
+        if not holder:
+            return value is MISSING and self._is_empty(holder)
         keys = self._table(holder)
         if not keys:
             return False
@@ -160,6 +162,8 @@ class Words:
 
     def all_entries(self, holder: dict[Any, Any]) -> bool:
         """All entries of a dict, and that there are no others."""
+        if not holder:
+            return self._is_empty(holder)
         keys = self._table(holder)
         if not keys or not self._pair(id(holder) + _USED, len(holder)):
             return False
@@ -173,6 +177,11 @@ class Words:
             if not self._pair(place, id(value)):
                 return False
         return True
+
+    def _is_empty(self, holder: dict[Any, Any]) -> bool:
+        """That a dict has no entries: all that have none share one table, without room for any."""
+        self._keep.append(holder)
+        return self._pair(id(holder) + _USED, 0)
 
     def _table(self, holder: dict[Any, Any]) -> int:
         """The address of a dict's keys, entered with what says where its entries lie."""

@@ -111,6 +111,9 @@ class Call:
 
     def values(self) -> list[Any]:
         """All inputs of the graph: the leaves, then the captured arrays."""
+        for i, dtypes in self.traced.bounds.items():
+            for dtype in dtypes:
+                literal_scalar(self.leaves[i], dtype)  # RangeError where it does not fit
         return [_value(v) for v in (*self.leaves, *self.traced.captures)]
 
     def finish(self, outputs: Sequence[Any]) -> Any:

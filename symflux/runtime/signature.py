@@ -43,7 +43,8 @@ def direct_spec(
         kind = _kind(leaf)
         if kind is None or (i in donated and kind != "array"):
             return None
-        return Leaf(kind, x.dtype, stages.inputs[i], x.shape, i in donated)  # type: ignore[arg-type]
+        narrow = traced.bounds.get(i, ()) if kind == "int" else ()
+        return Leaf(kind, x.dtype, stages.inputs[i], x.shape, i in donated, narrow)  # type: ignore[arg-type]
 
     params = [_native(child, argument) for child in of_args.children]
     if any(p is None for p in params):

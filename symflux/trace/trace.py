@@ -78,6 +78,8 @@ class Traced:
         written: number of each input that is an array of the user's and is written to -> where.
         updated: all updated params, in the order of the trailing outputs.
         needed: captured arrays, by id, whose elements had to be known while tracing.
+        bounds: number of an argument that is a Python integer -> the dtypes but int64 that it
+            becomes.
         changes: what the containers of the arguments hold at the end; None where that is what they
             held before. Its outputs are the last ones.
     """
@@ -92,6 +94,7 @@ class Traced:
     written: dict[int, Origin | None]
     updated: tuple[Any, ...]
     needed: dict[int, Any]
+    bounds: dict[int, tuple[str, ...]]
     changes: containers.Changes | None = None
 
     def write_back(self, values: Sequence[Node]) -> None:
@@ -386,6 +389,7 @@ def trace(
         {i: node.origin for i, node in writes.items()},
         tuple(obj for obj, _ in changed),
         scope.needed,
+        _narrowed(graph, weak),
         changes,
     )
 
@@ -449,6 +453,20 @@ def _output_nodes(
         nodes.append(value if type(value) is Node else literal(value, STORED.get(key, key)))
         weak.append(key in STORED)
     return nodes, tuple(weak)
+
+
+def _narrowed(graph: Graph, weak: Sequence[bool]) -> dict[int, tuple[str, ...]]:
+    """The integer dtypes, other than int64, that arguments which are Python integers become where
+    they meet arrays of these."""
+    integers = {
+        x: i for i, x in enumerate(graph.inputs[: len(weak)]) if weak[i] and x.dtype == "i64"
+    }
+    found: dict[int, tuple[str, ...]] = {}
+    for node in graph.nodes if integers else ():
+        if node.op.name == "cast" and node.inputs[0] in integers and node.dtype[0] in "iu":
+            i = integers[node.inputs[0]]
+            found[i] = (*found.get(i, ()), node.dtype)
+    return found
 
 
 def _held(name: str) -> Callable[[Any], tuple[Node, bool]]:

@@ -5,7 +5,7 @@ import pytest
 
 import symflux as sf
 import symflux.numpy as snp
-from symflux.errors import DTypeError
+from symflux.errors import DTypeError, RangeError
 from symflux.ir.types import DTYPES, numpy_dtype
 from tests.trace.agreement import assert_agrees
 
@@ -61,3 +61,29 @@ def test_short_names_of_graphs_are_no_dtypes_of_users():
                 assert numpy_dtype(name).name in str(caught.value)
     with pytest.raises(DTypeError, match="nonsense"):
         sf.symbol("x", (), "nonsense")
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "u8"])
+@pytest.mark.parametrize(
+    "fn",
+    [lambda x, n: x + n, lambda x, n: n * x, lambda x, n: np.where(x > 2, x, n),
+     lambda x, n: np.maximum(x, n) - x, lambda x, n: x[1:] // n + x[0]],
+)  # fmt: skip
+def test_a_python_integer_beyond_the_dtype_of_the_array_that_it_meets_is_refused(dtype, fn):
+    x = np.array([1, 2, 3], dtype)
+    limits = np.iinfo(x.dtype)
+    f, by_name = sf.compile(fn), sf.compile(lambda x, *, n: fn(x, n))
+    for n in (3, 5, min(limits.max, 2**62), limits.min or 1):
+        with np.errstate(over="ignore"):
+            right = fn(x, n)
+        for found in (f(x, n), f(x, n), by_name(x, n=n)):  # the slow path, the entry, the slow path
+            np.testing.assert_array_equal(found, right)
+            assert found.dtype == right.dtype
+    for n in (limits.min - 1, limits.max + 1):
+        for _ in range(2):
+            with pytest.raises(RangeError, match=f"the Python integer {n} does not fit"):
+                f(x, n)
+        with pytest.raises(RangeError, match="does not fit"):
+            by_name(x, n=n)
+    wide = x.astype(np.int64)
+    np.testing.assert_array_equal(f(wide, 100_000), fn(wide, 100_000))

@@ -731,3 +731,26 @@ def test_a_param_whose_value_is_replaced_is_read_by_the_code_that_is_there():
     np.testing.assert_array_equal(f(2.0), [0.0, 2.0, 4.0])
     w.value = np.arange(6.0)[::3]
     np.testing.assert_array_equal(f(2.0), [0.0, 6.0])
+
+
+@pytest.mark.parametrize("kind", ["partial", "dict", "list", "object"])
+def test_empty_containers_are_compared_natively(kind):
+    held = {"partial": functools.partial(np.power, 2.0), "dict": {}, "list": [],
+            "object": types.SimpleNamespace()}[kind]  # fmt: skip
+    fns = {
+        "partial": lambda x: held(x), "dict": lambda x: x + sum(held.values()),
+        "list": lambda x: x + len(held), "object": lambda x: x + getattr(held, "k", 0.0),
+    }  # fmt: skip
+    f = sf.compile(fns[kind])
+    assert f(3.0) == f(3.0) == fns[kind](3.0)
+    assert f._state.last.direct
+    if kind == "partial":
+        return
+    for k in (1.5, 2.5):
+        if kind == "dict":
+            held["k"] = k
+        elif kind == "list":
+            held.append(k)
+        else:
+            held.k = k
+        assert f(3.0) == f(3.0) == fns[kind](3.0)
