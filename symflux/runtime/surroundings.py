@@ -18,6 +18,7 @@ import numpy as np
 from ..codegen.llvm.words import MISSING, Words
 from ..records import record
 from ..trace.param import Param, Params
+from .contents import HOLDERS, NAMESPACES, content_of
 
 __all__ = [
     "Observation", "Place", "Read", "has_slots", "is_fixed", "is_library", "is_library_file",
@@ -43,7 +44,7 @@ class Read:
     Kinds: ``cell``; ``entry`` (``key`` of a dict of variables or attributes); ``list``, ``dict``,
     ``set`` (all of it); ``object`` (its class and dict); ``slot`` (attribute ``key``); ``class``
     (which names it has); ``attribute`` (``key`` of a class); ``function`` (code and defaults);
-    ``array`` (its type, and what it holds)."""
+    ``array`` (its type, and what it holds); ``content`` (of another container of Python's)."""
 
     kind: str
     holder: Any
@@ -157,6 +158,10 @@ def _same(kind: str, a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(
             k is m and x is y for (k, x), (m, y) in zip(a, b, strict=True)
         )
+    if kind == "content":
+        return len(a) == len(b) and all(
+            x is y or (type(x) in (bytes, str) and x == y) for x, y in zip(a, b, strict=True)
+        )
     if kind == "array" and (a[-1] is None or b[-1] is None):  # whatever it holds
         return bool(a[:-1] == b[:-1])
     return kind in ("array", "class") and bool(a == b)
@@ -181,6 +186,8 @@ def _found(r: Read) -> Any:
         return tuple(holder.items())
     if kind == "object":
         return (type(holder), holder.__dict__)
+    if kind == "content":
+        return content_of(holder)
     if kind == "function":
         return (holder.__code__, holder.__defaults__, holder.__kwdefaults__)
     if kind == "array":
@@ -237,17 +244,19 @@ def _watch(words: Words, r: Read) -> bool:
 _LOAD, _EXTENDED = opcode.opmap["LOAD_GLOBAL"], opcode.opmap["EXTENDED_ARG"]
 _STORES = {opcode.opmap[n] for n in ("STORE_GLOBAL", "DELETE_GLOBAL")}
 #: other ways to read a global variable, in the bodies of classes
+_ASKING = {"getattr", "hasattr", "vars", "__dict__"}  # by whom a string may name an attribute
 _NAMED = {opcode.opmap.get(n) for n in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")}
 
 
 @record(frozen=True, slots=True)
 class Names:
     """What a code object and those inside of it name: global variables that are read and that are
-    assigned, and attributes (with strings, which ``getattr`` may be given)."""
+    assigned, attributes (with strings, which ``getattr`` may be given), and these strings."""
 
     read: tuple[str, ...]
     assigned: frozenset[str]
     attributes: frozenset[str]
+    strings: frozenset[str]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -256,6 +265,8 @@ def names_in(code: types.CodeType) -> Names:
     read: dict[str, None] = {}
     assigned: set[str] = set()
     attributes = set(code.co_names)
+    strings: set[str] = set()
+    asks = not _ASKING.isdisjoint(code.co_names)
     extended = 0
     raw = code.co_code
     for at in range(0, len(raw), 2):
@@ -273,9 +284,12 @@ def names_in(code: types.CodeType) -> Names:
             read.update(dict.fromkeys(inner.read))
             assigned |= inner.assigned
             attributes |= inner.attributes
+            strings |= inner.strings
         elif type(const) is str and const.isidentifier():
             attributes.add(const)
-    return Names(tuple(read), frozenset(assigned), frozenset(attributes))
+            if asks:
+                strings.add(const)
+    return Names(tuple(read), frozenset(assigned), frozenset(attributes), frozenset(strings))
 
 
 _STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
@@ -352,29 +366,31 @@ def observe(
         settings: objects that it is given as static arguments. Those of a class that says itself
             when two are equal count as what they hold.
     """
-    known = names
+    known, asked = names, frozenset[str]()
     while True:
-        walk = _Walk(known, own, changing, needed, rebound)
+        walk = _Walk(known, asked, own, changing, needed, rebound)
         facts = walk.value(root)
         if settings:
             walk.unnamed = {id(v) for v in settings if type(v).__eq__ is not object.__eq__}
             facts = (facts, *walk.unlifted(settings))
-        found = known | walk.attributes
-        if found == known:
+        found, strings = known | walk.attributes, asked | walk.asking
+        if found == known and strings == asked:
             return Observation(
                 Facts(facts), tuple(walk.reads), known, frozenset(walk.assigned), walk.lifted,
                 tuple(walk.generators), walk.changing,
             )  # fmt: skip
-        known = found
+        known, asked = found, strings
 
 
 class _Walk:
     def __init__(
-        self, names: frozenset[str], own: Container[Place], changing: Mapping[int, Any],
-        needed: Container[int], rebound: Container[Place],
+        self, names: frozenset[str], asked: frozenset[str], own: Container[Place],
+        changing: Mapping[int, Any], needed: Container[int], rebound: Container[Place],
     ) -> None:  # fmt: skip
         self.names = names
+        self.asked = asked  # those of them that may be asked for as strings
         self.attributes: set[str] = set()
+        self.asking: set[str] = set()
         self.assigned: set[str] = set()
         self.own = own
         self.changing = dict(changing)
@@ -451,6 +467,8 @@ class _Walk:
         if cls in _CLASSES_OF_FUNCTIONS:
             return "id", id(v)
         if cls is types.ModuleType:
+            if v is os and not self.names.isdisjoint(("environ", "getenv")):
+                return "module", id(v), self.value(os.environ)
             self.fixed += 1
             facts = [] if is_library(v) else self.entries(v.__dict__)
             self.fixed -= 1
@@ -504,6 +522,7 @@ class _Walk:
             return tuple(facts)
         names = names_in(code)
         self.attributes |= names.attributes
+        self.asking |= names.strings
         self.assigned |= names.assigned
         self.fixed += bool(names.assigned)
         facts += self.variables(f.__globals__, names.read)
@@ -521,6 +540,11 @@ class _Walk:
         """Those entries of a module's or an object's dict that are named as attributes."""
         named = [n for n in self.names if n in holder]
         return list(self.variables(holder, sorted(named)))
+
+    def absent(self, holder: dict[str, Any]) -> None:
+        """Note names that are asked for as strings, as by ``getattr``, and are not there."""
+        for name in sorted(self.asked.difference(holder)):
+            self.read("entry", holder, name, MISSING)
 
     def of_class(self, cls: type, without: Container[str] = ()) -> list[Any]:
         """What is named of a class: its functions, its own variables; and all special methods."""
@@ -546,6 +570,18 @@ class _Walk:
         ours = cls.__module__.startswith("symflux.")
         if hasattr(cls, "__wrapped__") or (type(held) is dict and "__wrapped__" in held):
             return ("wrapper", 0 if ours else id(v), self.value(v.__wrapped__))
+        holds: tuple[Any, ...] = ()
+        if isinstance(v, HOLDERS):
+            parts = content_of(v)
+            if not self.read("content", v, None, parts):
+                return "own", id(v)
+            holds = ("content", cls, id(v), *self.unlifted(parts))
+            if is_library(cls):
+                return holds
+        if (cls.__module__, cls.__name__) in NAMESPACES and held is not None:
+            self.read("object", v, None, (cls, held))
+            self.absent(held)
+            return ("object", id(v), id(cls), *self.entries(held))
         if is_library(cls):
             if cls.__name__ in ("Generator", "RandomState", "Random"):
                 self.generators.append(v)
@@ -556,13 +592,14 @@ class _Walk:
         own, without = id(v), _NOT_OF_OBJECTS
         if id(v) in self.unnamed:  # it was compared by these to find out what it is
             own, without = 0, without | {"__eq__", "__hash__"}
-        facts: list[Any] = ["object", own, id(cls), *self.of_class(cls, without)]
+        facts: list[Any] = [holds, "object", own, id(cls), *self.of_class(cls, without)]
         if type(held) is dict:
             self.read("object", v, None, (cls, held))
             self.fixed += has_slots(cls)
             facts += self.entries(held)
             self.fixed -= has_slots(cls)
-            for name in self.names.difference(held):
+            self.absent(held)
+            for name in self.names.difference(held, self.asked):
                 if any(name in c.__dict__ for c in cls.__mro__ if not is_library(c)):
                     self.read("entry", held, name, MISSING)  # it may hide the class's own later
         for name in itertools.chain.from_iterable(map(_slots, cls.__mro__)):

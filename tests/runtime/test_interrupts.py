@@ -17,6 +17,14 @@ from symflux.thresholds import lowered
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals to itself")
 
 
+@pytest.fixture(autouse=True)
+def _python_handles_interrupts():
+    """A process that was started in the background ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def endless(condition, body):
     return lambda start: sf.while_loop(condition, body, start)
 

@@ -1,10 +1,17 @@
 """What a traced function read from its surroundings is never stale: Python itself is the oracle."""
 
+import argparse
+import array
+import collections
+import contextvars
+import ctypes
 import dataclasses
 import datetime
 import enum
 import functools
+import os
 import random
+import threading
 import time
 import types
 
@@ -731,6 +738,84 @@ def test_a_param_whose_value_is_replaced_is_read_by_the_code_that_is_there():
     np.testing.assert_array_equal(f(2.0), [0.0, 2.0, 4.0])
     w.value = np.arange(6.0)[::3]
     np.testing.assert_array_equal(f(2.0), [0.0, 6.0])
+
+
+class Plain:
+    pass
+
+
+def holders():
+    """Containers of Python's own library: how a number in them is read, and how it is set."""
+    numbers, source = np.array([2.0]), {"k": 2.0}
+    variable, local = contextvars.ContextVar("variable"), threading.local()
+    variable.set(2.0)
+    local.k = 2.0
+    module = types.ModuleType("settings")
+    module.k = 2.0
+
+    def attribute(v):
+        return v, lambda: v.k, lambda k: setattr(v, "k", k)
+
+    def item(v, key, write=None):
+        return v, lambda: v[key], lambda k: (v if write is None else write).__setitem__(key, k)
+
+    class Record(ctypes.Structure):
+        _fields_ = (("k", ctypes.c_double),)
+
+    number = ctypes.c_double(2.0)
+    return {
+        "SimpleNamespace": attribute(types.SimpleNamespace(k=2.0)),
+        "argparse": attribute(argparse.Namespace(k=2.0)),
+        "local": attribute(local),
+        "module": attribute(module),
+        "structure": attribute(Record(2.0)),
+        "c_double": (number, lambda: number.value, lambda k: setattr(number, "value", k)),
+        "c_array": item((ctypes.c_double * 2)(2.0, 1.0), 0),
+        "UserDict": item(collections.UserDict(k=2.0), "k"),
+        "ChainMap": item(collections.ChainMap({"k": 2.0}), "k"),
+        "OrderedDict": item(collections.OrderedDict(k=2.0), "k"),
+        "defaultdict": item(collections.defaultdict(float, k=2.0), "k"),
+        "Counter": item(collections.Counter(k=2), "k"),
+        "proxy": item(types.MappingProxyType(source), "k", source),
+        "deque": item(collections.deque([2.0]), 0),
+        "UserList": item(collections.UserList([2.0]), 0),
+        "array": item(array.array("d", [2.0]), 0),
+        "memoryview": item(memoryview(numbers), 0),
+        "context": (variable, lambda: variable.get(), lambda k: variable.set(k)),
+        "environ": (
+            os.environ,
+            lambda: float(os.environ.get("SYMFLUX_TESTED", "2.0")),
+            lambda k: os.environ.__setitem__("SYMFLUX_TESTED", str(k)),
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", holders())
+def test_containers_of_the_standard_library_are_compared(kind, monkeypatch):
+    monkeypatch.delenv("SYMFLUX_TESTED", raising=False)
+    _, read, write = holders()[kind]
+    f, slope = sf.compile(lambda x: x * read()), sf.grad(lambda x: x * read())
+    for k in (2.0, 5.0, 7.0, 5.0):
+        write(k)
+        assert f(3.0) == f(3.0) == 3.0 * k
+        assert slope(3.0) == k
+    monkeypatch.delenv("SYMFLUX_TESTED", raising=False)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda v: getattr(v, "k", 0.0), lambda v: v.k if hasattr(v, "k") else 0.0,
+     lambda v: v.__dict__.get("k", 0.0), lambda v: vars(v).get("k", 0.0)],
+)  # fmt: skip
+@pytest.mark.parametrize("make", [Plain, types.SimpleNamespace])
+def test_attributes_that_come_later_are_seen(read, make):
+    held = make()
+    f = sf.compile(lambda x: x + read(held))
+    assert f(1.0) == f(1.0) == 1.0
+    held.k = 5.0
+    assert f(1.0) == f(1.0) == 6.0
+    del held.k
+    assert f(1.0) == f(1.0) == 1.0
 
 
 @pytest.mark.parametrize("kind", ["partial", "dict", "list", "object"])
