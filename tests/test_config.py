@@ -21,7 +21,7 @@ def no_variables(monkeypatch):
 
 
 def energy(x):
-    return np.sum(np.sin(x) * (x * 1.0))
+    return np.sum(np.sin(x) * (x - 0.0))
 
 
 X = np.array([0.25, -1.0, 3.0])
@@ -115,7 +115,7 @@ def test_print_after_one_pass(capsys):
     text = compiled_under(capsys, print_after="algebra")
     heads = [line for line in text.splitlines() if line.startswith("--")]
     assert len(heads) == 1 and heads[0].startswith("-- algebra: ")
-    assert "mul x, 1.0" not in text
+    assert "sub x, 0.0" not in text
 
 
 def test_print_after_all_passes(capsys):
@@ -128,8 +128,8 @@ def test_stop_after_a_graph_pass():
     with config.override(stop_after="fold"):
         kept = sf.compile(energy).lower(X)
     full = sf.compile(energy).lower(X)
-    assert "mul x, 1.0" in str(kept.optimized)
-    assert "mul x, 1.0" not in str(full.optimized)
+    assert "sub x, 0.0" in str(kept.optimized)
+    assert "sub x, 0.0" not in str(full.optimized)
 
 
 def test_stop_after_a_loop_pass():
