@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..ir.origin import Origin
-from .surroundings import is_library_file
+from .names import is_library_file
 
 __all__ = ["refuse_draws"]
 

@@ -20,12 +20,13 @@ from ..codegen.llvm.words import Words
 from ..collector import collector_paused
 from ..ir.graph import Graph
 from ..records import record, replace
+from ..trace.arguments import Static, leaf_type, mark_static
 from ..trace.containers import refill
 from ..trace.param import Param
 from ..trace.passed import detached
 from ..trace.promote import literal_scalar
 from ..trace.scope import is_tracing
-from ..trace.trace import Static, Traced, leaf_type, mark_static, trace
+from ..trace.trace import Traced, trace
 from .execute import flat_entry, guarded, native_entry, plain
 from .kept import LIMIT, Kept
 from .lift import Lifter
@@ -181,9 +182,8 @@ class Specialization:
             native_entry(self.stages, spec) if spec is not None else flat_entry(self.stages)
         )
         self._flat: Entry | None = None if self.direct else self.entry
-        self.replaced: list[
-            tuple[CallSpec, Entry]
-        ] = []  # calls may still be on their way through them
+        #: calls may still be on their way through these
+        self.replaced: list[tuple[CallSpec, Entry]] = []
         numbers = {id(a): n for n, a in enumerate(seen.arrays())}
         self._numbers = [numbers.get(id(c)) for c in self.traced.captures]
         self._turns = 0

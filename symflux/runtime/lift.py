@@ -19,7 +19,8 @@ import numpy as np
 from ..trace.array import Array
 from ..trace.param import Param
 from ..trace.scope import capture
-from .surroundings import has_slots, is_library, lifted, names_in
+from .names import is_library, names_in
+from .surroundings import has_slots, lifted
 
 __all__ = ["Lifter"]
 

@@ -83,9 +83,7 @@ def changes(
     if same_leaves and structure_now == structure:
         return None, []
     after = places(now)
-    kept = frozenset(
-        [p for p, obj in after.items() if before.get(p) is obj and (not p or p[:-1] in after)]
-    )
+    kept = frozenset([p for p, obj in after.items() if before.get(p) is obj])
     theirs = {id(obj) for obj in before.values()}
     for path, obj in after.items():
         stays = all(path[:n] in kept for n in range(len(path) + 1))

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-
-import numpy as np
 
 from .. import tree
 from ..collector import collector_paused
@@ -16,47 +13,34 @@ from ..errors import ArgumentError, LeakedValue, SymFluxError
 from ..ir.graph import Graph
 from ..ir.node import CONSTANT, INPUT, Node, symbol
 from ..ir.origin import Origin, user_frame
-from ..ir.types import ArrayType
 from ..ir.walk import dependents, substitute, topological
 from ..records import record
 from . import containers
+from .arguments import (
+    Arguments,
+    Static,
+    leaf_names,
+    leaf_type,
+    mark_static,
+    name_of,
+    not_an_argument,
+    parameters_of,
+)  # fmt: skip
 from .array import Array, operand
 from .concrete import refusals
-from .operands import refuse_foreign
 from .param import Param, rebind, updated
 from .passed import argument_handle, written_arguments
-from .promote import BOOL, FLOAT, INT, STORED, literal
+from .promote import STORED, literal
 from .scope import (
     Scope,
     check_captures,
     is_tracing,
     locked_arrays,
     pushed,
-    short_dtype,
     written_undone,
 )  # fmt: skip
 
-__all__ = [
-    "Arguments", "Static", "Traced", "close", "definition", "leaf_type", "mark_static", "node_of",
-    "trace", "trace_body",
-]  # fmt: skip
-
-
-@record(frozen=True, slots=True)
-class Arguments:
-    """What a function was traced for.
-
-    Attributes:
-        in_tree: structure of ``(args, kwargs)``; static arguments are part of it.
-        types: of each leaf.
-        weak: for each leaf, whether it is a Python number.
-        names: of each leaf, as written in the function: ``model.layers[0].W``.
-    """
-
-    in_tree: tree.TreeDef
-    types: tuple[ArrayType, ...]
-    weak: tuple[bool, ...]
-    names: tuple[str, ...]
+__all__ = ["Traced", "close", "definition", "node_of", "trace", "trace_body"]
 
 
 @record(frozen=True, slots=True)
@@ -107,177 +91,6 @@ class Traced:
             rebind(param, node)
 
 
-# --- arguments ------------------------------------------------------------------------------------
-
-
-class Static:
-    """An argument that is part of the signature, without leaves."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-tree.register_leaf(ArrayType)
-tree.register(Static, lambda s: ((), s.value), lambda value, _: Static(value))
-
-
-#: of functions that are alive: what they refer to may be large, or the compiled function itself
-_known_parameters: weakref.WeakKeyDictionary[Any, tuple[tuple[str, ...], str, bool]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def _read_parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
-    """Names of positional parameters, of the variadic one, and whether any keyword is taken."""
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):  # a builtin
-        return (), "args", True
-    positional = tuple(
-        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    )
-    variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
-    return positional, variadic, any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _parameters(fn: Callable[..., Any]) -> tuple[tuple[str, ...], str, bool]:
-    try:
-        found = _known_parameters.get(fn)
-    except TypeError:  # a callable object that cannot be a key
-        return _read_parameters(fn)
-    if found is None:
-        found = _known_parameters[fn] = _read_parameters(fn)
-    return found
-
-
-def mark_static(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any],
-    static_argnums: int | Iterable[int] = (), static_argnames: str | Iterable[str] = (),
-) -> tuple[tuple[Any, ...], dict[str, Any]]:  # fmt: skip
-    """The arguments with each static one wrapped in :class:`Static`.
-
-    The structure (``tree.flatten``) of the result is then a key for everything but dtypes and
-    shapes.
-
-    Raises:
-        ArgumentError: for a static argument that is not hashable, and names the function lacks.
-    """
-    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    if not numbers and not names:
-        return tuple(args), kwargs
-    positional, _, any_keyword = _parameters(fn)
-    for name in names:
-        known = name in positional or any_keyword or name in kwargs or name in _keywords(fn)
-        if not known:
-            raise ArgumentError(
-                f"static_argnames: {_name_of(fn)} has no parameter {name!r}",
-                place=user_frame(),
-                why=f"its parameters: {', '.join((*positional, *_keywords(fn)))}",
-            )
-    chosen = {n + len(args) if n < 0 else n for n in numbers}
-    chosen |= {i for i, name in enumerate(positional) if name in names}
-    by_name = set(names) | {positional[n] for n in chosen if n < len(positional)}
-    marked = list(args)
-    for i in range(len(marked)):
-        if i in chosen:
-            marked[i] = _static(fn, positional[i] if i < len(positional) else f"{i}", marked[i])
-    named = {k: _static(fn, k, v) if k in by_name else v for k, v in kwargs.items()}
-    return tuple(marked), named
-
-
-def _keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-
-
-def _static(fn: Callable[..., Any], name: str, value: Any) -> Static:
-    if isinstance(value, Static):
-        return value
-    try:
-        hash(value)
-    except TypeError:
-        is_array = tree.is_array(value)
-        raise ArgumentError(
-            f"the static argument `{name}` of {_name_of(fn)} is not hashable: "
-            f"{type(value).__name__}",
-            place=user_frame(),
-            why="a function is compiled once for each value of its static arguments",
-            right=f"drop {name!r} from static_argnames" if is_array else f"{name}=tuple({name})",
-        ) from None
-    return Static(value)
-
-
-def _name_of(fn: Callable[..., Any]) -> str:
-    name = getattr(fn, "__name__", None) or type(fn).__name__
-    return "function" if name == "<lambda>" else str(name)
-
-
-def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
-    """The type of an argument's leaf and whether it is a Python number; None for other objects.
-
-    An :class:`ArrayType` or an input node may stand for an array that does not exist yet.
-
-    Raises:
-        DTypeError: for arrays of dtypes that graphs do not hold.
-        ArgumentError: for arrays with rules of their own (masked ones, matrices, tables).
-    """
-    cls = type(leaf)
-    if cls is not Param:
-        refuse_foreign(leaf)
-    if cls is np.ndarray or isinstance(leaf, np.ndarray | np.generic):
-        return ArrayType(leaf.shape, short_dtype(leaf.dtype)), False
-    if cls is float or cls is int or cls is bool:
-        return ArrayType((), STORED[{float: FLOAT, int: INT, bool: BOOL}[cls]]), True
-    if cls is Array:
-        return leaf.node.type, leaf.weak
-    if cls is Param:
-        return ArrayType(leaf.shape, short_dtype(leaf.dtype)), False
-    if cls is ArrayType:
-        return leaf, False
-    if cls is Node:
-        return leaf.type, False
-    if isinstance(leaf, float | int):
-        return leaf_type(float(leaf) if isinstance(leaf, float) else int(leaf))
-    if hasattr(cls, "__array__"):
-        return leaf_type(np.asarray(leaf))
-    return None
-
-
-def _not_an_argument(fn: Callable[..., Any], name: str, leaf: Any) -> ArgumentError:
-    top = name.split(".")[0].split("[")[0]
-    return ArgumentError(
-        f"argument `{name}` of {_name_of(fn)} is neither an array nor a number: "
-        f"{leaf!r:.60} ({type(leaf).__name__})",
-        place=user_frame(),
-        why="arrays and numbers are traced; anything else must be a setting, fixed at compile time",
-        right=f"sf.compile({_name_of(fn)}, static_argnames={top!r})",
-    )
-
-
-def _leaf_names(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], in_tree: tree.TreeDef
-) -> tuple[str, ...]:
-    """A name for each leaf, from the function's own parameter names."""
-    positional, variadic, _ = _parameters(fn)
-    names: list[str] = []
-    of_args, of_kwargs = in_tree.children
-    for i, child in enumerate(of_args.children):
-        if i < len(positional):
-            root = positional[i]
-        else:
-            root = f"{variadic or 'argument'}[{i - len(positional)}]"
-        names += child.paths(root)
-    for key, child in zip(kwargs, of_kwargs.children, strict=True):
-        names += child.paths(key)
-    return tuple(names)
-
-
 # --- tracing --------------------------------------------------------------------------------------
 
 
@@ -308,6 +121,7 @@ def trace(
         TraceError: and its subclasses, naming the user's line, where ``fn`` cannot be recorded.
         ShapeError, DTypeError: where it would fail in NumPy too.
 
+    >>> import numpy as np
     >>> import symflux.numpy
     >>> print(trace(lambda x: x * 2.0, [np.ones(3)]).graph.outputs[0].type)
     f64[3]
@@ -316,15 +130,15 @@ def trace(
         fn, args, dict(kwargs or {}), static_argnums, static_argnames
     )
     leaves, in_tree = tree.flatten((given_args, given_kwargs))
-    names = _leaf_names(fn, given_args, given_kwargs, in_tree)
-    scope = Scope(name or _name_of(fn))
+    names = leaf_names(fn, given_args, given_kwargs, in_tree)
+    scope = Scope(name or name_of(fn))
     inputs: list[Node] = []
     weak: list[bool] = []
     handles: list[Any] = []
     for leaf, path in zip(leaves, names, strict=True):
         found = leaf_type(leaf)
         if found is None:
-            raise _not_an_argument(fn, path, leaf)
+            raise not_an_argument(fn, path, leaf)
         type_, is_weak = found
         node = symbol(path, type_.shape, type_.dtype)
         inputs.append(node)
@@ -441,17 +255,17 @@ def _output_nodes(
     weak: list[bool] = []
     for number, leaf in enumerate(leaves):
         try:
-            key, value = operand(leaf)
+            node, is_weak = _stored(leaf)
         except ArgumentError:
             path = out_tree.paths("result")[number]
             raise ArgumentError(
-                f"`{path}` of {_name_of(fn)} is neither an array nor a number: "
+                f"`{path}` of {name_of(fn)} is neither an array nor a number: "
                 f"{leaf!r:.60} ({type(leaf).__name__})",
                 place=definition(fn),
                 right="return arrays and numbers only, in tuples, lists, dicts or dataclasses",
             ) from None
-        nodes.append(value if type(value) is Node else literal(value, STORED.get(key, key)))
-        weak.append(key in STORED)
+        nodes.append(node)
+        weak.append(is_weak)
     return nodes, tuple(weak)
 
 
@@ -474,7 +288,7 @@ def _held(name: str) -> Callable[[Any], tuple[Node, bool]]:
 
     def node(leaf: Any) -> tuple[Node, bool]:
         try:
-            key, value = operand(leaf)
+            return _stored(leaf)
         except ArgumentError:
             raise ArgumentError(
                 f"{name} puts what is neither an array nor a number into a container of its "
@@ -482,8 +296,6 @@ def _held(name: str) -> Callable[[Any], tuple[Node, bool]]:
                 place=user_frame(),
                 right=f"symflux.compile({name}, write_back=False)   # leaves arguments as they are",
             ) from None
-        made = value if type(value) is Node else literal(value, STORED.get(key, key))
-        return made, key in STORED
 
     return node
 
@@ -510,8 +322,14 @@ def _check_leaks(graph: Graph, inputs: Sequence[Node]) -> None:
 
 def node_of(value: Any) -> Node:
     """The node that stands for an array, param or number in the function being traced now."""
+    return _stored(value)[0]
+
+
+def _stored(value: Any) -> tuple[Node, bool]:
+    """The same, and whether it is a Python number."""
     key, found = operand(value)
-    return found if type(found) is Node else literal(found, STORED.get(key, key))
+    node = found if type(found) is Node else literal(found, STORED.get(key, key))
+    return node, key in STORED
 
 
 # --- bodies of regions ----------------------------------------------------------------------------
@@ -603,14 +421,14 @@ def trace_body(
         child.paths(root) for child, root in zip(
             in_tree.children, _argument_names(fn, len(args)), strict=True)
     ))  # fmt: skip
-    scope = Scope(name or _name_of(fn), "body")
+    scope = Scope(name or name_of(fn), "body")
     since = symbol("since").id
     inputs: list[Node] = []
     handles: list[Array] = []
     for leaf, path in zip(leaves, paths, strict=True):
         found = leaf_type(leaf)
         if found is None:
-            raise _not_an_argument(fn, path, leaf)
+            raise not_an_argument(fn, path, leaf)
         node = symbol(path, found[0].shape, found[0].dtype)
         inputs.append(node)
         handles.append(Array(node, found[1]).belongs(scope.life))
@@ -634,6 +452,6 @@ def trace_body(
 
 
 def _argument_names(fn: Callable[..., Any], count: int) -> list[str]:
-    positional, variadic, _ = _parameters(fn)
+    positional, variadic, _ = parameters_of(fn)
     names = list(positional[:count])
     return [*names, *(f"{variadic or 'argument'}{i}" for i in range(count - len(names)))]

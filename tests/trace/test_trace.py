@@ -15,8 +15,9 @@ from symflux.ir.node import INPUT, constant, symbol
 from symflux.ir.types import ArrayType
 from symflux.ir.verify import verify
 from symflux.ops import broadcast_to
+from symflux.trace.arguments import mark_static
 from symflux.trace.array import Array
-from symflux.trace.trace import close, mark_static, node_of, trace, trace_body
+from symflux.trace.trace import close, node_of, trace, trace_body
 from symflux.transform.evaluate import evaluate
 from tests.trace.agreement import assert_agrees, traced_result
 
