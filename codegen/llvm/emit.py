@@ -366,15 +366,13 @@ class Emitter(Writer):
         if statement.runs_once:
             self._rarely(statement)
             return
-        function = self._function
         inits = [self.operand(i) for i in statement.inits]
         head, body, after = self.label("while"), self.label("do"), self.label("after")
         before = self.current_label
         self.line(f"br label %{head}")
         self.start(head)
-        phis = len(function.lines)
-        function.lines.extend([""] * len(inits))
         carried = [self.fresh("c") for _ in inits]
+        place = self.reserve_lines(len(inits))
         for param, name in zip(statement.params, carried, strict=True):
             self.bind(param, name)
         with self.scope():
@@ -387,9 +385,10 @@ class Emitter(Writer):
         self.line(f"br label %{head}")
         ends = zip(statement.params, inits, following, strict=True)
         for n, (param, start, end) in enumerate(ends):
-            function.lines[phis + n] = (
-                f"  {carried[n]} = phi {value_type(param.dtype)} "
-                f"[ {start}, %{before} ], [ {end}, %{latch} ]"
+            self.set_line(
+                place + n,
+                f"{carried[n]} = phi {value_type(param.dtype)} "
+                f"[ {start}, %{before} ], [ {end}, %{latch} ]",
             )
         self.start(after)
         for var, name in zip(statement.results, carried, strict=True):

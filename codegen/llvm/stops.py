@@ -76,15 +76,19 @@ def ask_after(e: Emitter, work: int, loop: Statement | None = None) -> None:
 def go_if_stopped(e: Emitter, flag: str, leave: str) -> None:
     """Write, after a call of a function that asks, the branch to ``leave`` for a run that stops."""
     after = e.label("go.on")
-    _go_if(e, e.value(f"load atomic i32, ptr {flag} monotonic, align 4"), leave, after)
+    _go_if(e, _said(e, flag), leave, after)
     e.start(after)
 
 
 def return_if_stopped(e: Emitter) -> None:
     """Write, after a call of a function that asks, the way out of the function being written."""
     if e.stop:
-        answer = e.value(f"load atomic i32, ptr {e.stop.flag} monotonic, align 4")
-        _return_if(e, answer, e.label("go.on"))
+        _return_if(e, _said(e, e.stop.flag), e.label("go.on"))
+
+
+def _said(e: Emitter, flag: str) -> str:
+    """What a run's flag says."""
+    return e.value(f"load atomic i32, ptr {flag} monotonic, align 4")
 
 
 def _return_if(e: Emitter, answer: str, after: str) -> None:

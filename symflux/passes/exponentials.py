@@ -37,7 +37,7 @@ from ..ops.elementwise import (
 from ..ops.reduce import max_, sum_
 from ..ops.shape import broadcast_to, reshape, transpose
 from .rewrite import Law, Scope, law, rule
-from .seams import never_negative
+from .seams import is_number, never_negative
 
 __all__ = ["QUOTIENTS", "SLOPES"]
 
@@ -127,7 +127,7 @@ class _Peak:
         if peaks == [None, None]:
             return None
         shown = [
-            p if p is not None else constant(-math.inf if _is(x, 0.0) else 0.0, node.dtype)
+            p if p is not None else constant(-math.inf if is_number(x, 0.0) else 0.0, node.dtype)
             for p, x in zip(peaks, branches, strict=True)
         ]
         return where(condition, *shown)
@@ -181,11 +181,6 @@ class _Peak:
 
 def _spread(x: Node, shape: tuple[int, ...]) -> Node:
     return x if x.shape == shape else broadcast_to(x, shape=shape)
-
-
-def _is(node: Node, value: float) -> bool:
-    literal = constant_value(node)
-    return literal is not None and literal.ndim == 0 and bool(literal == value)
 
 
 def _never_zero(node: Node) -> bool:
@@ -294,7 +289,7 @@ def _scaled(node: Node, shift: Node, depth: int = _DEPTH) -> Node:
     if op is exp:
         return exp(node.inputs[0] - _plain(shift))
     if not depth or not has_exponentials(node):
-        return exp(-_plain(shift)) if _is(node, 1.0) else node * exp(-_plain(shift))
+        return exp(-_plain(shift)) if is_number(node, 1.0) else node * exp(-_plain(shift))
     if op is cosh:
         (x,) = node.inputs
         return (exp(x - _plain(shift)) + exp(-x - _plain(shift))) * 0.5
@@ -303,7 +298,7 @@ def _scaled(node: Node, shift: Node, depth: int = _DEPTH) -> Node:
     if op is where:
         condition, *branches = node.inputs
         return where(
-            condition, *[x if _is(x, 0.0) else _scaled(x, shift, depth - 1) for x in branches]
+            condition, *[x if is_number(x, 0.0) else _scaled(x, shift, depth - 1) for x in branches]
         )
     if op in (mul, div):
         x, y = node.inputs
@@ -380,17 +375,28 @@ def _scaled_contraction(node: Node, shift: Node, depth: int) -> Node:
 # --- laws -----------------------------------------------------------------------------------------
 
 
-def _quotient(node: Node, scope: Scope) -> Node | None:
-    top, bottom = node.inputs
-    if not scope.has_op("exp", "cosh") or not has_exponentials(bottom):
+def _exponent(total: Node, scope: Scope, beside: bool = False) -> Node | None:
+    """The exponent to scale a sum by; None where it has none, or cannot overflow and is kept from
+    underflowing (``beside``: by a term outside of it).
+
+    Raises:
+        _NoScale: where the largest exponent is not seen.
+    """
+    if not scope.has_op("exp", "cosh") or not has_exponentials(total):
         return None
     peak = _Peak()
+    found = peak.of(total)
+    if found is None or (peak.bounded and (beside or peak.beside)):
+        return None
+    return _with_masks(found, _Peak(hidden=True).of(total)) if peak.masked else found
+
+
+def _quotient(node: Node, scope: Scope) -> Node | None:
+    top, bottom = node.inputs
     try:
-        found = peak.of(bottom)
-        if found is None or (peak.bounded and peak.beside):
+        found = _exponent(bottom, scope)
+        if found is None:
             return None
-        if peak.masked:
-            found = _with_masks(found, _Peak(hidden=True).of(bottom))
         shift = _shift(found)
         return _scaled(top, shift) / _scaled(bottom, shift)
     except _NoScale:
@@ -436,7 +442,7 @@ def times_quotient(node: Node, scope: Scope) -> Node | None:
             continue
         try:
             if _Peak().of(total) is not None:
-                return (x if _is(y, 1.0) else x * y) / total
+                return (x if is_number(y, 1.0) else x * y) / total
         except _NoScale:
             continue
     return None
@@ -472,16 +478,10 @@ def _log_of_sum(head: str, examples: tuple[str, ...]) -> Law:
     def scaled(node: Node, scope: Scope) -> Node | None:
         """The largest exponent stands beside the logarithm."""
         total = node.inputs[0]
-        if not scope.has_op("exp", "cosh") or not has_exponentials(total):
-            return None
-        peak = _Peak()
         try:
-            found = peak.of(total)
-            beside = peak.beside or node.op is log1p
-            if found is None or (peak.bounded and beside):
+            found = _exponent(total, scope, beside=node.op is log1p)
+            if found is None:
                 return None
-            if peak.masked:
-                found = _with_masks(found, _Peak(hidden=True).of(total))
             if node.op is log1p:
                 shift = _shift(found, 0.0)
                 return log1p(_scaled(total, shift) + expm1(-shift)) + shift

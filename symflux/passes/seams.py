@@ -41,7 +41,7 @@ from ..ops.reduce import max_, sum_
 from ..ops.shape import broadcast_to, transpose
 from .rewrite import Law, Scope, law, rule
 
-__all__ = ["SEAMS", "guarded_root", "never_negative", "scaled_root"]
+__all__ = ["SEAMS", "guarded_root", "is_number", "never_negative", "scaled_root"]
 
 #: How far roots are looked for, and how far products are looked through.
 _DEPTH, _FEW = 8, 4
@@ -50,7 +50,8 @@ _POSITIVE = (exp, abs_, softplus)
 _KEEPS_SIGN = (add, maximum, sum_, max_, mul, div, cast, broadcast_to, sqrt, stop_gradient)
 
 
-def _is(node: Node, value: float) -> bool:
+def is_number(node: Node, value: float) -> bool:
+    """Whether the node is a scalar constant of that value."""
     literal = constant_value(node)
     return literal is not None and literal.ndim == 0 and bool(literal == value)
 
@@ -85,11 +86,11 @@ def _letters(node: Node) -> tuple[str, ...]:
 def guarded_root(node: Node) -> Node | None:
     """x, if the node is sqrt(x) with a slope of 0 at 0 (as norms and standard deviations are)."""
     at_zero, zero, root = node.inputs
-    if at_zero.op is not eq or root.op is not sqrt or not _is(bare(zero), 0.0):
+    if at_zero.op is not eq or root.op is not sqrt or not is_number(bare(zero), 0.0):
         return None
     safe, x = root.inputs[0], at_zero.inputs[0]
     if safe.op is where and safe.inputs[0] is at_zero and safe.inputs[2] is x:
-        return x if _is(bare(at_zero.inputs[1]), 0.0) and never_negative(x) else None
+        return x if is_number(bare(at_zero.inputs[1]), 0.0) and never_negative(x) else None
     return None
 
 
@@ -122,7 +123,7 @@ def _square(node: Node, depth: int = _DEPTH) -> Node | None:
     op = node.op
     if op is abs_:
         return node.inputs[0] * node.inputs[0]
-    if op is sqrt or (op is pow_ and _is(node.inputs[1], 0.5)):
+    if op is sqrt or (op is pow_ and is_number(node.inputs[1], 0.5)):
         return node.inputs[0] if never_negative(node.inputs[0]) else None
     if not depth or not node.inputs:
         return None
@@ -220,7 +221,7 @@ def product_of_roots(node: Node, scope: Scope) -> Node | None:
     a, b, product = pair
     rest = _replaced(y, b, None)
     whole = _replaced(x, a, product)
-    return whole if _is(rest, 1.0) else whole * rest
+    return whole if is_number(rest, 1.0) else whole * rest
 
 
 @rule(
@@ -284,9 +285,9 @@ def _cut_at_zero(node: Node) -> tuple[Op, Node] | None:
         return maximum, node.inputs[0]
     if node.op in (maximum, minimum):
         x, y = node.inputs
-        if _is(bare(y), 0.0):
+        if is_number(bare(y), 0.0):
             return node.op, x
-        if _is(bare(x), 0.0):
+        if is_number(bare(x), 0.0):
             return node.op, y
     return None
 
@@ -377,7 +378,9 @@ def sinc_by_hand(node: Node, scope: Scope) -> Node | None:
         return None
     sine, divisor = away.inputs
     z = sine.inputs[0]
-    if not _is(bare(x if away is y else y), 1.0) or not _is(bare(condition.inputs[1]), 0.0):
+    if not is_number(bare(x if away is y else y), 1.0) or not is_number(
+        bare(condition.inputs[1]), 0.0
+    ):
         return None
     compared = condition.inputs[0]
     if compared is not z and not (condition.op is gt and compared is abs_(z)):

@@ -22,7 +22,7 @@ from ..ops.contract import contract
 from ..ops.elementwise import abs_, add, div, eq, mul, neg, pow_, sqrt, where
 from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to
-from ..passes.seams import guarded_root, never_negative, scaled_root
+from ..passes.seams import guarded_root, is_number, never_negative, scaled_root
 from .jvp import pushforward
 
 __all__ = ["without_kinks"]
@@ -48,7 +48,7 @@ def _root(node: Node) -> _Root | None:
     if node.op is abs_ and is_floating(node.dtype):
         (x,) = node.inputs
         return _Root(node, x * x, eq(x, constant(0, x.dtype)), node)
-    half = node.op is pow_ and _is_half(node.inputs[1])
+    half = node.op is pow_ and is_number(node.inputs[1], 0.5)
     if (node.op is sqrt or half) and _may_vanish(node.inputs[0]):
         s = node.inputs[0]
         at_zero = eq(s, constant(0, s.dtype))
@@ -90,11 +90,6 @@ def _is_even(exponent: Node) -> bool:
 def _is_infinite(x: Node) -> bool:
     value = constant_value(x)
     return value is not None and bool(np.isinf(value).all())
-
-
-def _is_half(exponent: Node) -> bool:
-    value = constant_value(exponent)
-    return value is not None and value.ndim == 0 and bool(value == 0.5)
 
 
 def _positive(x: Node) -> bool:
