@@ -138,7 +138,15 @@ def test_other_threads_run_while_a_run_holds_the_lock():
     thread = threading.Thread(target=count)
     thread.start()
     before = len(counted)
-    interrupt(lambda: steps(np.inf))
+
+    def after_some():
+        """Who is given the lock is the system's choice: it may be the other thread for a while."""
+        _in_native_code()
+        end = time.monotonic() + 30
+        while len(counted) <= before + 3 and time.monotonic() < end:
+            time.sleep(0.01)
+
+    interrupt(lambda: steps(np.inf), after_some)
     done.set()
     thread.join()
     assert len(counted) > before + 3
