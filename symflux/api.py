@@ -23,6 +23,7 @@ from .trace.array import Array, as_node
 from .trace.param import Gradients, Params, bind
 from .trace.scope import is_tracing, short_dtype
 from .transform import control_flow, functions
+from .transform.control_flow import check_function
 
 __all__ = [
     "compile",
@@ -118,6 +119,7 @@ def compile(
         numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
         names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
         given = (donate,) if isinstance(donate, str) else tuple(donate)
+        check_function("compile", fn, "sf.compile(f)(x)")
         check_donate(fn, given, names)
         options = Options(numbers, names, given, write_back=write_back)
         return CompiledFunction(fn, options)
@@ -208,6 +210,7 @@ class Transformed:
     __slots__ = ("__name__", "__weakref__", "__wrapped__", "_called", "_compiled", "traced")
 
     def __init__(self, fn: Callable[..., Any], traced: Callable[..., Any], name: str) -> None:
+        check_function(name, fn, f"sf.{name}(f)(x)            # not of f(x)")
         self.__wrapped__ = fn
         self.__name__ = f"{name}_{getattr(fn, '__name__', 'function')}".replace(
             "<lambda>", "lambda"
@@ -433,6 +436,7 @@ def hessian(fn: Callable[..., Any], argnums: int = 0) -> Transformed:
     array([[4., 2.],
            [2., 0.]])
     """
+    check_function("hessian", fn, "sf.hessian(f)(x)            # not of f(x)")
     inner = grad(fn, argnums).traced
 
     def traced(*args: Any, **kwargs: Any) -> Any:
@@ -506,6 +510,8 @@ def cond(
     >>> float(f(3.0)), float(f(-3.0))
     (6.0, 3.0)
     """
+    for branch in (then, otherwise):
+        check_function("cond", branch, "sf.cond(x > 0, lambda: a, lambda: b)", len(operands))
     return _now_or_traced(
         lambda p, *xs: control_flow.cond(p, then, otherwise, xs), predicate, *operands
     )
@@ -518,6 +524,9 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     >>> float(sf.switch(1, [lambda v: v, lambda v: v * 10], 4.0))
     40.0
     """
+    right = "sf.switch(i, [lambda: a, lambda: b])"
+    for branch in () if callable(branches) else branches:
+        check_function("switch", branch, right, len(operands))
     return _now_or_traced(lambda i, *xs: control_flow.switch(i, branches, xs), index, *operands)
 
 
@@ -547,6 +556,8 @@ def scan(
     >>> float(total), running
     (6.0, array([1., 3., 6.]))
     """
+    right = "sf.scan(body, init, xs)           # carry, y = body(carry, x)"
+    check_function("scan", body, right, 2)
     return _now_or_traced(lambda c, x: control_flow.scan(body, c, x, length, reverse), init, xs)
 
 
@@ -559,6 +570,8 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any
     >>> float(sf.fori_loop(0, 5, lambda i, c: c * 2, 1.0))
     32.0
     """
+    right = "sf.fori_loop(0, n, body, init)    # carry = body(i, carry)"
+    check_function("fori_loop", body, right, 2)
     if isinstance(lower, (int, np.integer)) and isinstance(upper, (int, np.integer)):
         low, high = int(lower), int(upper)
         return _now_or_traced(lambda c: control_flow.fori_loop(low, high, body, c), init)
@@ -572,6 +585,9 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     >>> float(sf.while_loop(lambda x: x < 100.0, lambda x: x * 2, 1.0))
     128.0
     """
+    right = "sf.while_loop(test, body, init)   # while test(carry): carry = body(carry)"
+    check_function("while_loop", test, right, 1)
+    check_function("while_loop", body, right, 1)
     return _now_or_traced(lambda c: control_flow.while_loop(test, body, c), init)
 
 
@@ -583,4 +599,5 @@ def map(fn: Callable[[Any], Any], xs: Any) -> Any:
     >>> sf.map(lambda x: x * 2, np.array([1.0, 2.0]))
     array([2., 4.])
     """
+    check_function("map", fn, "sf.map(f, xs)                     # y = f(x)", 1)
     return _now_or_traced(lambda x: control_flow.map_(fn, x), xs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import linecache
 import os
 import sys
@@ -21,7 +19,13 @@ __all__ = ["Origin", "current", "derived", "exchange", "user_frame"]
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
 _NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
-_LIBRARIES = (_PACKAGE, _CODEGEN, _NUMPY, "<frozen", functools.__file__, contextlib.__file__)
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+#: where packages are installed; a user's own package may be among them
+_INSTALLED = os.path.dirname(os.path.dirname(_NUMPY)) + os.sep
+_CALLERS = ("scipy", "pandas", "sklearn", "statsmodels", "sympy", "numba")
+_LIBRARIES = (
+    _PACKAGE, _CODEGEN, _NUMPY, "<frozen", *(_INSTALLED + name + os.sep for name in _CALLERS),
+)  # fmt: skip
 
 
 @record(frozen=True, slots=True)
@@ -64,7 +68,9 @@ _origins: dict[tuple[str, int, str], Origin] = {}
 
 def _judge(file: str) -> bool:
     """Whether code of ``file`` is the user's; seen for the first time."""
-    users = not file.startswith(_LIBRARIES)
+    users = not file.startswith(_LIBRARIES) and (
+        not file.startswith(_STANDARD) or "-packages" in file[len(_STANDARD) :]
+    )
     if len(_is_users) > 10_000:  # code made on the fly has new names for ever
         _is_users.clear()
     _is_users[file] = users
@@ -72,7 +78,8 @@ def _judge(file: str) -> bool:
 
 
 def user_frame() -> Origin | None:
-    """The innermost frame outside of SymFlux and NumPy; None when there is none.
+    """The innermost frame outside of SymFlux, NumPy, the standard library and the like; None when
+    there is none.
 
     This runs for every node that is traced: file names are judged once, and origins are shared."""
     frame: FrameType | None = sys._getframe(1)

@@ -100,6 +100,29 @@ _FILLS = r"\]\s*[-+*/]?=[^=]"
 _FILL = ("out = np.zeros(3)\nout[0] = x", "out = symflux.numpy.zeros(3)\nout[0] = x")
 
 
+#: what stands in the user's line where a plain array was asked for -> the cure; the first that is
+#: found decides
+_ARRAYS = (
+    (r"\b(?:np|numpy)\.full\(", "np.full(3, x)", "symflux.numpy.full(3, x)"),
+    (r"\b(?:np|numpy)\.arange\(", "np.arange(n)", "sf.compile(f, static_argnames='n')\n"
+     "first + np.arange(3) * step"),
+    (r"\b(?:np|numpy)\.(vectorize|frompyfunc)\(", r"np.\1(g)(x)",
+     "g(x)                 # of all elements at once\nsf.vmap(g)(x)"),
+    (r"\b(?:np|numpy)\.(u?int\d+|float\d+|bool_)\(", r"np.\1(x)", r"x.astype(np.\1)"),
+    (r"\b(?:np|numpy)\.as\w*array\(.*\bdtype=", "np.asarray(x, dtype=np.float32)",
+     "x.astype(np.float32)"),
+    (r"\b(?:np|numpy)\.as\w*array\(", "np.asarray(x)",
+     "x                    # NumPy's functions take it as it is"),
+    (r"\b(?:np|numpy)\.array\(\s*\w+\s*[,)]", "np.array(x)",
+     "x.copy()\nsymflux.numpy.array(x)      # x may be a list"),
+    (r"\b(?:np|numpy)\.array\(", "np.array([x, y])",
+     "np.stack([x, y])\nsymflux.numpy.array([x, y])"),
+    (_FILLS, *_FILL),
+    (r"", "np.sum([x, y])       # a list\nscipy.stats.norm.pdf(x)",
+     "np.sum(np.stack([x, y]))\nthe formula, with functions of NumPy or symflux.numpy"),
+)  # fmt: skip
+
+
 def truth(x: Handle) -> bool:
     """``bool(x)``: known where it depends on literals only."""
     value = known(x)
@@ -199,15 +222,13 @@ def array(x: Handle, dtype: Any) -> np.ndarray[Any, Any]:
     if value is not None:
         return value.astype(dtype) if dtype is not None else value.copy()
     place = user_frame()
+    wrong, right = _FILL
     source = place.source if place is not None else ""
-    if re.search(r"\b(np|numpy)\.array\(", source):
-        wrong = "np.array([x, y])"
-        right = "np.stack([x, y])\nsymflux.numpy.array([x, y])"
-    elif re.search(_FILLS, source):
-        wrong, right = _FILL
-    else:
-        wrong = "np.asarray(x)"
-        right = "x                    # NumPy's functions take it as it is"
+    for pattern, instead, cure in _ARRAYS:
+        found = re.search(pattern, source)
+        if found is not None:
+            wrong, right = found.expand(instead), found.expand(cure)
+            break
     raise _refuse(
         ConversionError(
             f"cannot convert a traced value ({x.type}) to a plain NumPy array",

@@ -56,6 +56,26 @@ _INSTEAD = {
     "nanmax": ("np.max(np.where(np.isnan(x), -np.inf, x))", ""),
     "nanmin": ("np.min(np.where(np.isnan(x), np.inf, x))", ""),
     "nanmean": ("np.nansum(x) / np.sum(~np.isnan(x))", ""),
+    "nanargmax": ("np.argmax(np.where(np.isnan(x), -np.inf, x))", ""),
+    "nanargmin": ("np.argmin(np.where(np.isnan(x), np.inf, x))", ""),
+    "nancumsum": ("np.cumsum(np.where(np.isnan(x), 0, x))", ""),
+    "nancumprod": ("np.cumprod(np.where(np.isnan(x), 1, x))", ""),
+    "nanprod": ("np.prod(np.where(np.isnan(x), 1, x))", ""),
+    "nanstd": ("np.std(x, where=~np.isnan(x))", ""),
+    "nanvar": ("np.var(x, where=~np.isnan(x))", ""),
+    "bincount": ("np.sum(i[:, None] == np.arange(n), axis=0)", ""),
+    "block": ("np.concatenate([np.concatenate(row, axis=1) for row in rows])", ""),
+    "correlate": ("np.stack([x[i : i + n] for i in range(k)]).T @ kernel", ""),
+    "insert": ("np.concatenate([x[:i], y, x[i:]])", ""),
+    "isin": ("np.any(x[..., None] == values, axis=-1)", ""),
+    "piecewise": ("np.where(mask, f(x), g(x))", ""),
+    "resize": ("np.tile(x, count)[:n]", ""),
+    "searchsorted": ("np.sum(edges < x[..., None], axis=-1)", ""),
+    "digitize": ("np.sum(edges <= x[..., None], axis=-1)", ""),
+    **dict.fromkeys(
+        ("trapezoid", "trapz"), ("np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)", "")
+    ),
+    "vander": ("x[:, None] ** np.arange(n)[::-1]", ""),
     "cbrt": ("np.sign(x) * np.abs(x) ** (1 / 3)", ""),
     "gradient": ("np.diff(x) / dx", ""),
     "polyval": ("sum(c * x**i for i, c in enumerate(reversed(p)))", ""),
@@ -124,9 +144,7 @@ def unsupported(function: Any, why: str = "", right: str = "") -> UnsupportedOpe
         right, reason = _INSTEAD.get(name, ("", ""))
         why = why or reason
     if not right:
-        parts = [n for n in BY_NAME if len(n) > 2 and n in name]
-        near = max(parts, key=len, default="")
-        right = f"np.{near}, which is recorded" if near else _OUTSIDE
+        right = _OUTSIDE
     right = right.replace("{}", function_name(function))
     return UnsupportedOperation(
         f"{function_name(function)} cannot be recorded",

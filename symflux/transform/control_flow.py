@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..trace.array import Array, as_node, is_weak
 from ..trace.promote import INT, STORED, WEAK_KEYS, cast, fits, joined
 from ..trace.trace import trace_body
 
-__all__ = ["cond", "fori_loop", "map_", "scan", "switch", "while_loop"]
+__all__ = ["check_function", "cond", "fori_loop", "map_", "scan", "switch", "while_loop"]
 
 
 class _Body:
@@ -134,6 +135,36 @@ def _common(a: Node, a_weak: bool, b: Node, b_weak: bool) -> tuple[str, bool]:
     return STORED.get(found, found), found in STORED
 
 
+def check_function(what: str, fn: Any, right: str, count: int | None = None) -> None:
+    """Raises ArgumentError, with ``right`` as the cure, if ``fn`` is no function, or does not take
+    ``count`` arguments."""
+    if not callable(fn):
+        raise ArgumentError(
+            f"{what} needs a function, got {_described(fn)}", place=user_frame(), right=right
+        )
+    if count is None:
+        return
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # of functions written in C
+        return
+    try:
+        signature.bind(*[None] * count)
+    except TypeError as error:
+        name = getattr(fn, "__name__", type(fn).__name__).replace("<lambda>", "the function")
+        raise ArgumentError(
+            f"{what} calls {name} with {count} arguments, which it does not take: {error}",
+            place=user_frame(),
+            right=right,
+        ) from None
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Array):
+        return f"a traced value ({value.type})"
+    return f"{value!r:.40} ({type(value).__name__})"
+
+
 def cond(
     predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], operands: Sequence[Any]
 ) -> Any:
@@ -231,8 +262,12 @@ def _unify(first: _Body, second: _Body) -> list[bool]:
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], operands: Sequence[Any]) -> Any:
     """Branch number ``index`` (clamped to the branches there are), as nested conds."""
-    if not branches:
-        raise ArgumentError("switch needs at least one branch", place=user_frame())
+    if callable(branches) or not branches:
+        raise ArgumentError(
+            "switch needs a list of functions, at least one",
+            place=user_frame(),
+            right="sf.switch(i, [lambda: a, lambda: b])",
+        )
     if len(branches) == 1:
         return branches[0](*operands)
     middle = len(branches) // 2
@@ -281,7 +316,12 @@ def scan(
         if indexed:
             return result, None
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise ArgumentError(f"{what}: the body must return (carry, y)", place=user_frame())
+            raise ArgumentError(
+                f"{what}: the body must return (carry, y)",
+                place=user_frame(),
+                wrong="return carry",
+                right="return carry, None                # nothing to be stacked",
+            )
         return result
 
     traced.__name__ = getattr(body, "__name__", what)
@@ -438,6 +478,7 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
             "while_loop: the condition must return one scalar bool, got "
             + ", ".join(str(y.type) for y in tested.outputs),
             place=user_frame(),
+            right="np.any(x > tolerance), or np.all",
         )
     if tested.outputs[0].dtype != "bool":
         tested.outputs[0] = lookup("ne")(tested.outputs[0], constant(0, tested.outputs[0].dtype))

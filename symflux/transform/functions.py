@@ -8,6 +8,7 @@ other nodes, so the transforms nest in any order.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,6 +112,7 @@ def inner_call(
             raise ArgumentError(
                 f"{what}: argnums has {number}, but the call has {len(args)} positional arguments",
                 place=user_frame(),
+                right="f(x, y)              # what is differentiated by is given by position",
             )
         leaves, structure = tree.flatten(args[number])
         names = structure.paths(f"argument {number}")
@@ -198,7 +200,7 @@ def value_and_gradient(
     what: str = "grad",
 ) -> tuple[Any, Any]:
     """``(value, gradient)``, or ``((value, aux), gradient)`` with ``has_aux``."""
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    numbers, single = _positions(argnums, what)
     inner = inner_call(fn, args, kwargs, numbers, what)
     aux: Any = None
     if has_aux:
@@ -224,7 +226,7 @@ def value_and_gradient(
     ]
     handles = inner.pack([*primals, *gradients], [weak[0], *[False] * len(aux_nodes), *weak_args])
     count = 1 + len(aux_nodes)
-    gradient = _per_argument(inner, handles[count:], argnums)
+    gradient = _per_argument(inner, handles[count:], single)
     if not has_aux:
         return handles[0], gradient
     return (handles[0], aux_structure.unflatten(handles[1:count])), gradient
@@ -234,14 +236,27 @@ def _weak_leaves(args: Sequence[Any], numbers: Sequence[int]) -> list[bool]:
     return [is_weak(leaf) for number in numbers for leaf in tree.flatten(args[number])[0]]
 
 
-def _per_argument(inner: Inner, handles: Sequence[Any], argnums: int | Sequence[int]) -> Any:
+def _positions(argnums: Any, what: str) -> tuple[list[int], bool]:
+    """Which arguments to differentiate by, and whether they were given as one number."""
+    single = hasattr(argnums, "__index__")
+    try:
+        return [operator.index(n) for n in ([argnums] if single else argnums)], single
+    except TypeError:
+        raise ArgumentError(
+            f"{what}: argnums counts arguments by position, got {argnums!r}",
+            place=user_frame(),
+            right="argnums=0            # the first; (0, 1) for two",
+        ) from None
+
+
+def _per_argument(inner: Inner, handles: Sequence[Any], single: bool) -> Any:
     """Leaves grouped as the arguments were: one structure, or a tuple for several argnums."""
     found = []
     start = 0
     for structure in inner.structures:
         found.append(structure.unflatten(list(handles[start : start + len(structure)])))
         start += len(structure)
-    return found[0] if isinstance(argnums, int) else tuple(found)
+    return found[0] if single else tuple(found)
 
 
 def forward_mode(
@@ -303,7 +318,7 @@ def reverse_mode(
         full = [
             zeros_like(x) if g is None else g for x, g in zip(inner.symbols, pulled, strict=True)
         ]
-        return tuple(_per_argument(inner, inner.pack(full), list(range(len(primals)))))
+        return tuple(_per_argument(inner, inner.pack(full), single=False))
 
     return value, pull
 
@@ -327,7 +342,7 @@ def jacobian_of(
 ) -> Any:
     """All derivatives: for each result leaf, a structure like the argument's whose leaves have
     shape ``result.shape + argument.shape``."""
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    numbers, single = _positions(argnums, "jacobian")
     inner = inner_call(fn, args, kwargs, numbers, "jacobian")
     outputs, structure, _ = inner.outputs()
     for y in outputs:
@@ -346,7 +361,7 @@ def jacobian_of(
     handles = inner.pack(flat)
     width = len(inner.symbols)
     results = [
-        _per_argument(inner, handles[i * width : (i + 1) * width], argnums)
+        _per_argument(inner, handles[i * width : (i + 1) * width], single)
         for i in range(len(outputs))
     ]
     return structure.unflatten(results)
@@ -437,7 +452,9 @@ def batched(
             node = as_node(leaf)
             if not -len(node.shape) <= leaf_axis < len(node.shape):
                 raise ShapeError(
-                    f"vmap: {name} is {node.type} and has no axis {leaf_axis}", place=user_frame()
+                    f"vmap: {name} is {node.type} and has no axis {leaf_axis}",
+                    place=user_frame(),
+                    right="sf.vmap(f, in_axes=(0, None))     # None: the same for all",
                 )
             leaf_axis %= len(node.shape)
             extent = node.shape[leaf_axis]
