@@ -23,7 +23,7 @@ from ..records import record
 
 __all__ = [
     "NUMBERS", "Applied", "Environment", "Number", "Pattern", "Variable", "builder", "constant_key",
-    "matcher", "number", "parse", "variants",
+    "matcher", "names", "number", "parse", "variants",
 ]  # fmt: skip
 
 Environment: TypeAlias = dict[str, Any]
@@ -35,6 +35,13 @@ _OPERATORS: dict[type, str] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
     ast.BitAnd: "and", ast.BitOr: "or", ast.USub: "neg", ast.Invert: "not",
     ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne",
+}  # fmt: skip
+
+
+#: how the ops that have operators are written
+_SIGNS = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "and": "&", "or": "|", "neg": "-",
+    "not": "~", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
 }  # fmt: skip
 
 
@@ -78,6 +85,16 @@ def parse(text: str) -> Pattern:
     return _parse(ast.parse(text, mode="eval").body, text)
 
 
+def names(text: str, op: str) -> bool:
+    """Whether the op can stand in the pattern, without parsing it.
+
+    >>> names("exp(x) + 1", "add"), names("exp(x) + 1", "mul")
+    (True, False)
+    """
+    sign = _SIGNS.get(op)
+    return f"{op}(" in text or (sign is not None and sign in text)
+
+
 def _parse(tree: ast.expr, text: str) -> Pattern:
     match tree:
         case ast.Name(id=name):
@@ -110,14 +127,14 @@ def variants(pattern: Pattern) -> Iterator[Pattern]:
     choices: list[tuple[Pattern, ...]] = [()]
     for x in pattern.inputs:
         choices = [(*head, y) for head in choices for y in variants(x)]
-    seen = set()
+    seen: list[tuple[Pattern, ...]] = []  # few
     for inputs in choices:
         orders = [inputs]
         if lookup(pattern.op).commutative and len(inputs) == 2:
             orders.append((inputs[1], inputs[0]))
         for order in orders:
             if order not in seen:
-                seen.add(order)
+                seen.append(order)
                 yield Applied(pattern.op, order, pattern.attrs)
 
 

@@ -15,7 +15,6 @@ laws fired.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,6 +39,7 @@ from .patterns import (
     builder,
     constant_key,
     matcher,
+    names,
     parse,
     variants,
 )  # fmt: skip
@@ -121,17 +121,26 @@ def law(
 
     build = _builder_of(after) if isinstance(after, str) else None
 
-    @functools.cache  # a law stands in several tables
+    found: list[tuple[Variant, ...]] = []  # a law stands in several tables
+
     def ways() -> tuple[Variant, ...]:
-        return tuple(
-            _pattern_variant(p, build, after, when, single) for p in variants(parse(before))
-        )
+        if not found:
+            patterns = variants(parse(before))
+            found.append(tuple(_pattern_variant(p, build, after, when, single) for p in patterns))
+        return found[0]
 
     return Law(name or f"{before} = {after}", grade, dtypes, ways, pattern=before, domain=domain)
 
 
 def _builder_of(after: str) -> Callable[[], Builder]:
-    return functools.cache(lambda: builder(parse(after)))
+    found: list[Builder] = []
+
+    def of() -> Builder:
+        if not found:
+            found.append(builder(parse(after)))
+        return found[0]
+
+    return of
 
 
 def _pattern_variant(pattern: Pattern, build: Any, after: Any, when: Any, single: str) -> Variant:
@@ -246,7 +255,6 @@ class Laws:
         self.laws = tuple(x for x in laws if fast or x.grade != "fast")
         self.number = next(_numbers)
         self._by_head: dict[str, list[tuple[Law, Variant]]] = {}
-        self._entries: list[tuple[Law, Variant]] | None = None
 
     def of(self, kind: NodeClass) -> Found:
         """The laws that may hold for nodes of the class, in order."""
@@ -263,10 +271,13 @@ class Laws:
         """The laws that the op of that name can stand at the head of."""
         found = self._by_head.get(name)
         if found is None:
-            if self._entries is None:
-                self._entries = [(x, variant) for x in self.laws for variant in x.ways()]
-            found = [(x, variant) for x, variant in self._entries if _admits(variant.head, name)]
-            self._by_head[name] = found
+            found = self._by_head[name] = [
+                (x, variant)
+                for x in self.laws
+                if not x.pattern or names(x.pattern, name)
+                for variant in x.ways()
+                if _admits(variant.head, name)
+            ]
         return found
 
 

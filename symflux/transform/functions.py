@@ -82,9 +82,13 @@ class Inner:
 def _prepared(outputs: list[Node]) -> list[Node]:
     """The outputs in forms that differentiate well."""
     from ..passes.prepare import prepare  # loaded when the first derivative is taken
-    from .radial import without_kinks
 
-    return prepare(outputs, without_kinks)
+    def smooth(nodes: Sequence[Node]) -> list[Node]:
+        from .radial import without_kinks  # where there are roots or exponentials
+
+        return without_kinks(nodes)
+
+    return prepare(outputs, smooth)
 
 
 def inner_call(

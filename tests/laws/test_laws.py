@@ -12,7 +12,7 @@ from symflux.passes.exponentials import SLOPES
 from symflux.passes.fold import FOLD
 from symflux.passes.gather import GATHER
 from symflux.passes.index_maps import INDEX_MAPS
-from symflux.passes.prepare import PREPARE
+from symflux.passes.shifts import PREPARE
 from symflux.passes.short_sums import SHORT_SUMS
 from symflux.passes.stable import MEANS, STABLE
 from symflux.transform.evaluate import evaluate
