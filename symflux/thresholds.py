@@ -262,6 +262,11 @@ class _Thresholds:
     inlined_calls: int = _row(
         16, 0, 1, help="calls of elementary functions of single values that are put in place"
     )
+    inlined_vectors: int = _row(128, 0, 3, help="the same for those of vectors of values")
+    rare_statements: int = _row(
+        10, 0, 10**6, help="statements from which on the rare case of an elementary function is a "
+        "function of its own"
+    )  # fmt: skip
     module_lines: int = _row(700, 10, help="lines of functions worth a module of their own")
     modules: int = _row(4, 1, 2, help="modules that one is made into at most")
     large_result: int = _row(

@@ -85,6 +85,7 @@ class Emitter(Writer):
         self.services: set[str] = set()  # of the process: threads, memory, ...
         self.objects: dict[int, int] = {}  # Python objects by id: their places in a table
         self.scalar_calls = 0  # of elementary functions
+        self.vector_calls = 0  # the same on several values at once
         #: statements of the whole program
         self.weight = sum([length(kernel.body) for kernel in program.kernels])
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
@@ -413,6 +414,7 @@ class Emitter(Writer):
             callee = self.helpers.get(key) or self._define_mathlib(name, wide)
             self.helpers[key] = callee
             self.scalar_calls += self.lanes == 1
+            self.vector_calls += self.lanes > 1
         listed = ", ".join(f"{kind} {a}" for a in args)
         result = self.value(f"call {kind} {callee}({listed})")
         return cast_text(self, result, wide, dtype)
@@ -420,7 +422,7 @@ class Emitter(Writer):
     def _define_mathlib(self, name: str, dtype: str) -> str:
         lanes = self.lanes
         callee = self.global_name(f"{name}_{dtype}" + (f"_x{lanes}" if lanes > 1 else ""))
-        attributes = "#1" if lanes > 1 else "#3"
+        attributes = "#4" if lanes > 1 else "#3"
         self._write_mathlib(name, dtype, lanes, f"define internal {{}} {callee}({{}})", attributes)
         return callee
 
@@ -502,7 +504,7 @@ class Emitter(Writer):
     def finish(self) -> ModuleText:
         """Everything written so far, but for what the sink was given."""
         self._hand_over()
-        inlined = ("#1", "#3") if self.scalar_calls <= thresholds.inlined_calls else ("#1",)
+        inlined = [group for group, is_so in self._inlined().items() if is_so]
         shares = [self._text]
         if self._sink is not None and not self.needs_vectoriser:
             shares = share_out(self._text, inlined)
@@ -517,13 +519,20 @@ class Emitter(Writer):
 
     def _attributes(self) -> str:
         width = f'"prefer-vector-width"="{8 * self.machine.vector_bytes}"'
-        inlining = "alwaysinline" if self.scalar_calls <= thresholds.inlined_calls else "noinline"
-        return (
-            f"attributes #0 = {{ nounwind {width} }}\n"
-            f"attributes #1 = {{ alwaysinline nounwind {width} }}\n"
-            f"attributes #2 = {{ noinline nounwind {width} }}\n"
-            f"attributes #3 = {{ {inlining} nounwind {width} }}\n"
-        )
+        words = {group: "alwaysinline" if v else "noinline" for group, v in self._inlined().items()}
+        lines = [f"attributes #0 = {{ nounwind {width} }}"]
+        lines += [f"attributes {g} = {{ {word} nounwind {width} }}" for g, word in words.items()]
+        return "\n".join([*lines, ""])
+
+    def _inlined(self) -> dict[str, bool]:
+        """Groups of attributes, and whether functions with them are put into their callers.
+        Where very many elementary functions would be, LLVM takes ten milliseconds for each."""
+        return {
+            "#1": True,
+            "#2": False,
+            "#3": self.scalar_calls <= thresholds.inlined_calls,
+            "#4": self.vector_calls <= thresholds.inlined_vectors,
+        }
 
 
 def _order_matters(block: Block) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...records import replace
 from ...thresholds import thresholds
 from ..ir import (
     BYTES,
@@ -20,11 +21,12 @@ from ..ir import (
     Statement,
     Store,
     While,
+    length,
 )
 from . import strided
 from .masked import masked_load, masked_store
 from .stops import ask_in
-from .tables import is_short, write_lookup
+from .tables import constant_memory, is_short, write_lookup
 from .types import memory_type, suffix, value_type
 from .vector_plan import Lanes
 
@@ -40,12 +42,17 @@ AHEAD = 2048
 
 class LaneCode:
     """Writes statements for all lanes at once; ``mask`` says which lanes may touch memory, and
-    ``fetches`` whether what lies far is fetched ahead."""
+    ``fetches`` whether what lies far is fetched ahead, ``apart`` whether long rare cases are
+    functions of their own (then every value from outside is a vector)."""
 
-    def __init__(self, e: Emitter, lanes: Lanes, mask: str = "", *, fetches: bool = False) -> None:
+    def __init__(
+        self, e: Emitter, lanes: Lanes, mask: str = "", *, fetches: bool = False,
+        apart: bool = False,
+    ) -> None:  # fmt: skip
         self.e = e
         self.lanes = lanes
         self.mask = mask
+        self.apart = apart
         self.fetches = fetches and not mask
         self._waiting = strided.Waiting(e)
         self._wide: dict[tuple[str, str, int], str] = {}  # splats and ramps already written
@@ -353,7 +360,10 @@ class LaneCode:
 
         def write() -> list[str]:
             with e.scope():
-                following = self._iteration(statement.body)
+                if self.apart and length(statement.body) >= thresholds.rare_statements:
+                    following = self._called(statement)
+                else:
+                    following = self._iteration(statement.body)
                 return [
                     self.choose(active, p.dtype, new, old)
                     for p, new, old in zip(statement.params, following, inits, strict=True)
@@ -363,3 +373,33 @@ class LaneCode:
         results = e.where(self._any(active), typed, write, hint="rare", rare=True)
         for var, result in zip(statement.results, results, strict=True):
             e.bind(var, result)
+
+    def _called(self, statement: While) -> list[str]:
+        """The body of a rare case as a function of its own, and its call: LLVM's work on what is
+        put into many places is that on what happens there."""
+        from .emit import buffers_of  # the layer above
+        from .split import uses
+
+        e, params = self.e, statement.params
+        live = [*sorted(uses(replace(statement, inits=())), key=lambda v: v.id), *params]
+        given = [(e.kind(v.dtype), self.operand(v)) for v in live]
+        kinds = ", ".join([e.kind(p.dtype) for p in params])
+        name = e.global_name(f"{e.function_name}_rare")
+        listed = ", ".join([f"{kind} %r{n}" for n, (kind, _) in enumerate(given)])
+        lanes = e.lanes
+        header = f"define internal {{ {kinds} }} {name}({listed})"
+        with e.function(header, attributes="#2", strict=True):
+            for table in buffers_of(statement.body):
+                e.bind_pointer(table, constant_memory(e, table))
+            for n, var in enumerate(live):
+                e.bind(var, f"%r{n}")
+            with e.with_lanes(lanes):
+                found = LaneCode(e, self.lanes, apart=True).block(statement.body)
+                whole = "poison"
+                for n, (param, value) in enumerate(zip(params, found, strict=True)):
+                    place = f"{{ {kinds} }} {whole}, {e.kind(param.dtype)} {value}, {n}"
+                    whole = e.value(f"insertvalue {place}")
+            e.line(f"ret {{ {kinds} }} {whole}")
+        passed = ", ".join([f"{kind} {value}" for kind, value in given])
+        whole = e.value(f"call {{ {kinds} }} {name}({passed})")
+        return [e.value(f"extractvalue {{ {kinds} }} {whole}, {n}") for n in range(len(params))]

@@ -48,14 +48,30 @@ def write_loop(e: Emitter, loop: Loop) -> bool:
 def write_function(
     e: Emitter, lanes: int, params: Sequence[Var], names: Sequence[str], block: Block
 ) -> str:
-    """Write a scalar function's block on all lanes of its arguments; the value it yields."""
+    """Write a scalar function's block on all lanes of its arguments; the value it yields.
+
+    One that reads a table at places that are not known to be inside, where only some lanes may,
+    is written for each lane by itself."""
     known = Lanes(set(params), {})
-    analyse(block, known)
+    if lanes == 1 or analyse(block, known):
+        return _function(e, lanes, known, params, names, block)
+    with e.with_lanes(lanes):
+        vector, total = e.kind(params[0].dtype), "poison"
+    one = value_type(params[0].dtype)
+    for lane in range(lanes):
+        own = [e.value(f"extractelement {vector} {name}, i64 {lane}") for name in names]
+        value = _function(e, 1, known, params, own, block)
+        total = e.value(f"insertelement {vector} {total}, {one} {value}, i64 {lane}")
+    return total
+
+
+def _function(
+    e: Emitter, lanes: int, known: Lanes, params: Sequence[Var], names: Sequence[str], block: Block
+) -> str:
     for param, name in zip(params, names, strict=True):
         e.bind(param, name)
-    with e.with_lanes(lanes):
-        code = LaneCode(e, known)
-        return code.block(block)[0]
+    with e.scope(), e.with_lanes(lanes):
+        return LaneCode(e, known, apart=True).block(block)[0]
 
 
 class _VectorLoop:

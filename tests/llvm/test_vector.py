@@ -1,5 +1,7 @@
 """Vector loops: memory, carried values and branches, at every number of iterations."""
 
+import re
+
 import numpy as np
 import pytest
 from symflux.codegen import interp
@@ -9,10 +11,12 @@ from symflux.codegen.llvm.emit import Emitter
 from symflux.codegen.llvm.jit import compile_program
 from symflux.codegen.llvm.machine import Machine, host
 from symflux.codegen.llvm.vector_plan import plan_loop
+from symflux.codegen.mathlib import FUNCTIONS
 from symflux.codegen.mathlib_report import evaluate
 from symflux.codegen.scalars import numpy_dtype
 
 from symflux.records import replace
+from symflux.thresholds import lowered
 
 from .test_programs import arguments
 
@@ -410,3 +414,66 @@ def test_the_same_bits_every_time():
         compile_program(b.program()).run(arrays)
         answers.add(arrays["out"][0])
     assert len(answers) == 1
+
+
+def steps_of_a_table(m, x):
+    """Where x > 2, a table read at the place ``int(x)``: nothing says that lanes whose arguments
+    are smaller stay inside of the table."""
+    place = m.cast(x, "i64")
+    (value,) = m.where_rare(m.let("gt", x, 2.0), [x], lambda: [m.lookup(place, range(8))])
+    return value
+
+
+@pytest.mark.parametrize("rare_statements", [0, 10**6])
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_a_function_that_reads_a_table_at_unknown_places(monkeypatch, dtype, rare_statements):
+    """Its loads were taken for the same in all lanes: LLVM refused what was written."""
+    monkeypatch.setitem(FUNCTIONS, "exp", steps_of_a_table)
+    x = np.array([-1e9, 0.5, 2.5, 7.9, -3.0, 1e9, 3.5, 2.0, 6.5, 1.5, 4.5], numpy_dtype(dtype))
+    x[5] = 5.25
+    wanted = np.where(x > 2, np.trunc(x), x)
+    with lowered(rare_statements=rare_statements):
+        for mode in ("vector", "serial"):
+            np.testing.assert_array_equal(evaluate("exp", dtype, x, mode=mode), wanted)
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("name", ["sin", "pow", "log"])
+def test_rare_cases_and_functions_in_place_or_called(name, dtype):
+    """The same bits, usual and rare arguments side by side."""
+    ends = [1e30, -1e30, 1e-30, np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-310, -2.5, 170.5]
+    x = np.concatenate([np.linspace(-9, 9, 41), ends]).astype(numpy_dtype(dtype))
+    arguments = (abs(x), x[::-1].copy()) if name == "pow" else (x,)
+    found = []
+    for limits in ({}, {"rare_statements": 0}, {"rare_statements": 10**6}, {"inlined_vectors": 0}):
+        with lowered(**limits):
+            found.append(evaluate(name, dtype, *arguments).tobytes())
+    assert len(set(found)) == 1
+
+
+def test_llvm_is_given_a_long_program_of_functions_in_proportion():
+    """Functions of a long program are called, and rare cases written once: what LLVM works on
+    grows by calls alone."""
+
+    def written(steps):
+        b = Builder("chain")
+        x, y = b.input("x", "f64", 64), b.output("y", "f64", 64)
+        with b.kernel("k"), b.loop(64, mode="vector") as i:
+            value = b.load(x, i)
+            for _ in range(steps):
+                value = b.let("sin", value)
+            b.store(y, i, value)
+        emitter = Emitter(b.program())
+        text = "".join([module.text for module in emitter.modules()])
+        for word in ("define", "call"):  # the rare case is written once, and called in one place
+            assert len(re.findall(rf"{word} .*_rare\(", text)) == 1
+        inlined = {g for g, is_so in emitter._inlined().items() if is_so}
+        (group,) = re.findall(
+            r"define (?:internal )?<\d+ x double> @sin_f64_x\d+\(.*\) (#\d)", text
+        )
+        return group in inlined, text.count("\n")
+
+    few, many, twice = written(10), written(1000), written(2000)
+    assert few[0] and not many[0] and not twice[0]
+    copies = round((twice[1] - many[1]) / 1000)  # of the body
+    assert copies in (1, 2) and twice[1] - many[1] < 1000 * copies + 50
