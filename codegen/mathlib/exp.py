@@ -164,12 +164,12 @@ def sigmoid(m: Math, x: Value) -> Value:
     """1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, with e = exp(-abs(x)), which cannot
     overflow.
 
-    What was rounded away from 1 + e corrects the fraction q; 1 / (1 + e) is q or 1 - q."""
+    What was rounded away from 1 + e corrects the fraction, times 1 / (1 + e) to a tenth, which is
+    there before the fraction is."""
     e = exp(m, -abs(x))
     bottom = m.fast_two_sum(1.0, e)
-    negative = x < 0.0
-    q = m.select(negative, e, 1.0) / bottom.high
-    return m.fma(q * -bottom.low, m.select(negative, 1.0 - q, q), q)
+    q = m.select(x < 0.0, e, 1.0) / bottom.high
+    return m.fma(q, bottom.low * m.fma(0.5, e, -0.95), q)
 
 
 def sigmoid_slope(m: Math, s: Value, x: Value) -> Value:
