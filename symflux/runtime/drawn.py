@@ -1,4 +1,4 @@
-"""Random numbers and clocks that are read while a function is traced: they would stay as they were.
+"""Random numbers, clocks, input that are read while a function is traced: they would stay so.
 
 NumPy's generators are compared before and after; calls of Python's are seen by a profile function,
 which is set only where the code names something of the kind."""
@@ -30,8 +30,12 @@ _SUSPECT = frozenset(
     {"random", "time", "datetime", "date", "secrets", "uuid", "urandom", "default_rng", "randint",
      "uniform", "normal", "gauss", "choice", "shuffle", "sample", "permutation", "integers", "rand",
      "randn", "standard_normal", "perf_counter", "monotonic", "now", "today", "getrandbits",
-     "process_time", "time_ns", "perf_counter_ns", "uuid4", "RandomState", "choices", "randrange"}
+     "process_time", "time_ns", "perf_counter_ns", "uuid4", "RandomState", "choices", "randrange",
+     "input", "stdin"}
 )  # fmt: skip
+
+
+_NOISE = "np.random.normal(size=x.shape)"
 
 
 @contextmanager
@@ -69,15 +73,15 @@ def refuse_draws(names: Iterable[str], generators: Iterable[Any]) -> Iterator[No
         found.append(("numpy.random", None))
     if found:
         what, place = found[0]
-        clock = what == "a clock"
+        clock, noise = what == "a clock", "input()" if what == "what is typed in" else _NOISE
         raise TraceError(
             f"{what} is read while the function is traced: every call would see this one value",
             place=place,
             why="tracing runs the Python code once; compiled calls do not run it",
             wrong="def f(x): return x * time.time()" if clock
-            else "def f(x): return x + np.random.normal(size=x.shape)",
+            else f"def f(x): return x + {noise}",
             right="def f(x, now): return x * now         # f(x, time.time())" if clock
-            else "def f(x, noise): return x + noise     # f(x, np.random.normal(size=x.shape))",
+            else f"def f(x, noise): return x + noise     # f(x, {noise})",
         )  # fmt: skip
 
 
@@ -112,6 +116,8 @@ def _drawn(frame: Any, event: str, arg: Any) -> str:
     direct = not is_library_file(frame.f_code.co_filename)
     if direct and (arg in _CLOCKS or (isinstance(owner, type) and _is_date(owner, name))):
         return "a clock"
+    if direct and (arg is input or (owner is sys.stdin and name.startswith("read"))):
+        return "what is typed in"
     return "random" if direct and arg is os.urandom else ""
 
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import TraceError
 from ..trace.array import Array
 from ..trace.param import Param
 from ..trace.scope import capture
 from .names import is_library, names_in
+from .sources import Locked, is_source
 from .surroundings import has_slots, lifted
 
 __all__ = ["Lifter"]
@@ -37,6 +39,7 @@ class Lifter:
         self.cells: list[tuple[Any, Any, Any]] = []
         self.dicts: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = []
         self.arrays: list[tuple[Any, Array, Any]] = []
+        self.refused: list[TraceError] = []  # of sources that something was taken out of
 
     def value(self, v: Any) -> Any:
         """The twin of a value; the value itself where nothing in it is replaced."""
@@ -62,7 +65,11 @@ class Lifter:
             self.note(v, v)
             made = {k: self.value(x) for k, x in v.items()}
             return self.note(v, v if _all_same(made.values(), v.values()) else made)
-        return v if isinstance(v, type | Param | types.ModuleType) else self.object(v, cls)
+        if isinstance(v, type | Param | types.ModuleType):
+            return v
+        if is_source(v):
+            return v if cls is np.flatiter else self.note(v, Locked(v, self.refused))
+        return self.object(v, cls)
 
     def note(self, v: Any, twin: Any) -> Any:
         self.keep.append(v)
@@ -77,7 +84,7 @@ class Lifter:
 
     def function(self, f: types.FunctionType) -> Any:
         names = names_in(f.__code__)
-        fixed = is_library(f) or bool(names.assigned)
+        fixed = self.is_fixed(f, names.assigned)
         if fixed and not f.__closure__ and not f.__defaults__ and not f.__kwdefaults__:
             return f
         variables = f.__globals__ if fixed else self.variables(f.__globals__)
@@ -93,8 +100,18 @@ class Lifter:
         if not fixed:
             for name in names.read:
                 if name in f.__globals__:
-                    variables[name] = self.value(f.__globals__[name])
+                    held = f.__globals__[name]
+                    variables[name] = self.held("entry", f.__globals__, name, held)
         return made
+
+    def is_fixed(self, f: types.FunctionType, assigned: frozenset[str]) -> bool:
+        """Whether a function's global variables stay what they are: a library's, and where they are
+        assigned."""
+        return is_library(f) or bool(assigned)
+
+    def held(self, kind: str, holder: Any, key: Any, v: Any) -> Any:
+        """The twin of what a place holds."""
+        return self.value(v)
 
     def variables(self, before: dict[str, Any]) -> dict[str, Any]:
         made = self.twins.get(id(before))
@@ -112,7 +129,7 @@ class Lifter:
         except ValueError:
             return
         self.cells.append((cell, old, None))
-        cell.cell_contents = self.value(content)
+        cell.cell_contents = self.held("cell", old, None, content)
         self.cells[[c is cell for c, _, _ in self.cells].index(True)] = (
             cell, old, cell.cell_contents
         )  # fmt: skip
@@ -131,18 +148,22 @@ class Lifter:
             return v
         self.note(v, v)
         named = held if ours else [n for n in held if n in self.names]
-        replaced = {n: self.value(held[n]) for n in named}
-        if all(held[n] is x for n, x in replaced.items()):
+        replaced = {n: self.held("entry", held, n, held[n]) for n in named}
+        if not self.needs_twin(v, held) and all(held[n] is x for n, x in replaced.items()):
             return v
         try:
             made = object.__new__(cls)
         except TypeError:
             return v
-        own: dict[str, Any] = made.__dict__
+        own: dict[str, Any] = self.note(held, made.__dict__)
         own.update(held)
         own.update(replaced)
         self.dicts.append((own, held, dict(own)))
         return self.note(v, made)
+
+    def needs_twin(self, v: Any, held: Any) -> bool:
+        """Whether an object has a twin even if nothing in it is replaced."""
+        return False
 
     def finish(self) -> list[tuple[Any, Any]]:
         """Carry over assigned variables and attributes; arrays that were written to, with their
@@ -153,12 +174,17 @@ class Lifter:
             except ValueError:
                 continue
             if now is not content:
-                old.cell_contents = now
+                old.cell_contents = _given(now)
         for made, held, before in self.dicts:
             for name, now in made.items():
                 if name not in before or now is not before[name]:
-                    held[name] = now
+                    held[name] = _given(now)
         return [(v, made.node) for v, made, node in self.arrays if made.node is not node]
+
+
+def _given(value: Any) -> Any:
+    """What the user's code gave: a source, where another object stood for it."""
+    return value._source if type(value) is Locked else value
 
 
 def _all_same(made: Any, given: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import numpy as np
 from ..errors import SymFluxError, TraceError
 from ..trace.scope import locked
 from ..trace.trace import definition
+from .changing import changed_again
 from .drawn import refuse_draws
 from .lift import Lifter
+from .sources import refuse_taking
 from .surroundings import Observation, Place, Read, lifted, observe, rebound
 
 if TYPE_CHECKING:
@@ -85,6 +88,7 @@ class Recorder:
         written: set[int] = set()
         refused: SymFluxError | None = None
         tried: dict[int, Any] = {}
+        turns: collections.Counter[Place] = collections.Counter()
         while True:
             before = self.observe()
             try:
@@ -115,14 +119,22 @@ class Recorder:
                 continue
             after = self.observe(again=True)
             changed = before.changed(after)
-            own = [r for r in changed if _is_written(r, before)]
-            self.own.update({r.place: r.holder for r in own})
-            if len(own) == len(changed):
-                return self.observe(again=True) if own else after
+            turns.update([r.place for r in changed])
+            own = [r for r in changed if turns[r.place] > 1 or _is_written(r, before)]
+            if len(own) < len(changed):
+                continue
+            if own or self.own:
+                self.own |= changed_again(call, own, self.own, after)
+                after = self.observe(again=True)
+            return after
 
     def _trace(self, call: Call, before: Observation) -> None:
         lifter = Lifter(before.changing, before.names) if before.lifts else None
-        with refuse_draws(before.names, before.generators):
+        found = [] if lifter is None else lifter.refused
+        with (
+            refuse_taking(before.sources, found, lambda: definition(self.fn)),
+            refuse_draws(before.names, before.generators),
+        ):
             call.trace(lifter)
 
     def _more(self, seen: Observation) -> dict[int, Any]:

@@ -18,9 +18,11 @@ from ..records import record
 from ..trace.param import Param, Params
 from .contents import HOLDERS, NAMESPACES, content_of
 from .names import is_library, names_in
+from .sources import is_source
 
 __all__ = [
-    "Observation", "Place", "Read", "has_slots", "is_fixed", "lifted", "observe", "rebound",
+    "Observation", "Place", "Read", "found_at", "has_slots", "is_fixed", "lifted", "observe",
+    "rebound", "same_content",
 ]  # fmt: skip
 
 #: larger arrays are inputs wherever they are read; smaller ones, once they were seen to change
@@ -56,7 +58,7 @@ class Read:
 
     def stands(self) -> bool:
         """Whether the place still holds the very same objects; an array, the same elements."""
-        return _same(self.kind, _found(self), self.value)
+        return same_content(self.kind, found_at(self), self.value)
 
 
 def lifted(array: Any, changing: Container[int]) -> bool:
@@ -111,9 +113,9 @@ class Observation:
 
     ``facts`` are equal where the function would be traced to the same graph, ``reads`` say where
     each part stands; ``names`` are of attributes, ``assigned`` of global variables that the
-    functions assign to; ``lifts`` says that arrays are to be replaced before a trace;
-    ``generators`` are of random numbers; ``changing`` are the arrays that are inputs whatever their
-    size."""
+    functions assign to; ``lifts`` says that arrays or sources are to be replaced before a trace;
+    ``generators`` are of random numbers, ``sources`` iterators that cannot be replaced;
+    ``changing`` are the arrays that are inputs whatever their size."""
 
     facts: Facts
     reads: tuple[Read, ...]
@@ -121,6 +123,7 @@ class Observation:
     assigned: frozenset[str]
     lifts: bool
     generators: tuple[Any, ...]
+    sources: tuple[Any, ...]
     changing: Mapping[int, Any]
 
     def holds(self) -> bool:
@@ -142,11 +145,13 @@ class Observation:
         """The places that another observation found changed."""
         now = {r.place: r.value for r in later.reads}
         return [
-            r for r in self.reads if r.place in now and not _same(r.kind, now[r.place], r.value)
+            r
+            for r in self.reads
+            if r.place in now and not same_content(r.kind, now[r.place], r.value)
         ]
 
 
-def _same(kind: str, a: Any, b: Any) -> bool:
+def same_content(kind: str, a: Any, b: Any) -> bool:
     """Whether a place holds the same objects; of an array, the same bytes."""
     if a is b:
         return True
@@ -169,7 +174,7 @@ def _same(kind: str, a: Any, b: Any) -> bool:
 _WHOLE = ("list", "set", "object", "function")
 
 
-def _found(r: Read) -> Any:
+def found_at(r: Read) -> Any:
     """What stands in the place of a read now."""
     kind, holder = r.kind, r.holder
     if kind == "cell":
@@ -254,7 +259,7 @@ def arrays_in(r: Read, value: Any) -> list[Any]:
 def rebound(r: Read) -> bool:
     """Whether a place that held arrays holds other ones of the same dtypes and shapes now."""
     before = arrays_in(r, r.value)
-    now = arrays_in(r, _found(r)) if before else []
+    now = arrays_in(r, found_at(r)) if before else []
     return bool(before) and [(v.dtype, v.shape) for v in before] == [
         (v.dtype, v.shape) for v in now
     ]
@@ -287,7 +292,7 @@ def observe(
         if found == known and strings == asked:
             return Observation(
                 Facts(facts), tuple(walk.reads), known, frozenset(walk.assigned), walk.lifted,
-                tuple(walk.generators), walk.changing,
+                tuple(walk.generators), tuple(walk.sources), walk.changing,
             )  # fmt: skip
         known, asked = found, strings
 
@@ -310,6 +315,8 @@ class _Walk:
         self.lifted = False
         self.compared: set[int] = set()
         self.generators: list[Any] = []
+        self.sources: list[Any] = []  # iterators and the like that cannot be replaced
+        self.locked: set[int] = set()  # those that can
         self.reads: list[Read] = []
         self.seen: dict[int, int] = {}
         self.unnamed: set[int] = set()  # objects that count as what they hold
@@ -340,6 +347,8 @@ class _Walk:
         if place is not None:
             if self.fixed and type(v) is np.ndarray and id(v) not in self.compared:
                 return self.array(v)
+            if self.fixed and id(v) in self.locked:
+                self.sources.append(v)
             return "again", place
         self.seen[id(v)] = len(self.seen)
         if self.depth > _DEPTH:
@@ -389,7 +398,9 @@ class _Walk:
 
     def whole(self, kind: str, v: Any, content: Any, parts: Any) -> Any:
         if not self.read(kind, v, None, content):
-            return "own", id(v)
+            if kind != "dict":
+                return "own", id(v)
+            return "own", id(v), *self.variables(v, [k for k in v if type(k) is str])
         plain = type(v) is list or type(v) is dict
         return type(v), tuple([self.value(x) for x in parts] if plain else self.unlifted(parts))
 
@@ -492,6 +503,16 @@ class _Walk:
             self.read("object", v, None, (cls, held))
             self.absent(held)
             return ("object", id(v), id(cls), *self.entries(held))
+        if is_source(v):
+            if type(v) is np.flatiter:
+                self.sources.append(v)
+                return "flat", v.coords, *self.unlifted([v.base])
+            if self.fixed:
+                self.sources.append(v)
+            else:
+                self.lifted = True
+                self.locked.add(id(v))
+            return "id", id(v)
         if is_library(cls):
             if cls.__name__ in ("Generator", "RandomState", "Random"):
                 self.generators.append(v)
