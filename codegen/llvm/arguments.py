@@ -100,6 +100,9 @@ class Arguments:
             words = self.spec.words
             write_watch(e, object_pointer(e, words), words.in_line, self._fallback)
         if any(donated for donated, _, _ in self._ranges):
+            for array in self.spec.apart:
+                start = self.field("ptr", object_pointer(e, array), capi.ARRAY["data"])
+                self._ranges.append((False, start, str(array.nbytes)))
             self._require_disjoint()
         e.line("; the arguments fit")
 

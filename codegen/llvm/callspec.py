@@ -76,10 +76,11 @@ class CallSpec:
     """How a Python call maps to a program's buffers.
 
     ``captures`` are (buffer name, array): arrays held by reference, checked and read at every
-    call. ``result`` is what the call returns; ``fallback`` is called with the original arguments
-    when they do not fit. With ``out``, a call may also give the keyword argument ``out``: arrays
-    for all results, in this structure (leaves of kind ``array``), which is then returned. With
-    ``words``, a call also goes to the fallback when one of them changed."""
+    call. Donated arrays share no memory with these, nor with those of ``apart``, whose elements are
+    constants of the program. ``result`` is what the call returns; ``fallback`` is called with the
+    original arguments when they do not fit. With ``out``, a call may also give the keyword argument
+    ``out``: arrays for all results, in this structure (leaves of kind ``array``), which is then
+    returned. With ``words``, a call also goes to the fallback when one of them changed."""
 
     name: str
     params: tuple[Param, ...]
@@ -88,6 +89,7 @@ class CallSpec:
     captures: tuple[tuple[str, np.ndarray[Any, Any]], ...] = ()
     out: Param | None = None
     words: Words | None = None
+    apart: tuple[np.ndarray[Any, Any], ...] = ()
 
 
 def leaves(tree: Param | Result) -> Iterator[Leaf]:
@@ -113,7 +115,7 @@ def referred(spec: CallSpec) -> tuple[Any, ...]:
         found += [dtype, dtype.type]
     for tree in (*spec.params, spec.result, *([OUT, spec.out] if spec.out is not None else [])):
         found += [tree] if isinstance(tree, str) else _named(tree)
-    found += [array for _, array in spec.captures]
+    found += [*spec.apart, *[array for _, array in spec.captures]]
     return tuple(found if spec.words is None else [*found, spec.words])
 
 
@@ -160,4 +162,6 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
     captured = [f"{numbers[name]} {list(a.shape)} @{at[id(a)]}" for name, a in spec.captures]
     out = "" if spec.out is None else f" out {text(spec.out)}"
     words = "" if spec.words is None else f" words {spec.words.in_line}"
+    if spec.apart:
+        words += f" apart from {[f'{a.nbytes} @{at[id(a)]}' for a in spec.apart]}"
     return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}{out}{words}"

@@ -172,10 +172,17 @@ class Specialization:
 
         self.stages: Stages = make_stages(self.traced.graph, _donations(self.traced, options))
         captured = [_value(c) for c in self.traced.captures]
+        #: arrays whose elements were read while tracing, where the function writes to others
+        self._constants: list[np.ndarray[Any, Any]] = []
+        if self.traced.written:
+            known = set(map(id, captured))
+            self._constants = [a for a in seen.arrays() if id(a) not in known]
         spec: CallSpec | None = None
         if watched and not guarded():
             words = self.words if len(seen.reads) > 1 else None  # more than its code
-            spec = direct_spec(self.traced, self.stages, call.leaves, captured, fallback, words)
+            spec = direct_spec(
+                self.traced, self.stages, call.leaves, captured, fallback, words, self._constants
+            )
         self.direct = spec is not None
         self._spec = spec
         self.entry: Entry = (
@@ -195,7 +202,7 @@ class Specialization:
         """The result for arguments of this signature, whatever their layout."""
         donate = self.stages.donate
         given = call.values()
-        check_written(given, self.traced)
+        check_written(given, self.traced, self._constants)
         donated = set(donate.values())
         values = [
             own(v, x.type) if i in donated else plain(v, x.type)

@@ -22,6 +22,7 @@ __all__ = ["direct_spec", "with_out"]
 def direct_spec(
     traced: Traced, stages: Stages, leaves: Sequence[Any], captured: Sequence[np.ndarray[Any, Any]],
     fallback: Callable[..., Any], words: Words | None = None,
+    apart: Sequence[np.ndarray[Any, Any]] = (),
 ) -> CallSpec | None:  # fmt: skip
     """The native call for the user's own argument structure; None where only Python can take the
     arguments apart (keywords, params, dataclasses, layers, other layouts of captured arrays)."""
@@ -54,7 +55,9 @@ def direct_spec(
         return None
     names = stages.inputs[first:]
     captures = tuple(zip(names, captured, strict=True))
-    return CallSpec(graph.name, tuple(params), result, fallback, captures, words=words)
+    return CallSpec(
+        graph.name, tuple(params), result, fallback, captures, words=words, apart=tuple(apart)
+    )
 
 
 def with_out(spec: CallSpec) -> CallSpec | None:

@@ -51,8 +51,10 @@ def _folded(array: np.ndarray[Any, Any]) -> bool:
 # --- arguments that the function writes to -------------------------------------------------------
 
 
-def check_written(given: Sequence[Any], traced: Traced) -> None:
+def check_written(given: Sequence[Any], traced: Traced, constants: Sequence[Any]) -> None:
     """The arrays that the function writes to can take it.
+
+    ``constants`` are captured arrays whose elements were read while tracing.
 
     Raises:
         ArgumentError: for one that is read-only, that has several elements in one place, or that
@@ -66,10 +68,12 @@ def check_written(given: Sequence[Any], traced: Traced) -> None:
         elif _folded(array):
             problem, why = "has several elements in one place", ""
         else:
-            other = next((j for j, v in enumerate(given) if j != i and _overlap(array, v)), None)
+            others = [(v, _named(traced, j)) for j, v in enumerate(given) if j != i]
+            others += [(v, f"a captured array (shape {v.shape}, {v.dtype})") for v in constants]
+            other = next((what for v, what in others if _overlap(array, v)), None)
             if other is None:
                 continue
-            problem = f"shares memory with {_named(traced, other)}"
+            problem = f"shares memory with {other}"
             why = "compiled code reads its arguments when it is called, not in between"
         f, is_argument = traced.graph.name, i < len(traced.arguments.names)
         raise ArgumentError(
@@ -213,10 +217,13 @@ def targets(out: Any, traced: Traced) -> list[np.ndarray[Any, Any]]:
 
 
 def fill(arrays: Sequence[np.ndarray[Any, Any]], results: Sequence[Any]) -> None:
-    """Put the results into the arrays. A result that lies where another one goes is copied first:
-    that of a donated argument that is given as ``out`` too."""
+    """Put the results into the arrays. A result that lies where an array goes is copied first: that
+    of a donated argument that shares memory with what is given as ``out``. (Where an array is
+    assigned to another one in its own memory, NumPy does not always copy it.)"""
     results = [
-        np.array(r) if any(a is not t and np.may_share_memory(a, r) for a in arrays) else r
+        np.array(r)
+        if any(not (a is t and r is t) and np.may_share_memory(a, r) for a in arrays)
+        else r
         for r, t in zip(results, arrays, strict=True)
     ]
     for array, result in zip(arrays, results, strict=True):
