@@ -316,6 +316,8 @@ def _transpose_mask(node: Node, statement: Linear, mask: Node | None, position: 
         return mask
     if mask.type.size == 1:
         return reshape(mask, shape=())
+    if node.op.kind is Kind.POINTWISE:
+        return mask  # of a conversion: elements stay where they are
     mask = match_shape(mask, node.shape)
     if node.op.kind is Kind.CONTRACTION:
         return _contraction_mask(mask, node["spec"], position, node.inputs[position].shape)

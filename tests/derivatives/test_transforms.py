@@ -158,6 +158,26 @@ def test_where_safe_second_derivatives():
     assert float(sf.grad(sf.grad(g))(4.0)) == pytest.approx(-0.25 * 4**-1.5)
 
 
+def test_masks_pass_through_conversions_of_dtype():
+    """Where of a wider dtype than the argument's: the mask was compared in another dtype."""
+    for narrow, wide in (("f4", "f8"), ("f2", "f4"), ("f2", "f8"), ("f8", "f4")):
+        x = np.array([4.0, 0.0, -1.0], narrow)
+
+        def f(x, wide=wide):
+            y = np.where(x > 0, np.sqrt(x.astype(wide)), 0.0)
+            return np.sum(np.triu(y[:, None] * np.ones(3, wide), 1) * y.astype(np.float64))
+
+        # of row 0 of the triangle, 2 elements: the sum is sqrt(x[0]) * (y[1] + y[2]) = 0
+        np.testing.assert_array_equal(sf.grad(f)(x), np.zeros(3))
+        g = sf.grad(lambda x, wide=wide: np.sum(np.where(x > 0, np.sqrt(x.astype(wide)), 0)))(x)
+        assert g.dtype == x.dtype
+        np.testing.assert_array_equal(g, [0.25, 0.0, 0.0])
+        h = sf.hessian(lambda x, w=wide: np.sum(np.where(x > 0, x.astype(w) ** 1.5, 0)))(x)
+        np.testing.assert_allclose(h, np.diag([0.375, 0.0, 0.0]), rtol=1e-3)
+        forward = sf.jacobian(lambda x, w=wide: np.where(x > 0, np.sqrt(x.astype(w)), 0))(x)
+        np.testing.assert_array_equal(forward, np.diag([0.25, 0.0, 0.0]))
+
+
 def test_kinks():
     assert float(sf.grad(sf.relu)(0.0)) == 0.0
     assert float(sf.grad(np.abs)(0.0)) == 0.0
