@@ -16,7 +16,7 @@ from .ir.node import symbol as new_symbol
 from .ops.elementwise import stop_gradient as stop_gradient_op
 from .runtime.execute import execute
 from .runtime.function import Call, CompiledFunction, Options
-from .runtime.recording import Recorder
+from .runtime.recording import Recorder, trace_once
 from .runtime.written import check_donate
 from .trace import trace as tracing
 from .trace.array import Array, as_node
@@ -248,7 +248,7 @@ def run_now(
     if again:
         Recorder(fn).record(call)
     else:
-        call.trace()
+        trace_once(call)
     return call.finish(execute(call.traced.graph, call.values()))
 
 
@@ -380,7 +380,8 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
         return functions.reverse_mode(fn, primals)
 
     smooth = tree.map(lambda v: float(v) if type(v) is int else v, tuple(primals))
-    call = Call(fn, smooth, {}, Options()).trace()
+    call = Call(fn, smooth, {}, Options())
+    trace_once(call)
     traced = call.traced
     # what the pullback is taken at, whatever changes later
     values = [v.copy() if isinstance(v, np.ndarray) else v for v in call.values()]

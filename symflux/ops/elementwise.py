@@ -175,13 +175,13 @@ reciprocal: Op = pointwise(
 )
 
 
-def _winner_takes(wins: Op) -> Callable[..., tuple[Node, Node]]:
+def _winner_takes(reaches: Op) -> Callable[..., tuple[Node, Node]]:
     """Partials of minimum and maximum: 1 for the operand that wins, 1/2 for each at a tie."""
 
     def partials(out: Node, x: Node, y: Node) -> tuple[Node, Node]:
-        tie = eq(x, y)
-        first = _either(tie, 0.5, _either(wins(x, y), 1, 0, out.dtype), out.dtype)
-        second = _either(tie, 0.5, _either(wins(y, x), 1, 0, out.dtype), out.dtype)
+        share = _either(eq(x, y), 0.5, 1, out.dtype)
+        first = _either(reaches(x, y), share, 0, out.dtype)
+        second = _either(reaches(y, x), share, 0, out.dtype)
         return first, second
 
     return partials
@@ -190,7 +190,7 @@ def _winner_takes(wins: Op) -> Callable[..., tuple[Node, Node]]:
 minimum: Op = pointwise(
     "minimum",
     domain=EVERY,
-    partials=lambda out, x, y: _winner_takes(lt)(out, x, y),
+    partials=lambda out, x, y: _winner_takes(le)(out, x, y),
     oracle=np.minimum,
     commutative=True,
     doc="The smaller of x and y; nan if either is.",
@@ -198,7 +198,7 @@ minimum: Op = pointwise(
 maximum: Op = pointwise(
     "maximum",
     domain=EVERY,
-    partials=lambda out, x, y: _winner_takes(gt)(out, x, y),
+    partials=lambda out, x, y: _winner_takes(ge)(out, x, y),
     oracle=np.maximum,
     commutative=True,
     doc="The larger of x and y; nan if either is.",

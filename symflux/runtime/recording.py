@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import SymFluxError, TraceError
+from ..errors import ConversionError, SymFluxError, TraceError
 from ..trace.scope import locked
 from ..trace.trace import definition
 from .changing import changed_again
@@ -20,7 +20,7 @@ from .surroundings import Observation, Place, Read, lifted, observe, rebound
 if TYPE_CHECKING:
     from .function import Call
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "trace_once"]
 
 
 class Recorder:
@@ -172,6 +172,21 @@ class Recorder:
             f"{what} {name} is traced", place=definition(self.fn), why=_WHY, wrong=_WRONG,
             right=_RIGHT,
         )  # fmt: skip
+
+
+def trace_once(call: Call) -> None:
+    """Trace a call for itself: the function runs as Python runs it, with random numbers and writes
+    of plain values.
+
+    Plain arrays cannot be read at traced indices then (``table[i]`` in a loop's body). Where that
+    was tried, it is traced as for later calls, where such arrays are inputs."""
+    try:
+        call.trace()
+    except ConversionError:
+        pass  # raised below, if it still applies
+    else:
+        return
+    Recorder(call.fn).record(call)
 
 
 _WHY = "tracing runs the Python code once; compiled calls do not run it"

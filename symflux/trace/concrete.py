@@ -118,8 +118,10 @@ _ARRAYS = (
     (r"\b(?:np|numpy)\.array\(", "np.array([x, y])",
      "np.stack([x, y])\nsymflux.numpy.array([x, y])"),
     (_FILLS, *_FILL),
-    (r"", "np.sum([x, y])       # a list\nscipy.stats.norm.pdf(x)",
-     "np.sum(np.stack([x, y]))\nthe formula, with functions of NumPy or symflux.numpy"),
+    (r"", "np.sum([x, y])       # a list\ntable[x]             # a plain array\n"
+     "scipy.stats.norm.pdf(x)",
+     "np.sum(np.stack([x, y]))\nsymflux.numpy.array(table)[x]\n"
+     "the formula, with functions of NumPy or symflux.numpy"),
 )  # fmt: skip
 
 

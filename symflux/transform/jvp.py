@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..ir.graph import Graph
-from ..ir.node import ITEM, Node, constant, symbol
-from ..ir.op import Jvp, Linear, NotDifferentiable, Partials, Rules, Selection
+from ..ir.node import ITEM, Node, constant, constant_value, symbol
+from ..ir.op import Jvp, Kind, Linear, NotDifferentiable, Partials, Rules, Selection, lookup
 from ..ir.origin import derived
 from ..ir.types import TupleType, is_floating
 from ..ir.walk import dependents, topological
@@ -27,13 +27,42 @@ def match_shape(value: Node, shape: tuple[int, ...]) -> Node:
 
 
 def scale(value: Node, factor: Any) -> Node:
-    """``value * factor``, where a derivative rule may give a plain 1 or -1 as the factor."""
+    """``value * factor``, where a derivative rule may give a plain 1 or -1 as the factor.
+
+    Where a clamp (``maximum``, ``clip``, ``relu``) or ``where`` holds a value, the slope is exactly
+    zero: it stays so whatever it is multiplied by, inf and nan too, as it is selected, not
+    multiplied."""
+    if not isinstance(factor, Node) and factor == 1:
+        return value
+    mask, kept = _selected(value)
+    if mask is not None:
+        return select(mask, scale(kept, factor))
     if not isinstance(factor, Node):
-        if factor == 1:
-            return value
-        if factor == -1:
-            return -value
-    return value * factor
+        return -value if factor == -1 else value * factor
+    mask, kept = _selected(factor)
+    if mask is None:
+        return value * factor
+    one = constant_value(kept)
+    return select(mask, value if one is not None and one == 1 else value * kept)
+
+
+def _selected(node: Node) -> tuple[Node | None, Node]:
+    """``mask, x`` of ``where(mask, x, 0)``; None, and the node itself, if it is not of that form.
+
+    Such a zero is exact: it says that the value does not depend on the variable there."""
+    if node.op is lookup("where"):
+        mask, x, other = node.inputs
+        zero = constant_value(other)
+        if zero is not None and not zero.any():
+            return mask, x
+    return None, node
+
+
+def select(mask: Node, x: Node) -> Node:
+    """``where(mask, x, 0)``, the masks of such an x taken together."""
+    inner, kept = _selected(x)
+    both = mask if inner is None or inner is mask else lookup("and")(mask, inner)
+    return lookup("where")(both, kept, constant(0, x.dtype))
 
 
 def add_all(terms: Sequence[Node | None]) -> Node | None:
@@ -112,12 +141,25 @@ def _push_linear(node: Node, statement: Linear, tangents: list[Any]) -> Node | N
         if tangents[position] is not None:
             inputs = list(node.inputs)
             inputs[position] = tangents[position]
+            if node.op.kind is Kind.INDEX_MAP and len(inputs) == 1:
+                return _moved(node, tangents[position])
             terms.append(node.op(*inputs, **node.attributes))
     return add_all(terms)
 
 
+def _moved(node: Node, tangent: Node) -> Node:
+    """The tangent of an op that moves elements; what is selected of them stays so."""
+    mask, kept = _selected(tangent)
+    if mask is None or mask.shape != kept.shape:
+        return node.op(tangent, **node.attributes)
+    return select(node.op(mask, **node.attributes), node.op(kept, **node.attributes))
+
+
 def _push_selection(node: Node, statement: Selection, tangents: list[Any]) -> Node:
     masks = statement.masks(node, *node.inputs, **node.attributes)
+    moving = [(mask, t) for mask, t in zip(masks, tangents, strict=True) if None not in (mask, t)]
+    if len(moving) == 1:
+        return match_shape(select(*moving[0]), node.shape)
     inputs = [
         x if mask is None else zeros_like(x) if t is None else t
         for x, t, mask in zip(node.inputs, tangents, masks, strict=True)

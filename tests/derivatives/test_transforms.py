@@ -178,6 +178,95 @@ def test_masks_pass_through_conversions_of_dtype():
         np.testing.assert_array_equal(forward, np.diag([0.25, 0.0, 0.0]))
 
 
+CLAMPED = {
+    "root of maximum": (lambda v: np.sqrt(0.1 * np.maximum(v, 0.0)), 0.1**0.5 / 2),
+    "root of minimum": (lambda v: np.sqrt(-np.minimum(0.0, -v)), 0.5),
+    "root of relu": (lambda v: np.sqrt(3 * sf.relu(v)), 3**0.5 / 2),
+    "logarithm of clip": (lambda v: np.log(np.clip(v, 0.0, 2.0)), 1.0),
+    "power of clip": (lambda v: np.clip(v, 0, None) ** 0.3, 0.3),
+    "quotient": (lambda v: 1 / np.maximum(v, 0.0), -1.0),
+    "root of where": (lambda v: np.sqrt(2 * np.where(v > 0, v, 0.0)), 2**0.5 / 2),
+    "root of the other branch": (lambda v: np.sqrt(np.where(v <= 0, 0.0, v)), 0.5),
+    "moved": (lambda v: np.sqrt(np.maximum(v, 0.0)[::-1, None] * np.ones(2)).sum(1)[::-1], 1.0),
+    "clamp of a root": (lambda v: np.maximum(np.sqrt(np.where(v > 0, v, 0.0)), 0.5), 0.5),
+    "root of a clamp of a clamp": (lambda v: np.sqrt(np.maximum(np.minimum(v, 9.0), 0)), 0.5),
+    "inverse cosine": (lambda v: np.arccos(np.clip(1 - v, -1, 1)), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", CLAMPED)
+def test_where_a_clamp_holds_the_slope_is_zero(name):
+    """Also where the function behind it has an infinite slope; nan before."""
+    f, slope = CLAMPED[name]
+    x = np.array([1.0, -1.0, -2.0])
+    expected = np.array([slope, 0.0, 0.0])
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(sf.grad(lambda v: np.sum(f(v)))(x), expected, rtol=1e-14)
+        for mode in ("forward", "reverse"):
+            found = sf.jacobian(f, mode=mode)(x)
+            np.testing.assert_allclose(found, np.diag(expected), rtol=1e-14, atol=0)
+        small = sf.grad(lambda v: np.sum(f(v)))(x.astype("f4"))
+        np.testing.assert_allclose(small, expected, rtol=1e-5)
+        second = sf.hessian(lambda v: np.sum(f(v)))(x)
+        assert np.isfinite(second).all()
+        assert not second[1:].any()
+
+
+def test_a_truncated_variance_has_a_gradient():
+    """Heston's model, fully truncated: the root of the variance where that is negative."""
+    z = np.random.default_rng(0).normal(size=(20, 2, 50))
+
+    def final(v0, kappa, xi, sf_scan):
+        def step(state, z):
+            x, v = state
+            held = np.maximum(v, 0.0)
+            drift = kappa * (0.04 - held) * 0.05
+            root = np.sqrt(held * 0.05)
+            return (x - held / 40 + root * z[0], v + drift + xi * root * z[1]), None
+
+        start = (0.0 * z[0, 0], v0 + 0.0 * z[0, 0])
+        if sf_scan:
+            start, _ = sf.scan(step, start, z)
+        else:
+            for row in z:
+                start, _ = step(start, row)
+        return np.mean(np.exp(start[0])), start[1]
+
+    at = (0.02, 1.5, 0.9)
+    assert (final(*at, False)[1] < 0).any()
+    found = sf.grad(lambda *a: final(*a, True)[0], argnums=(0, 1, 2))(*at)
+    for i, slope in enumerate(found):
+        steps = [tuple(a + h * (i == j) for j, a in enumerate(at)) for h in (1e-7, -1e-7)]
+        wanted = (final(*steps[0], False)[0] - final(*steps[1], False)[0]) / 2e-7
+        assert abs(slope - wanted) < 1e-5 * max(1, abs(wanted))
+
+
+def test_plain_arrays_are_read_at_traced_indices_outside_of_compiled_functions():
+    """Loops, branches and derivatives that run at once read tables as compiled functions do."""
+    table, large = np.arange(12.0).reshape(3, 4), np.arange(3000.0).reshape(3, 1000)
+    held = {"table": table}
+    order, x = np.array([0, 2, 1]), np.array([0.5, 1.5])
+    found = sf.scan(lambda c, i: (c + large[i].sum(), table[:, i]), 0.0, order)
+    assert found[0] == large.sum()
+    np.testing.assert_array_equal(found[1], table[:, order].T)
+    assert sf.fori_loop(0, 3, lambda i, c: c + held["table"][i, 1], 0.0) == 15
+    assert sf.while_loop(lambda i: table[0, i] < 2, lambda i: i + 1, 0) == 2
+    np.testing.assert_array_equal(
+        sf.cond(True, lambda i: table[i], lambda i: -table[i], 1), table[1]
+    )
+    np.testing.assert_array_equal(sf.map(lambda i: large[i], order), large[order])
+
+    def look_up(v):
+        return np.sum(v**2 * table[np.floor(v).astype(int), 1])
+
+    np.testing.assert_array_equal(sf.gradient(look_up, x), [1.0, 15.0])
+    assert sf.jvp(look_up, (x,), (np.ones(2),)) == (0.25 + 11.25, 16.0)
+    np.testing.assert_array_equal(sf.vjp(look_up, x)[1](1.0)[0], [1.0, 15.0])
+    np.testing.assert_array_equal(sf.hvp(look_up, (x,), (np.ones(2),)), [2.0, 10.0])
+    table[0] = 7.0
+    np.testing.assert_array_equal(sf.map(lambda i: table[i, 0], order), [7.0, 8.0, 4.0])
+
+
 def test_kinks():
     assert float(sf.grad(sf.relu)(0.0)) == 0.0
     assert float(sf.grad(np.abs)(0.0)) == 0.0
