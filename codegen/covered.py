@@ -50,6 +50,21 @@ class Box:
             last += step * (length - 1)
         return last
 
+    def parts(self) -> list[tuple[int, int]]:
+        """The runs that it is made of, as (first element, end) relative to the base's symbols;
+        none where they are many, or their number is not known."""
+        offsets, length = [self.base.offset], 1
+        for step, times in self.dims:
+            if not isinstance(times, int):
+                return []
+            if step == 1:
+                length = times
+            elif times * len(offsets) > _MOST_STEPS:
+                return []
+            else:
+                offsets = [offset + step * k for offset in offsets for k in range(times)]
+        return [(offset, offset + length) for offset in offsets]
+
     def is_new(self, bounds: Bounds, mark: int) -> bool:
         """Whether a symbol made at or after ``mark`` stands in it."""
         if bounds.newer(self.base.terms, mark):
@@ -224,9 +239,10 @@ class _Runs:
 class Stored:
     """What has been stored to one buffer in one block (and the blocks inside of it)."""
 
-    __slots__ = ("boxes", "runs", "settled")
+    __slots__ = ("apart", "boxes", "runs", "settled")
 
     def __init__(self) -> None:
+        self.apart: list[Box] = []  # whose runs are among the runs too
         self.runs: dict[frozenset[tuple[Var, int]], _Runs] = {}
         self.boxes: list[Box] = []
         self.settled = True
@@ -252,8 +268,12 @@ class Stored:
         """Everything as boxes, joined where that is possible."""
         self.settle()
         found = list(self.boxes)
-        for runs in self.runs.values():
+        known = [b for b in self.apart if any(b is box for box in found)]
+        for key, runs in self.runs.items():
+            parts = {p for b in known if frozenset(b.base.terms.items()) == key for p in b.parts()}
             for start, end in zip(runs.starts, runs.ends, strict=True):
+                if (start, end) in parts:
+                    continue
                 dims = ((1, end - start),) if end > start + 1 else ()
                 found.append(Box(Form(start, runs.terms), dims))
         return found
@@ -299,6 +319,24 @@ class Stored:
                         self.add(grown)
                         self.settled = False
                         break
+                else:
+                    self.settled = not self._take_apart()
+
+    def _take_apart(self) -> bool:
+        """Add the runs that a box is made of to those of others, if there are others: together
+        they may be one run. Whether there was such a box."""
+        for box in self.boxes:
+            key = frozenset(box.base.terms.items())
+            alone = len(self.boxes) == 1 and key not in self.runs
+            if alone or any(box is other for other in self.apart):
+                continue
+            self.apart.append(box)
+            parts = box.parts()
+            for start, end in parts:
+                self._run(Form(start, box.base.terms), end - start)
+            if parts:
+                return True
+        return False
 
     def _is_within(self, box: Box) -> bool:
         """Whether one run has all of it."""
