@@ -126,6 +126,7 @@ def test_a_row_is_measured_in_workers():
     assert result.ratio > 0
 
 
+@pytest.mark.slow
 def test_a_missing_tool_is_reported():
     row = find("rosenbrock n=10 forward")
     options = Options(("numba",), burst=1e-4, rounds=1, pythons={"numba": sys.executable})
@@ -136,6 +137,7 @@ def test_a_missing_tool_is_reported():
     assert result.of("symflux").best > 0
 
 
+@pytest.mark.slow
 def test_a_wrong_result_is_not_timed(monkeypatch):
     monkeypatch.setattr(runner, "difference", lambda found, wanted, rtol: "result 0 is off")
     row = find("rosenbrock n=10 gradient")

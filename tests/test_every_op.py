@@ -1,6 +1,7 @@
 """Every op on every sample: types, text, derivatives, batching, native code against its oracle."""
 
 import itertools
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -33,6 +34,32 @@ SMOOTH = [
     for case in ALL
     if case.values[1].gradient and any(a.dtype == np.float64 for a in case.values[1].arrays)
 ]
+
+
+@contextmanager
+def each_sample(name, samples):
+    """The samples of an op; a failure names the one that was met last."""
+    met = []
+
+    def following():
+        for sample in samples:
+            met.append(sample)
+            yield sample
+
+    try:
+        yield following()
+    except BaseException as error:
+        error.add_note(f"{name}, sample {len(met) - 1}: {met[-1:]}")
+        raise
+
+
+def op_of(name, sample):
+    return name
+
+
+def dtypes_of(name, sample):
+    """An op and the dtypes that it is applied to."""
+    return name, *(a.dtype for a in sample.arrays)
 
 
 def test_every_op_has_samples():
@@ -107,20 +134,24 @@ def agree(got, wanted, least=0.0):
 # --- types and text ---
 
 
-@pytest.mark.parametrize(("name", "sample"), ALL)
-def test_type_rule_agrees_with_the_oracle(name, sample):
-    _, outputs = build(name, sample)
-    for node, value in zip(outputs, by_oracle(name, sample), strict=True):
-        assert node.shape == value.shape
-        assert numpy_dtype(node.dtype) == value.dtype
+@pytest.mark.parametrize("name", SAMPLES)
+def test_type_rule_agrees_with_the_oracle(name):
+    with each_sample(name, SAMPLES[name]) as samples:
+        for sample in samples:
+            _, outputs = build(name, sample)
+            for node, value in zip(outputs, by_oracle(name, sample), strict=True):
+                assert node.shape == value.shape
+                assert numpy_dtype(node.dtype) == value.dtype
 
 
-@pytest.mark.parametrize(("name", "sample"), ALL)
-def test_text_round_trip(name, sample):
-    graph = verify(graph_of(name, sample))
-    text = print_graph(graph)
-    assert print_graph(parse_graph(text)) == text
-    assert parse_graph(text) == graph
+@pytest.mark.parametrize("name", SAMPLES)
+def test_text_round_trip(name):
+    with each_sample(name, SAMPLES[name]) as samples:
+        for sample in samples:
+            graph = verify(graph_of(name, sample))
+            text = print_graph(graph)
+            assert print_graph(parse_graph(text)) == text
+            assert parse_graph(text) == graph
 
 
 # --- derivatives ---
@@ -220,6 +251,7 @@ def close(got, wanted, tolerance, scale=1.0):
     assert abs(got - wanted) <= tolerance * max(abs(wanted), scale), (got, wanted)
 
 
+@pytest.mark.quick(every=3, first=op_of)
 @pytest.mark.parametrize(("name", "sample"), SMOOTH)
 def test_first_derivative(name, sample):
     check = Check(name, sample)
@@ -233,6 +265,7 @@ def test_first_derivative(name, sample):
         close(check.number(pulled, directions), forward, 1e-13)
 
 
+@pytest.mark.quick(every=5, first=op_of)
 @pytest.mark.parametrize(("name", "sample"), SMOOTH)
 def test_second_derivative(name, sample):
     check = Check(name, sample)
@@ -261,8 +294,14 @@ def test_second_derivative(name, sample):
         close(number, reference, 1e-12)
 
 
-@pytest.mark.parametrize(("name", "sample"), SMOOTH)
-def test_derivatives_keep_types(name, sample):
+@pytest.mark.parametrize("name", dict.fromkeys(case.values[0] for case in SMOOTH))
+def test_derivatives_keep_types(name):
+    with each_sample(name, [c.values[1] for c in SMOOTH if c.values[0] == name]) as samples:
+        for sample in samples:
+            check_types_of_derivatives(name, sample)
+
+
+def check_types_of_derivatives(name, sample):
     """Tangents and cotangents have their value's type, in every float dtype."""
     for dtype in ("float16", "float32", "float64"):
         cast = [a.astype(dtype) if a.dtype.kind == "f" else a for a in sample.arrays]
@@ -299,6 +338,7 @@ def subsets(count):
         yield from itertools.combinations(range(count), size)
 
 
+@pytest.mark.quick(every=5, first=op_of)
 @pytest.mark.parametrize(("name", "sample"), [c for c in ALL if c.values[1].arrays])
 def test_batching_against_a_loop(name, sample):
     chosen = list(subsets(len(sample.arrays)))
@@ -334,6 +374,7 @@ def run_native(graph, arrays):
     return outputs
 
 
+@pytest.mark.quick(every=7, first=dtypes_of)
 @pytest.mark.parametrize(("name", "sample"), ALL)
 def test_native_against_the_oracle(name, sample):
     got = run_native(graph_of(name, sample), sample.arrays)
@@ -348,6 +389,7 @@ def has_gradient(case):
     return is_floating(sample.attrs.get("dtype", "f64"))  # of a cast
 
 
+@pytest.mark.quick(every=5, first=op_of)
 @pytest.mark.parametrize(("name", "sample"), [c for c in SMOOTH if has_gradient(c)])
 def test_native_gradient_against_the_interpreter(name, sample):
     check = Check(name, sample)

@@ -89,6 +89,7 @@ def _random_expression(rng, depth):
     ])()  # fmt: skip
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("seed", range(30))
 def test_random_expression_and_its_gradient(seed):
     rng = random.Random(seed)

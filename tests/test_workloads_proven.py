@@ -34,6 +34,7 @@ def loops(row, monkeypatch):
     return found[0]
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=() if row.small else pytest.mark.slow) for n, row in ROWS.items()],

@@ -21,7 +21,13 @@ from symflux.transform.vjp import pullback
 POINT = np.linspace(-1.0, 1.0, INPUTS)
 
 
-@pytest.fixture(params=[1000, 10_000], ids=["1e3", "1e4"], scope="module")
+@pytest.fixture(
+    params=[
+        pytest.param(1000, id="1e3"),
+        pytest.param(10_000, id="1e4", marks=pytest.mark.slow),
+    ],
+    scope="module",
+)
 def operations(request):
     return request.param
 

@@ -132,6 +132,7 @@ SKINNY = [
 ]
 
 
+@pytest.mark.quick(every=7)
 @pytest.mark.parametrize("who", ["native", "numpy"])
 @pytest.mark.parametrize("shape", SQUARES + EPILOGUES + NETWORK + SKINNY, ids=str)
 def test_product(benchmark: Any, shape: Shape, who: str) -> None:

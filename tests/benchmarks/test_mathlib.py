@@ -20,6 +20,7 @@ def arguments(name, dtype):
     return [rng.uniform(low, high, N).astype(KINDS[dtype]) for _ in range(SCALARS[name].arity)]
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_native(benchmark, name, dtype):
@@ -31,6 +32,7 @@ def test_native(benchmark, name, dtype):
     assert np.isfinite(arrays["y"]).all()
 
 
+@pytest.mark.quick(every=7)
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("name", sorted(n for n in FUNCTIONS if hasattr(np, n) or n == "pow"))
 def test_numpy(benchmark, name, dtype):

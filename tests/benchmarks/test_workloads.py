@@ -52,6 +52,7 @@ def directional(row, inputs, directions):
     return (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name.replace(" ", "-"))
 def test_row(row, benchmark):
     inputs = row.inputs()

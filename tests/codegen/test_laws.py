@@ -1,5 +1,6 @@
 """Every law of the simplifier, alone: both sides agree in every bit, on special values too."""
 
+import functools
 import itertools
 import math
 
@@ -31,6 +32,7 @@ def same_bits(a, b):
     return a == b and (a.dtype.kind != "f" or np.signbit(a) == np.signbit(b))
 
 
+@functools.cache  # all laws meet the same ones
 class Setting:
     """Two free values of a dtype and values computed from the first, as a law may find them."""
 
@@ -38,6 +40,7 @@ class Setting:
         self.x, self.y = Var(dtype, "x"), Var(dtype, "y")
         self.lets = {}
         self.order = []
+        self.made = {}
         for op in ("neg", "abs", "not"):
             if dtype in SCALARS[op].domain:
                 self.define(op, (self.x,), dtype)
@@ -60,11 +63,16 @@ class Setting:
         return [*found, *[Const(v, dtype) for v in literals]]
 
     def environment(self, x, y):
-        env = {self.x: scalar(x, self.x.dtype), self.y: scalar(y, self.y.dtype)}
-        for var in self.order:
-            let = self.lets[var]
-            env[var] = evaluate(let.op, [env[a] for a in let.args], var.dtype)
-        return env
+        """The values of all variables, made once; None where a cast does not fit."""
+        key = repr((x, y))  # of zeros and nans too
+        if key not in self.made:
+            env = {self.x: scalar(x, self.x.dtype), self.y: scalar(y, self.y.dtype)}
+            with np.errstate(all="ignore"):
+                for var in self.order:
+                    let = self.lets[var]
+                    env[var] = evaluate(let.op, [env[a] for a in let.args], var.dtype)
+            self.made[key] = env if in_range(self, env) else None
+        return self.made[key]
 
 
 def value(operand, env):
@@ -113,9 +121,8 @@ def test_both_sides_agree(law):
             free = {a for a in args if not isinstance(a, Const)} or {setting.x}
             second = values_of(dtype)[::3] if setting.y in free else [values_of(dtype)[0]]
             for x, y in itertools.product(values_of(dtype), second):
-                with np.errstate(all="ignore"):
-                    env = setting.environment(x, y)
-                if not in_range(setting, env):
+                env = setting.environment(x, y)
+                if env is None:
                     continue
                 wanted = evaluate(op, [value(a, env) for a in args], result)
                 if isinstance(rewritten, tuple):
@@ -157,13 +164,13 @@ def test_laws_are_found_by_operation():
 
 
 @pytest.mark.parametrize("narrow", DTYPES)
-@pytest.mark.parametrize("wide", DTYPES)
-def test_holds_exactly_is_what_numpy_calls_a_safe_cast(narrow, wide):
+def test_holds_exactly_is_what_numpy_calls_a_safe_cast(narrow):
     """NumPy's rule, except that it takes i64 and u64 to fit into f64."""
-    safe = np.can_cast(numpy_dtype(narrow), numpy_dtype(wide), "safe")
-    if (narrow, wide) in {("i64", "f64"), ("u64", "f64")}:
-        safe = False
-    assert holds_exactly(narrow, wide) == safe
+    for wide in DTYPES:
+        safe = np.can_cast(numpy_dtype(narrow), numpy_dtype(wide), "safe")
+        if (narrow, wide) in {("i64", "f64"), ("u64", "f64")}:
+            safe = False
+        assert holds_exactly(narrow, wide) == safe, wide
 
 
 def test_fold_keeps_bits_and_leaves_what_targets_may_not_agree_on():

@@ -38,7 +38,7 @@ def _functions():
 
 @pytest.mark.parametrize(
     "shape",
-    [s if s in ("moved", "stacked") else pytest.param(s, marks=pytest.mark.slow) for s in PARTLY],
+    [s if s == "stacked" else pytest.param(s, marks=pytest.mark.slow) for s in PARTLY],
 )
 def test_derivatives_at_constants(shape):
     """Slopes of `lgamma`, `arcsin`, `erf` and their kind at a padded array: TypeError."""

@@ -33,6 +33,7 @@ def python_scan(body, carry, xs):
     return carry, ys
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u1", "i2", "i4", "u4", "i8", "u8"])
 def test_a_python_number_as_first_carry_takes_the_dtype_of_what_it_meets(dtype):
     xs = np.array([1, 2, 3, 4], dtype)

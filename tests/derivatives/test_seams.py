@@ -62,6 +62,7 @@ SQUARES = {
 }  # fmt: skip
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("name", SQUARES)
 def test_squares_of_roots_at_zero(name):
     everywhere(SQUARES[name], [0.0, 0.0], O2, I2, brief=name not in ("norm", "hypot", "abs"))
@@ -217,6 +218,7 @@ RADIAL = {
 }
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("name", RADIAL)
 def test_smooth_functions_of_roots_at_zero(name):
     function, curve = RADIAL[name]

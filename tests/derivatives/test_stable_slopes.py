@@ -62,6 +62,7 @@ def close(got, wanted):
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-15 * size)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("name", TEXTBOOK)
 def test_slopes_where_the_textbook_overflows(name):
     function = TEXTBOOK[name]
@@ -75,6 +76,7 @@ def test_slopes_where_the_textbook_overflows(name):
         close(got[2], hessian)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("name", ["log(1 - sigmoid)", "softmax", "log of one of a softmax"])
 def test_slopes_of_stable_forms_everywhere(name):
     """Called plainly, mapped, in loops and branches, of symbols, in forward mode."""
@@ -161,6 +163,7 @@ SUMS = {
 POINTS = np.array([[40.0, -40.0, 1.0], [1000.0, -1000.0, -1.0], [999.0, 1e3, 1e3]])
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("name", SUMS)
 def test_slopes_of_sums_of_exponentials(name):
     function = SUMS[name]

@@ -60,6 +60,7 @@ def exact(expression, order, x):
     return [mpmath.re(function(mpmath.mpf(float(v)))) for v in x]
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_keep_their_digits(name, dtype):

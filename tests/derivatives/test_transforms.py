@@ -326,6 +326,7 @@ REGIONS = {
 }
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("name", REGIONS)
 def test_regions_differentiate_in_both_modes(name):
     fn, args = REGIONS[name]
@@ -440,6 +441,7 @@ def test_the_logistic_function_by_hand_has_a_derivative_everywhere(logistic):
     np.testing.assert_allclose(second, s * (1 - s) * (1 - 2 * s), rtol=1e-13, atol=1e-300)
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("loss", [_log_likelihood, _entropy, _logsumexp])
 def test_the_shift_of_exponentials_costs_nothing_in_the_gradient(loss):
     """Nobody looks for the elements that reach the maximum; ties or not, the gradient is right."""

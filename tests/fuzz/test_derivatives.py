@@ -45,6 +45,7 @@ def both_sides(seed):
     return (*sides, size) if np.isfinite(size) else None
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("first", range(0, 900, 150))
 def test_the_modes_are_adjoint(first):
     checked = 0

@@ -24,6 +24,7 @@ EXACT = [law for law in (*FOLD, *ALGEBRA, *INDEX_MAPS) if law.grade == "exact"]
 EXACT_PASSES = (laws("exact", EXACT), *[p for p in PASSES if p.name in ("dead", "bodies")])
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_text_and_verifier(seed):
     graph = verify(graphs.random_graph(seed))
@@ -87,6 +88,7 @@ def differs(graph, after, seed):
     return False
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_exact_laws_keep_every_bit(seed):
     check(
@@ -97,11 +99,13 @@ def test_exact_laws_keep_every_bit(seed):
     )
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_optimize_keeps_the_meaning(seed):
     check(seed, lambda g: optimize(g, verify_level="each"), differs, without=SEES_ZERO_SIGN)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("seed", range(40))
 def test_native_code_agrees(seed):
     check(seed, lambda g: lambda arrays: execute(g, arrays), differs, without=SEES_ZERO_SIGN)

@@ -64,6 +64,7 @@ def native(graph):
     return call
 
 
+@pytest.mark.quick(every=5)
 @pytest.mark.parametrize("piece", [1e-3, 0.5])
 @pytest.mark.parametrize("seed", range(40))
 def test_random_graphs(seed, memory, piece):
@@ -71,6 +72,7 @@ def test_random_graphs(seed, memory, piece):
         check(seed, native, differs, without=SEES_ZERO_SIGN)
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("seed", range(1000, 1025))
 def test_random_graphs_with_any_thresholds(seed):
     with lowered(**some_lowered(random.Random(seed))):

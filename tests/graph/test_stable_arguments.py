@@ -43,6 +43,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_softmax_of_a_negation_compiles_and_is_stable(name, axis):
@@ -67,6 +68,7 @@ def test_softmax_of_a_negation_compiles_and_is_stable(name, axis):
         )
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_gradient_of_a_partition_function(name):
     """d log(sum(exp(y))) is softmax(y) times dy; the average of y is weighted by softmax(y)."""

@@ -73,6 +73,7 @@ def check_slope(f, x):
 SHAPES = {1: (140,), 2: (24, 20), 3: (12, 11, 10)}
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("padded", [False, True])
 def test_gradient_of_an_explicit_stepper_compiles(rank, padded):
@@ -89,6 +90,7 @@ def test_gradient_of_steps_in_place_compiles():
     check_slope(in_place(12), np.random.default_rng(0).normal(size=60))
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("kind", ["1", "2", "3", "1 padded", "2 padded", "3 padded", "in place"])
 def test_fifty_steps_make_a_graph_five_times_that_of_ten(kind, gradient):

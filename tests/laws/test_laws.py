@@ -46,6 +46,7 @@ def test_fires_and_leaves_a_valid_graph(law):
         assert [y.type for y in after.outputs] == [y.type for y in graph.outputs]
 
 
+@pytest.mark.quick(every=2)
 @by_grade("exact")
 def test_exact(law):
     for graph in cases.graphs(law):
@@ -66,6 +67,7 @@ def is_elementary(law):
 TOLERANCE = 6.0
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize(
     "law",
     [x for x in LAWS if x.grade == "accurate" and is_elementary(x)],
@@ -113,6 +115,7 @@ def test_stable_forms_keep_what_the_original_loses(text, x, wanted):
     np.testing.assert_allclose(after, wanted, rtol=1e-14)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     "law",
     [x for x in LAWS if x.grade == "fast" or (x.grade == "accurate" and not is_elementary(x))],

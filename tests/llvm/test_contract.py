@@ -141,22 +141,19 @@ class Case:
         assert (error <= bound).all(), f"{spec} {self.sizes}: error {np.max(error / bound)} bounds"
 
 
-SLOW = pytest.mark.slow
 SIZES = (1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 65, 100, 130)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "layout"),
-    [("f32", "nt"), ("f64", "tn")]
-    + [pytest.param("f32", layout, marks=SLOW) for layout in ("nn", "tn", "tt")]
-    + [pytest.param("f64", layout, marks=SLOW) for layout in ("nn", "nt", "tt")],
-)
-def test_pairings_of_sizes(dtype: str, layout: str) -> None:
+@pytest.mark.quick(together=1)
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_pairings_of_sizes(dtype: str, layout: str, part: int) -> None:
     """Every size of m with every size of n, each in one of four layouts; k runs through all."""
     orders = {"n": "01", "t": "10"}
-    which = ["nn", "nt", "tn", "tt"].index(layout)
+    which = 4 * part + ["nn", "nt", "tn", "tt"].index(layout)
     for number, (m, n) in enumerate(itertools.product(SIZES, SIZES)):
-        if number % 4 != which:
+        if number % 16 != which:
             continue
         k = SIZES[(number * 7 + 3) % len(SIZES)]
         sizes = {"i": m, "j": n, "k": k}
@@ -180,6 +177,7 @@ EPILOGUE_SHAPES = [
 ]  # fmt: skip
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("shape", EPILOGUE_SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("order_out", ["01", "10"])
@@ -193,6 +191,7 @@ def test_epilogue_with_bias_and_relu(
     case.check(lambda s: np.maximum(s + bias.astype("f8"), 0))
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("shape", EPILOGUE_SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 def test_epilogue_that_depends_on_row_and_column(shape: tuple[int, int, int], dtype: str) -> None:
@@ -216,6 +215,7 @@ def test_epilogue_that_updates_in_place_runs_once_for_each_element(
     np.testing.assert_allclose(got, before - a.T @ b, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize(
     "spec, order_a, order_b, order_out",
     [
@@ -251,23 +251,21 @@ def test_einsum(
         Case(spec, sizes, dtype, order_a=order_a, order_b=order_b, order_out=order_out).check()
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    ["bool", "i64", "u16"]
-    + [pytest.param(t, marks=SLOW) for t in ("i8", "i16", "i32", "u8", "u32", "u64")],
-)
+@pytest.mark.quick(together=1)
+@pytest.mark.parametrize("size", [2, 9, 17, 40])
+@pytest.mark.parametrize("dtype", ["bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"])
 @pytest.mark.parametrize("spec", ["ik,kj->ij", "ik,jk->ij", "ki,jk->ij", "ik,k->i", "i,j->ij"])
-def test_integers_are_exact(dtype: str, spec: str) -> None:
-    for size in (2, 9, 17, 40):
-        sizes = {"i": size, "j": size + 1, "k": size + 2}
-        sizes = {c: n for c, n in sizes.items() if c in spec}
-        for acc in dict.fromkeys((dtype if dtype != "bool" else "i8", "i64", "f64")):
-            if acc == "i64" and dtype == "u64":
-                continue
-            Case(spec, sizes, dtype, acc=acc).check()
+def test_integers_are_exact(dtype: str, spec: str, size: int) -> None:
+    sizes = {"i": size, "j": size + 1, "k": size + 2}
+    sizes = {c: n for c, n in sizes.items() if c in spec}
+    for acc in dict.fromkeys((dtype if dtype != "bool" else "i8", "i64", "f64")):
+        if acc == "i64" and dtype == "u64":
+            continue
+        Case(spec, sizes, dtype, acc=acc).check()
 
 
-@pytest.mark.parametrize("acc", ["f16", pytest.param("f32", marks=SLOW)])
+@pytest.mark.quick(together=1)
+@pytest.mark.parametrize("acc", ["f16", "f32"])
 @pytest.mark.parametrize("spec", ["ik,kj->ij", "ik,jk->ij", "ki,jk->ij", "ik,k->i", "i,j->ij"])
 def test_half_precision_sums_in_single(acc: str, spec: str) -> None:
     for size in (2, 9, 17, 40, 100):
@@ -276,14 +274,15 @@ def test_half_precision_sums_in_single(acc: str, spec: str) -> None:
         Case(spec, sizes, "f16", acc=acc).check()
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", ["f32", "f64", "i64"])
-def test_long_sums_in_blocks(dtype: str) -> None:
-    for spec in ("ik,kj->ij", "ik,jk->ij", "ki,kj->ij"):
-        for m, n, k in ((20, 40, 1000), (65, 65, 777), (300, 9, 2000), (3, 3, 5000)):
-            Case(spec, {"i": m, "j": n, "k": k}, dtype).check()
-            bias = np.zeros(n, numpy_dtype(dtype))
-            Case(spec, {"i": m, "j": n, "k": k}, dtype, epilogue=bias_add,
-                 extra={"bias": bias}).check()  # fmt: skip
+@pytest.mark.parametrize("spec", ["ik,kj->ij", "ik,jk->ij", "ki,kj->ij"])
+def test_long_sums_in_blocks(dtype: str, spec: str) -> None:
+    for m, n, k in ((20, 40, 1000), (65, 65, 777), (300, 9, 2000), (3, 3, 5000)):
+        Case(spec, {"i": m, "j": n, "k": k}, dtype).check()
+        bias = np.zeros(n, numpy_dtype(dtype))
+        Case(spec, {"i": m, "j": n, "k": k}, dtype, epilogue=bias_add,
+             extra={"bias": bias}).check()  # fmt: skip
 
 
 def bias_add(b: Builder, product: ContractScope, case: Case) -> Any:
@@ -339,6 +338,7 @@ class OlderNative:
         assert call(self.code.addresses["call"])(ctypes.addressof(pointers), None) == 0
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86 processors")
 @pytest.mark.parametrize(
     "cpu, vector_bytes, dtype",

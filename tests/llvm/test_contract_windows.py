@@ -86,6 +86,7 @@ class Convolution:
         return got
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("small", [False, True], ids=["usual limits", "many blocks"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_convolution_and_the_gradient_of_its_weights(layout: str, small: bool) -> None:

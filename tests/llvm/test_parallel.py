@@ -64,6 +64,7 @@ def sums(n, size=None):
     return b.program()
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("n", [2, 63, 64, 65, 1000, 4099])
 @pytest.mark.parametrize("make", [elementwise, sums])
 def test_parallel_loops_do_what_the_interpreter_does(make, n):

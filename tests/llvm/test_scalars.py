@@ -76,6 +76,7 @@ DIRECT = [
 ]
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("mode", ["serial", "vector"])
 @pytest.mark.parametrize(("op", "dtype"), DIRECT)
 def test_operation_means_what_its_row_says(op, dtype, mode):
@@ -103,6 +104,7 @@ def representable(values, target):
     return values[np.isfinite(wide) & (wide >= info.min) & (wide < info.max)]
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("mode", ["serial", "vector"])
 @pytest.mark.parametrize(("source", "target"), list(itertools.product(DTYPES, DTYPES)))
 def test_cast_is_numpys_astype(source, target, mode):

@@ -31,6 +31,7 @@ def test_sums_of_float16_in_blocks():
     assert float(sf.compile(np.sum)(x)) == 40_000
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("block", (1, 2, 3, 4))
 def test_blocks_of_sums_take_every_element_once(block):
     sizes = (1, 7, 63, 64, 65, 255, 257, 511, 513, 1000, 1023, 1024, 1025, 2049, 4100)

@@ -45,6 +45,7 @@ def is_written_in_vectors(program):
     return not emitter.needs_vectoriser and " x double>" in text
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("n", EXTENTS)
 @pytest.mark.parametrize("dtype", ["f64", "f32", "i16", "u8"])
 def test_shifted_reads_and_writes(n, dtype):
@@ -57,6 +58,7 @@ def test_shifted_reads_and_writes(n, dtype):
     agree(b.program())
 
 
+@pytest.mark.quick(together=2)
 @pytest.mark.parametrize("n", [5, 8, 16, 35])
 @pytest.mark.parametrize("stride", [-4, -3, -2, -1, 2, 3, 4, 5])
 @pytest.mark.parametrize("dtype", ["f64", "f32", "i32", "u8"])
@@ -76,6 +78,7 @@ def test_near_elements_one_by_one_and_in_families(dtype, stride, n):
         agree(b.program())
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("seed", range(40))
 def test_near_elements_are_read_and_written_in_order(seed):
     """Sums at places of one array that grow alike, meet each other, or both: all in one loop."""

@@ -12,6 +12,7 @@ RANDOM = np.random.default_rng(4)
 pytestmark = pytest.mark.usefixtures("threads_as_before")
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i2"])
 @pytest.mark.parametrize("shape", [(8, 520), (520, 8), (513, 17), (700, 1031), (9000, 3)])

@@ -69,6 +69,7 @@ def test_sums_at_a_few_places_stay_in_registers():
     check_gradients(energy, (p[:9],), order=2)
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("shape", [(40, 2), (9, 8), (3, 40, 3), (17, 1), (12, 0), (30, 2, 4)])
 @pytest.mark.parametrize("reduce", [np.sum, np.max, np.prod, np.argmin])
 def test_short_last_axes(shape, reduce):
@@ -146,6 +147,7 @@ def soft_columns(x, at):
     return w / np.sum(w, axis=1, keepdims=True) + at
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("f", [few_places, mixed_columns, soft_columns])
 @pytest.mark.parametrize("n, piece", [(9, 15e3), (200, 15e3), (301, 0.5)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -108,6 +108,7 @@ def test_pieces_cover_every_iteration_once(extent, pieces):
         assert not leaf or count == 1 or unit % thresholds.share_grain == 0 or extent % unit == 0
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("rows", [97, 100, 118, 126, 1000])
 def test_every_piece_has_its_own_memory(rows):
     """Once a number of pieces was rounded up, beyond the copies of what each keeps for itself."""

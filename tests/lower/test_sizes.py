@@ -111,12 +111,14 @@ PAIRS = [
 ]
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("size", [2047, 2048, 70_000])
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 def test_donated_arrays_are_overwritten_last(number, size):
     check(PAIRS[number], normal(size), normal(size), donate=("a", "b"))
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 @pytest.mark.parametrize("size", [2048, 33_000])
 def test_carries_are_overwritten_last(number, size):
@@ -243,6 +245,7 @@ PARTED = [
 ]
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("breaks", [0, 1, 2, 16])
 def test_loops_may_be_parted_at_fewer_places_than_concatenations_have(breaks):
     """Below 3 the operands of a concatenation that was not written in pieces did not fit."""

@@ -11,6 +11,7 @@ BOUNDS = {("lgamma", "f64"): 4.0}
 BOUNDS |= {(name, dtype): 6.0 for name in ("sigmoid_slope", "tanh_slope") for dtype in DTYPES}
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_random_arguments(name, dtype):
@@ -174,6 +175,7 @@ def test_one_element_at_a_time_gives_the_same_bits(name):
     assert np.array_equal(vectors.view(np.int64), singly.view(np.int64))
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_half_precision_is_single_precision_rounded(name):
     with np.errstate(over="ignore"):

@@ -64,6 +64,7 @@ def same(results, wanted, dtype):
     )
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("name", sorted(EXACT))
 def test_special_values(name, dtype):
@@ -81,6 +82,7 @@ def test_lgamma_of_the_greatest_arguments():
     assert evaluate("lgamma", "f32", np.array([3e38, 1e37], np.float32)).tolist() == [INF, INF]
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("name", UNARY)
 def test_nan_stays_nan(name, dtype):

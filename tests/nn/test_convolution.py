@@ -30,14 +30,13 @@ def convolved(x, W, b, step, padding):
     return y
 
 
+@pytest.mark.quick(every=5)
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(
     ("space", "size", "step"),
     [
-        ((9,), (4,), (2,)), ((7, 6), (2, 3), (2, 1)),
-        pytest.param((9,), (3,), (1,), marks=SLOW), pytest.param((20,), (18,), (1,), marks=SLOW),
-        pytest.param((6, 7), (3, 3), (1, 1), marks=SLOW),
-        pytest.param((4, 3, 5), (2, 1, 3), (1, 1, 2), marks=SLOW),
+        ((7, 6), (2, 3), (2, 1)), ((9,), (3,), (1,)), ((9,), (4,), (2,)), ((20,), (18,), (1,)),
+        ((6, 7), (3, 3), (1, 1)), ((4, 3, 5), (2, 1, 3), (1, 1, 2)),
     ],
 )  # fmt: skip
 def test_convolution(space, size, step, padding):
@@ -74,27 +73,29 @@ def test_windows_are_read_where_they_lie():
         pytest.param((2, 3), 2, marks=SLOW),
     ],
 )
-def test_pooling(size, step):
+@pytest.mark.parametrize("kind", ["max", pytest.param("mean", marks=SLOW)])
+def test_pooling(size, step, kind):
     x = RANDOM.normal(size=(2, 7, 8, 3))
     steps = size if step is None else (step, step) if isinstance(step, int) else step
     counts = [(n - s) // by + 1 for n, s, by in zip((7, 8), size, steps, strict=True)]
-    for layer, take in ((sf.nn.MaxPool(size, step), np.max), (sf.nn.MeanPool(size, step), np.mean)):
-        expected = np.array(
+    pool, take = (sf.nn.MaxPool, np.max) if kind == "max" else (sf.nn.MeanPool, np.mean)
+    layer = pool(size, step)
+    expected = np.array(
+        [
             [
-                [
-                    take(
-                        x[:, i * steps[0] : i * steps[0] + size[0],
-                          j * steps[1] : j * steps[1] + size[1]],
-                        axis=(1, 2),
-                    )
-                    for j in range(counts[1])
-                ]
-                for i in range(counts[0])
+                take(
+                    x[:, i * steps[0] : i * steps[0] + size[0],
+                      j * steps[1] : j * steps[1] + size[1]],
+                    axis=(1, 2),
+                )
+                for j in range(counts[1])
             ]
-        ).transpose(2, 0, 1, 3)  # fmt: skip
-        np.testing.assert_allclose(layer(x), expected)
-        np.testing.assert_allclose(sf.compile(layer)(x), expected)
-        check_gradients(lambda x, layer=layer: np.sum(layer(x) ** 2), (x[:1],))
+            for i in range(counts[0])
+        ]
+    ).transpose(2, 0, 1, 3)  # fmt: skip
+    np.testing.assert_allclose(layer(x), expected)
+    np.testing.assert_allclose(sf.compile(layer)(x), expected)
+    check_gradients(lambda x: np.sum(layer(x) ** 2), (x[:1],))
 
 
 def test_a_convolutional_network_learns():

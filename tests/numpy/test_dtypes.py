@@ -63,6 +63,7 @@ def test_short_names_of_graphs_are_no_dtypes_of_users():
         sf.symbol("x", (), "nonsense")
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "u8"])
 @pytest.mark.parametrize(
     "fn",

@@ -15,6 +15,7 @@ AXES = (None, 0, 1, -1, (0, 2), (), (2, 1, 0))
 BOTH = ("sum", "prod", "mean", "max", "min", "any", "all", "var", "std")
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BOTH)
 def test_reductions_agree(name, dtype):

@@ -16,6 +16,7 @@ def _same(got, expected):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("kind", "?lLqQpe")
 def test_every_integer_type_of_c_is_read(kind):
     """`long long` where `long` has the same size: AssertionError."""
@@ -101,6 +102,7 @@ def _reads(a, held):
     return fn
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_captured_array_changed_in_place_is_read_anew(change):
     """Another shape: AssertionError. Other strides: the result was stale, once."""

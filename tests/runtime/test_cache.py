@@ -90,21 +90,28 @@ def run(folder, *arguments, **environment):
     return values, tuple(int(n) for n in counted.strip(" )\n").split(","))
 
 
-def test_a_second_process_compiles_nothing(tmp_path):
-    first, made = run(tmp_path / "c", "1.0")
-    second, found = run(tmp_path / "c", "1.0")
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A folder, what the process that filled it printed, and its counts."""
+    folder = tmp_path_factory.mktemp("filled") / "c"
+    return folder, *run(folder, "1.0")
+
+
+def test_a_second_process_compiles_nothing(filled):
+    folder, first, made = filled
+    second, found = run(folder, "1.0")
     assert first == second
     assert made[0] == 0 and found == (made[1], 0, 0)
 
 
-def test_captured_arrays_are_given_to_the_code_when_it_is_loaded(tmp_path):
-    run(tmp_path / "c", "1.0")
-    other, counted = run(tmp_path / "c", "3.0")
+def test_captured_arrays_are_given_to_the_code_when_it_is_loaded(filled):
+    other, counted = run(filled[0], "3.0")
     without, _ = run("off", "3.0")
     assert other == without
     assert counted[1:] == (0, 0)
 
 
+@pytest.mark.slow
 def test_many_processes_at_once(tmp_path):
     folder = tmp_path / "c"
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(SCRIPT), "1.0"]

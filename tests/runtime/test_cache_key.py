@@ -13,6 +13,7 @@ from symflux.runtime import cache
 from . import variants
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_functions_that_differ_in_one_thing_only(tmp_path, monkeypatch, backwards):
     """One process compiles them in one order, the next one finds them in the other order."""

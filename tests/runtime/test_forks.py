@@ -103,6 +103,7 @@ def test_numbers_of_threads_that_do_not_fit_are_refused(threads_as_before, numbe
     assert sf.compile(lambda x: np.sum(x))(np.ones(100_000)) == 100_000.0
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("text", ["0", "-3", "2147483648", "many"])
 def test_environments_with_such_numbers_are_refused(text):
     env = os.environ | {"SYMFLUX_NUM_THREADS": text}

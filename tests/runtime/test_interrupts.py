@@ -85,6 +85,7 @@ def interrupt(call, when=_in_native_code):
 CASES = [(name, 1) for name in RUNS] + [(name, 2) for name in ("in each row", "pairs", "product")]
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(("name", "count"), CASES)
 def test_endless_runs_are_interrupted(threads_as_before, name, count):
     sf.set_threads(count)
@@ -160,6 +161,7 @@ def test_short_programs_do_not_ask():
         assert "symflux_poll" not in sf.compile(fn).lower(x).llvm_ir
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("count", [1, 2])
 def test_programs_that_ask_all_the_time_mean_the_same(threads_as_before, count):
     x = np.linspace(-1, 1, 60)

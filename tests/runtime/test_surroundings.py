@@ -248,6 +248,7 @@ def test_layers_and_optimisers_are_seen():
             np.testing.assert_allclose(w.value, [v], rtol=1e-14)
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize(
     ("use", "first", "then"),
     [
@@ -298,6 +299,7 @@ USES = (
 )
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("where", ["cell", "list", "dict", "object", "default", "method", "helper"])
 def test_a_large_array_is_never_frozen(use, where):
@@ -486,6 +488,7 @@ def test_places_that_do_not_hold_what_python_says_are_refused():
     assert not words.entry({}, "a", 1.0)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("few", [0, 4, 16, 40])
 def test_words_are_compared_in_a_row_or_in_a_loop(few):
     """However many there are, and when there are others than the code was written for."""
@@ -566,6 +569,7 @@ def test_code_of_old_settings_is_freed_and_never_while_it_runs(monkeypatch):
     assert g._state.recorder.needed.keys() | g._state.recorder.changing.keys() <= {id(w)}
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("count", [1, 11, 12, 13, 16, 17, 31, 32, 33, 100])
 @pytest.mark.parametrize("long_list", [0, 12])
 def test_any_item_of_a_list_is_seen_to_change(count, long_list):
@@ -600,6 +604,7 @@ def any_item_is_seen_to_change(count):
     assert words.hold()
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("size", [3, 600])
 @pytest.mark.parametrize("where", ["cell", "list", "dict", "attribute", "two", "shared"])
 def test_an_array_rebound_at_each_call_does_not_compile_again(size, where):
@@ -790,6 +795,7 @@ def holders():
     }
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("kind", holders())
 def test_containers_of_the_standard_library_are_compared(kind, monkeypatch):
     monkeypatch.delenv("SYMFLUX_TESTED", raising=False)

@@ -141,6 +141,7 @@ def _whole(a):
     return a
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("fn", FUNCTIONS)
 def test_an_argument_changes_as_in_numpy(fn):
     for dtype in (np.float64, np.float32):
@@ -505,6 +506,7 @@ def test_params_and_arrays_written_by_one_function():
     np.testing.assert_array_equal((w.value, p.value), ([5.0, 5.0], [10.0, 10.0]))
 
 
+@pytest.mark.slow
 def test_profiles_and_inspection_run_on_copies():
     f = sf.compile(in_place_operators)
     u = _example()
