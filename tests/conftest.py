@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items):
         if mark is not None:
             tests.setdefault((item.parent, item.originalname), (mark, []))[1].append(item)
     for mark, cases in tests.values():
-        kept = chosen([(c.callspec.params, c.callspec.indices) for c in cases], **mark.kwargs)
+        kept = chosen([case.callspec.params for case in cases], **mark.kwargs)
         for number, case in enumerate(cases):
             if number not in kept:
                 case.add_marker(pytest.mark.slow)
