@@ -17,6 +17,7 @@ from .ops.elementwise import stop_gradient as stop_gradient_op
 from .runtime.execute import execute
 from .runtime.function import Call, CompiledFunction, Options
 from .runtime.recording import Recorder, trace_once
+from .runtime.wrapping import Wrapping, loaded
 from .runtime.written import check_donate
 from .trace import trace as tracing
 from .trace.array import Array, as_node
@@ -202,16 +203,23 @@ def _is_plain_name(name: str) -> bool:
 # --- derivatives ----------------------------------------------------------------------------------
 
 
-class Transformed:
+class Transformed(Wrapping):
     """A derived function. Called with plain arrays it runs natively (compiled on its second call
     with the same types; the first call shares compilations with equal graphs); called inside a
     trace it becomes part of that graph."""
 
-    __slots__ = ("__name__", "__weakref__", "__wrapped__", "_called", "_compiled", "traced")
+    __slots__ = (
+        "__dict__", "__name__", "__weakref__", "__wrapped__", "_called", "_compiled", "_options",
+        "_transform", "traced",
+    )  # fmt: skip
 
-    def __init__(self, fn: Callable[..., Any], traced: Callable[..., Any], name: str) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], traced: Callable[..., Any], name: str, *options: Any
+    ) -> None:
         check_function(name, fn, f"sf.{name}(f)(x)            # not of f(x)")
         self.__wrapped__ = fn
+        self._transform, self._options = name, options  # which make it again of another function
+        self._take_names(fn)
         self.__name__ = f"{name}_{getattr(fn, '__name__', 'function')}".replace(
             "<lambda>", "lambda"
         )
@@ -233,8 +241,20 @@ class Transformed:
         self._compiled = CompiledFunction(self.traced, Options())
         return self._compiled(*args, **kwargs)
 
+    def _again(self, fn: Callable[..., Any], bound: bool = False) -> Transformed:
+        return _transformed(fn, self._transform, *self._options)
+
+    def _maker(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _transformed, (self._transform, *self._options)
+
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
+
+
+def _transformed(fn: Any, transform: str, *options: Any) -> Transformed:
+    """The derived function that a pickle held, or of a method."""
+    derived: Transformed = globals()[transform](loaded(fn), *options)
+    return derived
 
 
 def run_now(
@@ -280,7 +300,7 @@ def value_and_grad(
     def traced(*args: Any, **kwargs: Any) -> Any:
         return functions.value_and_gradient(fn, args, kwargs, argnums, has_aux)
 
-    return Transformed(fn, traced, "value_and_grad")
+    return Transformed(fn, traced, "value_and_grad", argnums, has_aux)
 
 
 def grad(
@@ -301,7 +321,7 @@ def grad(
         value, gradient = functions.value_and_gradient(fn, args, kwargs, argnums, has_aux)
         return (gradient, value[1]) if has_aux else gradient
 
-    return Transformed(fn, traced, "grad")
+    return Transformed(fn, traced, "grad", argnums, has_aux)
 
 
 def gradient(fn: Callable[..., Any], *args: Any) -> Any:
@@ -426,7 +446,7 @@ def jacobian(
     def traced(*args: Any, **kwargs: Any) -> Any:
         return functions.jacobian_of(fn, args, kwargs, argnums, mode)
 
-    return Transformed(fn, traced, "jacobian")
+    return Transformed(fn, traced, "jacobian", argnums, mode)
 
 
 def hessian(fn: Callable[..., Any], argnums: int = 0) -> Transformed:
@@ -443,7 +463,7 @@ def hessian(fn: Callable[..., Any], argnums: int = 0) -> Transformed:
     def traced(*args: Any, **kwargs: Any) -> Any:
         return functions.jacobian_of(inner, args, kwargs, argnums, "forward")
 
-    return Transformed(fn, traced, "hessian")
+    return Transformed(fn, traced, "hessian", argnums)
 
 
 def hvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
@@ -475,7 +495,7 @@ def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Transfo
     def traced(*args: Any, **kwargs: Any) -> Any:
         return functions.batched(fn, args, kwargs, in_axes, out_axes)
 
-    return Transformed(fn, traced, "vmap")
+    return Transformed(fn, traced, "vmap", in_axes, out_axes)
 
 
 def stop_gradient(x: Any) -> Any:

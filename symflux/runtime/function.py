@@ -34,6 +34,7 @@ from .lowered import Lowered, Text, report
 from .recording import Recorder
 from .signature import direct_spec, with_out
 from .surroundings import Observation, is_fixed
+from .wrapping import Wrapping, loaded
 from .written import check_written, fill, given_back, own, separate, targets
 
 if TYPE_CHECKING:
@@ -441,7 +442,7 @@ def _fallback(state: weakref.ref[_State]) -> Callable[..., Any]:
 
 
 @direct
-class CompiledFunction(Pointed):
+class CompiledFunction(Pointed, Wrapping):
     """A function compiled to native code, one specialization per signature.
 
     Calling it with arguments of the signature that ran last costs some tens of nanoseconds
@@ -456,11 +457,12 @@ class CompiledFunction(Pointed):
     running, and ``profile(*args)`` says what its kernels take.
     """
 
-    __slots__ = ("__call__", "__weakref__", "_state")
+    __slots__ = ("__call__", "__dict__", "__weakref__", "_state")
 
     def __init__(self, fn: Callable[..., Any], options: Options) -> None:
         if hasattr(self, "_state"):  # calls go straight into the code that it keeps
             raise TypeError(f"{self!r} is made already; sf.compile(fn) makes another one")
+        self._take_names(fn)
         self._state = _State(fn, options, self)
         self.__call__ = _fallback(weakref.ref(self._state))
 
@@ -471,6 +473,16 @@ class CompiledFunction(Pointed):
     @property
     def __name__(self) -> str:
         return getattr(self._state.fn, "__name__", "function")
+
+    def _again(self, fn: Callable[..., Any], bound: bool = False) -> CompiledFunction:
+        options = self._state.options
+        if bound:
+            numbers = tuple(n - 1 if n > 0 else n for n in options.static_argnums if n != 0)
+            options = replace(options, static_argnums=numbers)
+        return CompiledFunction(fn, options)
+
+    def _maker(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _loaded, (self._state.options,)
 
     def __repr__(self) -> str:
         count = len(self._state.made)
@@ -539,3 +551,8 @@ class CompiledFunction(Pointed):
         if self._state.last is None:
             raise ValueError(f"{self.__name__} has not run yet: call it, or use .lower(*args)")
         return self._state.last
+
+
+def _loaded(fn: Any, options: Options) -> CompiledFunction:
+    """The compiled function that a pickle held."""
+    return CompiledFunction(loaded(fn), options)
