@@ -42,8 +42,9 @@ class Wrapping:
         for name in _NAMES:
             if (value := getattr(fn, name, None)) is not None:
                 setattr(self, name, value)
-        self._key = f"<{getattr(fn, '__qualname__', '')}>"  # no attribute's name
-        self._of = self._method = None  # of a bound method: the instance, what it is in the class
+        # the key is no attribute's name; ``_of``: the instance of a bound method, ``_method``: what
+        # it is in the class
+        vars(self).update(_key=f"<{getattr(fn, '__qualname__', '')}>", _of=None, _method=None)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         try:
