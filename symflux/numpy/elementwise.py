@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from typing import Any
@@ -16,6 +17,7 @@ from ..ir.types import numpy_dtype
 from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
+from ..trace.into import is_target, takes_out, write
 from ..trace.promote import FLOAT, INT, STORED, build, cast, fits, literal, promoted, resolve
 from ..trace.scope import short_dtype
 from ..trace.ufuncs import BUILDERS, record, truth
@@ -30,7 +32,10 @@ def no_keywords(function: str, **given: Any) -> None:
         UnsupportedOperation: naming the user's line.
     """
     cures = {
-        "out": (f"np.{function}(x, out=y)", f"y[...] = np.{function}(x)"),
+        "out": (
+            f"np.{function}(x, out=y)             # y a plain array",
+            f"y = np.{function}(x)\ny = symflux.numpy.zeros(n)      # which takes out=",
+        ),
         "where": (f"np.{function}(x, where=mask)", f"np.where(mask, np.{function}(x), y)"),
     }
     for keyword, value in given.items():
@@ -78,14 +83,19 @@ def _enter_ufunc(ufunc: Any) -> None:
         *args: Any, out: Any = None, where: Any = True, dtype: Any = None,
         casting: str = "same_kind", order: str = "K", subok: bool = True,
     ) -> Array:  # fmt: skip
-        if out is not None or where is not True:
-            no_keywords(ufunc.__name__, out=out, where=None if where is True else where)
+        args, given = args[: ufunc.nin], out if out is not None else args[ufunc.nin :] or None
+        into = given is not None and is_target(given)
+        if not into and (given is not None or where is not True):
+            no_keywords(ufunc.__name__, out=given, where=None if where is True else where)
         if len(args) != ufunc.nin:
             raise TypeError(f"np.{ufunc.__name__} takes {ufunc.nin} arguments, got {len(args)}")
         pairs = [operand(arg) for arg in args]
         wanted = None if dtype is None else short_dtype(dtype)
         keys = tuple([key for key, _ in pairs])
-        return Array(record(ufunc, keys, [value for _, value in pairs], wanted))
+        result = Array(record(ufunc, keys, [value for _, value in pairs], wanted))
+        if not into:
+            return result
+        return write(ufunc.__name__, given, result, casting=casting, where=where, grows=True)
 
     implementation.__name__ = ufunc.__name__
     implements(ufunc)(implementation)
@@ -95,32 +105,38 @@ for _ufunc in BUILDERS:
     _enter_ufunc(_ufunc)
 
 
-def _no_outputs(given: Any, out: Any) -> Any:
-    """The arrays that a ufunc of several results is to write into; None if there are none."""
-    arrays = (*given, *(out if isinstance(out, tuple) else (out,)))
-    return arrays if any(each is not None for each in arrays) else None
+def _both(name: str, results: tuple[Array, Array], given: Any, out: Any) -> tuple[Array, Array]:
+    """The results of a ufunc of two, in the arrays that it is to write them into."""
+    targets = (*given, *(out if isinstance(out, tuple) else (out,)))
+    if any(t is not None and not is_target(t) for t in targets):
+        no_keywords(name, out=targets)
+    pairs = itertools.zip_longest(results, targets[:2])
+    first, second = (r if t is None else write(name, t, r, grows=True) for r, t in pairs)
+    return first, second
 
 
 @implements(np.divmod)
 def divmod_(x: Any, y: Any, *given: Any, out: Any = None, **kwargs: Any) -> tuple[Array, Array]:
     """``(x // y, x % y)``."""
-    no_keywords("divmod", out=_no_outputs(given, out), **kwargs)
+    no_keywords("divmod", **kwargs)
     pairs = [operand(x), operand(y)]
     keys, values = tuple([k for k, _ in pairs]), [v for _, v in pairs]
-    return Array(record(np.floor_divide, keys, values)), Array(record(np.remainder, keys, values))
+    both = [Array(record(ufunc, keys, values)) for ufunc in (np.floor_divide, np.remainder)]
+    return _both("divmod", (both[0], both[1]), given, out)
 
 
 @implements(np.modf)
 def modf(x: Any, *given: Any, out: Any = None, **kwargs: Any) -> tuple[Array, Array]:
     """The fractional and the whole part, both with the sign of ``x``."""
-    no_keywords("modf", out=_no_outputs(given, out), **kwargs)
+    no_keywords("modf", **kwargs)
     node = _as_float(x)
     sign = composed.sign_of(node)
     size = build("mul", node, sign)  # |x|, with a slope of 1 at 0 once the sign is put back
     infinite = build("eq", size, literal(math.inf, node.dtype))
     rest = build("sub", size, build("trunc", size))
     rest = build("where", infinite, literal(0.0, node.dtype), rest)
-    return Array(build("mul", rest, sign)), Array(build("trunc", node))
+    both = Array(build("mul", rest, sign)), Array(build("trunc", node))
+    return _both("modf", both, given, out)
 
 
 @implements(np.where)
@@ -148,6 +164,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Array:
 
 
 @implements(np.clip)
+@takes_out(grows=True)
 def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None,
          max: Any = None, **kwargs: Any) -> Array:  # fmt: skip
     """``a`` limited to ``a_min`` ... ``a_max``; None for no limit."""
@@ -183,6 +200,7 @@ def _clip_dtype(keys: list[str]) -> str:
 
 
 @implements(np.round, np.around)
+@takes_out()
 def round_(a: Any, decimals: int = 0, out: Any = None) -> Array:
     """``a`` to that many decimals, half to even."""
     no_keywords("round", out=out)
@@ -198,6 +216,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Array:
 
 
 @implements(np.fix)
+@takes_out(grows=True)
 def fix(x: Any, out: Any = None) -> Array:
     """Rounded towards zero."""
     no_keywords("fix", out=out)

@@ -10,7 +10,7 @@ import numpy as np
 from ..trace import dispatch
 from ..trace.array import Array
 from ..trace.scope import is_tracing
-from . import create, elementwise, products, reduce, shape  # noqa: F401
+from . import create, elementwise, products, reduce, shape, writing  # noqa: F401
 
 _KINDS = (
     "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",

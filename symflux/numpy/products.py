@@ -14,6 +14,7 @@ from ..ir.origin import user_frame
 from ..ops import products
 from ..trace.array import Array, as_array
 from ..trace.dispatch import TABLE, implements
+from ..trace.into import takes_out
 from ..trace.promote import build, cast
 from ..trace.scope import short_dtype
 from .elementwise import common, no_keywords
@@ -38,7 +39,7 @@ def _enter(function: Callable[..., Node], *numpy_functions: Any) -> None:
 
     call.__name__ = name
     call.__doc__ = f"``numpy.{name}`` on traced arrays."
-    implements(*numpy_functions)(call)
+    implements(*numpy_functions)(takes_out("no" if name == "dot" else "same_kind")(call))
 
 
 def _batched(letters: str) -> Callable[[Node, Node], Node]:
@@ -63,6 +64,7 @@ def _last(x: Any, axis: int) -> Any:
 
 
 @implements(np.vecdot)
+@takes_out()
 def vecdot(a: Any, b: Any, /, out: Any = None, *, axis: int = -1, dtype: Any = None,
            **kwargs: Any) -> Array:  # fmt: skip
     """The dot products of vectors along an axis; the other axes broadcast."""
@@ -124,16 +126,38 @@ def _from_axis_numbers(given: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
 
 
 @implements(np.einsum)
+@takes_out("safe")
 def einsum(subscripts: Any, /, *operands: Any, out: Any = None, optimize: Any = False,
            dtype: Any = None, order: str = "K", casting: str = "safe") -> Array:  # fmt: skip
     """Einstein's summation convention; products of several operands run in the cheapest order."""
     no_keywords("einsum", out=out)
     if not isinstance(subscripts, str):
         subscripts, operands = _from_axis_numbers((subscripts, *operands))
+    view = _view(subscripts, operands) if dtype is None else None
+    if view is not None:
+        return view
     nodes = common(*operands)
     if dtype is not None:
         nodes = [cast(n, short_dtype(dtype)) for n in nodes]
     return Array(build(products.einsum, subscripts, *nodes))
+
+
+def _view(subscripts: str, operands: Sequence[Any]) -> Array | None:
+    """What einsum gives where nothing is added up: a view in NumPy, which may be written to."""
+    source, arrow, result = subscripts.replace(" ", "").partition("->")
+    if len(operands) != 1 or type(operands[0]) is not Array or "." in source:
+        return None
+    x = operands[0]
+    if not arrow:
+        result = "".join(sorted(c for c in source if source.count(c) == 1))
+    if len(source) != x.ndim or len(set(result)) < len(result):
+        return None
+    if sorted(source) == sorted(result):
+        return x.transpose(tuple(source.index(c) for c in result))
+    if source == 2 * result and len(result) == 1 and x.shape[0] == x.shape[1]:
+        along = np.arange(x.shape[0])
+        return x.view_of((along, along))
+    return None
 
 
 @implements(np.cross)

@@ -17,6 +17,7 @@ from ..ops import arrange, composed
 from ..ops.control import scan
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
+from ..trace.into import takes_out
 from ..trace.promote import build, cast, literal, reduced_dtype
 from ..trace.scope import short_dtype
 from ..trace.ufuncs import record, truth
@@ -108,6 +109,7 @@ def _selected(x: Node, where: Any, neutral: Any) -> Node:
 
 
 @implements(np.sum)
+@takes_out(retypes=True)
 def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
          initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
     """The sum along ``axis``; small integers are summed as int64, as in NumPy."""
@@ -115,6 +117,7 @@ def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 @implements(np.prod)
+@takes_out(retypes=True)
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
          initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
     """The product along ``axis``."""
@@ -122,6 +125,7 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 @implements(np.nansum)
+@takes_out(retypes=True)
 def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None,
            keepdims: Any = NO, initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
     """The sum of what is not nan."""
@@ -159,6 +163,7 @@ def _extreme(
 
 
 @implements(np.max, np.amax)
+@takes_out()
 def max_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
          where: Any = NO) -> Array:  # fmt: skip
     """The largest element along ``axis``; nan if there is one. Ties share its derivative."""
@@ -166,6 +171,7 @@ def max_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial:
 
 
 @implements(np.min, np.amin)
+@takes_out()
 def min_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
          where: Any = NO) -> Array:  # fmt: skip
     """The smallest element along ``axis``; nan if there is one."""
@@ -173,6 +179,7 @@ def min_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial:
 
 
 @implements(np.ptp)
+@takes_out()
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO) -> Array:
     """The largest minus the smallest element."""
     no_keywords("ptp", out=out)
@@ -180,6 +187,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO) -> Array:
 
 
 @implements(np.any)
+@takes_out()
 def any_(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
 ) -> Array:
@@ -189,6 +197,7 @@ def any_(
 
 
 @implements(np.all)
+@takes_out()
 def all_(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
 ) -> Array:
@@ -246,6 +255,7 @@ def _in_dtype(a: Any, axis: Any, dtype: Any) -> Node:
 
 
 @implements(np.mean)
+@takes_out()
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, *,
          where: Any = NO) -> Array:  # fmt: skip
     """The average along ``axis``, float64 for integers."""
@@ -269,6 +279,7 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 @implements(np.var)
+@takes_out()
 def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
     keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO,
@@ -278,6 +289,7 @@ def var(
 
 
 @implements(np.std)
+@takes_out()
 def std(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
     keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO,
@@ -422,6 +434,7 @@ def _one_after_the_other(op: str, x: Node, axis: int) -> Node:
 
 
 @implements(np.cumsum)
+@takes_out(retypes=True)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
     """The sums of the first 1, 2, ... elements along ``axis``: up to 16 in log2(n) steps that fuse
     with what surrounds them, more in a loop.
@@ -431,6 +444,7 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Arra
 
 
 @implements(np.cumprod)
+@takes_out(retypes=True)
 def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
     """The products of the first 1, 2, ... elements along ``axis``."""
     return _running("prod", np.multiply, a, axis, dtype, out)

@@ -17,6 +17,7 @@ from ..ops import arrange, composed
 from ..ops.arrange import is_index
 from ..trace.array import Array, as_array, as_node
 from ..trace.dispatch import implements, numpys
+from ..trace.into import takes_out
 from ..trace.promote import build, cast, literal
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
@@ -175,6 +176,7 @@ atleast_3d = implements(np.atleast_3d)(
 
 
 @implements(np.concatenate, np.concat)
+@takes_out()
 def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None,
                 casting: str = "same_kind") -> Array:  # fmt: skip
     """Arrays one after the other along an existing axis."""
@@ -198,6 +200,7 @@ def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = 
 
 
 @implements(np.stack)
+@takes_out()
 def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
           casting: str = "same_kind") -> Array:  # fmt: skip
     """Arrays of one shape along a new axis."""
@@ -409,6 +412,7 @@ def sliding_window_view(
 
 
 @implements(np.take)
+@takes_out()
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None,
          mode: str = "raise") -> Array:  # fmt: skip
     """Elements along ``axis`` at integer indices.
@@ -501,6 +505,7 @@ def diag(v: Any, k: int = 0) -> Array:
 
 
 @implements(np.trace)
+@takes_out(retypes=True)
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None,
           out: Any = None) -> Array:  # fmt: skip
     """The sum of a diagonal."""

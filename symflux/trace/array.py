@@ -330,6 +330,12 @@ class Array(Handle):
             return Array(block_of(self.node, selection))
         return self._viewing(self._slice_view(selection))
 
+    def view_of(self, picks: Any) -> Array:
+        """The elements at index arrays that are known, as a view: ``x[i, j]`` is a copy."""
+        selection = self._selection(picks)
+        shape = read_advanced(block_of(self.node, selection), selection).shape
+        return self._viewing(PickView(self, contiguous_strides(shape), selection))
+
     def _slice_view(self, s: Selection) -> SliceView:
         return SliceView(self, s.strides, s.start, s.step, s.extent, s.shape)
 
@@ -390,6 +396,14 @@ class Array(Handle):
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(self.shape[0]))
+
+    @property
+    def flat(self) -> Any:
+        return concrete.missing(self, "flat")
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        TABLE[np.putmask](self, np.ones(self.shape, bool), values)
 
     # --- the shape --------------------------------------------------------------------------------
 
@@ -498,6 +512,7 @@ class Array(Handle):
     squeeze = _method(np.squeeze)
     repeat = _method(np.repeat)
     take = _method(np.take)
+    put = _method(np.put)
     cumsum = _method(np.cumsum)
     cumprod = _method(np.cumprod)
     trace = _method(np.trace)

@@ -42,8 +42,6 @@ _INSTEAD = {
     **dict.fromkeys(
         ("unique", "union1d", "intersect1d", "setdiff1d", "delete"), (_OUTSIDE, _SHAPE)
     ),
-    **dict.fromkeys(("copyto", "put"), ("a[i] = b            # a made by symflux.numpy", _PLAIN)),
-    **dict.fromkeys(("place", "putmask"), ("a = np.where(mask, b, a)", _PLAIN)),
     **dict.fromkeys(
         ("array_str", "array_repr", "array2string", "save", "savez", "savetxt", "may_share_memory",
          "shares_memory"),

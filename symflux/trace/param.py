@@ -83,10 +83,10 @@ class Param:
         return np.array(now, dtype) if copy or dtype is not None else now
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
+        return _into(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return func(*_plain(args), **_plain(kwargs))
+        return _into(func, args, kwargs)
 
     def __getitem__(self, index: Any) -> Any:
         return self._symflux_value()[index]
@@ -132,6 +132,20 @@ def _plain(value: Any) -> Any:
     if cls is dict:
         return {k: _plain(v) for k, v in value.items()}
     return value
+
+
+def _into(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """A function of NumPy's on what params stand for; one that is given as ``out`` is updated."""
+    given = kwargs.get("out")
+    target = given[0] if isinstance(given, tuple) and len(given) == 1 else given
+    now = target._symflux_value() if type(target) is Param else None
+    if type(now) is not Array:
+        result = function(*_plain(args), **_plain(kwargs))
+        return result if now is None else target
+    handle = Array(now.node)
+    function(*_plain(args), **{**_plain(kwargs), "out": handle})
+    rebind(target, handle.node)
+    return target
 
 
 def _define_operators() -> None:
