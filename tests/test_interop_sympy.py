@@ -45,6 +45,7 @@ EXPRESSIONS = (
 )
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("expr", EXPRESSIONS, ids=str)
 @pytest.mark.parametrize("values", POINTS, ids=str)
 def test_value_of_an_expression(expr, values):
@@ -193,6 +194,7 @@ FUNCTIONS = (
 )
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("number", range(len(FUNCTIONS)))
 @pytest.mark.parametrize("optimized", [False, True])
 def test_graph_as_an_expression(number, optimized):

@@ -75,14 +75,8 @@ def test_first_call(benchmark, kind):
 
 
 @pytest.mark.benchmark(group="import, in a new process")
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("numpy and llvmlite", marks=pytest.mark.slow),
-        pytest.param("and symflux", marks=pytest.mark.slow),
-        "and a first call",
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["numpy and llvmlite", "and symflux", "and a first call"])
 def test_import(benchmark, kind):
     lines = ["import numpy, llvmlite.binding"]
     if kind != "numpy and llvmlite":

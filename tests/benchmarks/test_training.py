@@ -29,7 +29,7 @@ def timed(benchmark, function, *args):
     return benchmark.pedantic(function, args, iterations=20, rounds=50, warmup_rounds=3)
 
 
-@pytest.mark.quick(together=1)
+@pytest.mark.quick(first=lambda way, dtype: way == "numpy")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("way", ["symflux", "numpy"])
 def test_step(benchmark, digits, way, dtype):

@@ -382,6 +382,7 @@ def mutants(program):
                 yield "longer loop", s, [replace(s, extent=s.extent + 1)]
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("number", range(6))
 def test_what_is_proven_runs_and_what_fails_is_not_proven(number, low_thresholds):
     """Programs of every kind of memory, changed in one place: the interpreter is the oracle."""

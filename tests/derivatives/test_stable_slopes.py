@@ -163,7 +163,7 @@ SUMS = {
 POINTS = np.array([[40.0, -40.0, 1.0], [1000.0, -1000.0, -1.0], [999.0, 1e3, 1e3]])
 
 
-@pytest.mark.quick(every=3)
+@pytest.mark.quick(every=6)
 @pytest.mark.parametrize("name", SUMS)
 def test_slopes_of_sums_of_exponentials(name):
     function = SUMS[name]

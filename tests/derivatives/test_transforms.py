@@ -326,7 +326,7 @@ REGIONS = {
 }
 
 
-@pytest.mark.quick(every=2)
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("name", REGIONS)
 def test_regions_differentiate_in_both_modes(name):
     fn, args = REGIONS[name]

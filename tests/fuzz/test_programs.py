@@ -18,13 +18,13 @@ def fail(seed, large=None):
         pytest.fail(f"{found}\n{small(case)}")
 
 
-@pytest.mark.quick(every=3)
+@pytest.mark.quick(every=5)
 @pytest.mark.parametrize("seed", range(30))
 def test_small_programs_with_thresholds_lowered(seed):
     fail(seed, large=False)
 
 
-@pytest.mark.quick(every=3)
+@pytest.mark.quick(every=5)
 @pytest.mark.parametrize("seed", range(1000, 1015))
 def test_programs_at_the_thresholds(seed):
     fail(seed, large=True)

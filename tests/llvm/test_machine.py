@@ -35,7 +35,7 @@ def test_each_level_needs_what_the_one_before_needs():
     assert not wanted[0]
 
 
-@pytest.mark.quick(every=3)
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_environment_names_the_processor(level):
     program = (

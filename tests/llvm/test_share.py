@@ -19,6 +19,7 @@ def many_modules():
         yield
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("name", CASES)
 def test_shared_out_programs_do_what_the_interpreter_does(many_modules, name):
     native, oracle = both(CASES[name])

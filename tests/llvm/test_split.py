@@ -132,6 +132,7 @@ def test_elementary_functions_side_by_side(small_pieces, dtype):
         np.testing.assert_allclose(native[name], array, rtol=1e-4 if dtype == "f32" else 1e-12)
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
 @pytest.mark.parametrize("op", ["sin", "exp", "tanh", "log", "pow", "arctan2"])
 def test_side_by_side_or_alone_the_same_bits(monkeypatch, op, dtype):

@@ -170,6 +170,7 @@ def test_an_index_computed_by_statements(n):
     assert strided == (n > 1)  # only for the stride of two
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("n", [1, *EXTENTS, 200])
 @pytest.mark.parametrize(
     ("op", "dtype", "start"),
@@ -278,6 +279,7 @@ def test_while_in_every_lane(n):
     agree(b.program())
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("n", EXTENTS)
 @pytest.mark.parametrize("mode", ["serial", "unroll", "vector"])
 def test_an_inner_loop_runs_in_all_lanes(n, mode):
@@ -309,6 +311,7 @@ def test_numbers_of_iterations_known_only_at_the_call(n):
     agree(b.program(), (n,))
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("name", ["exp", "log", "sin", "tanh"])
 @pytest.mark.parametrize("dtype", ["f16", "f32", "f64"])
 @pytest.mark.parametrize("n", [3, 16, 37])
@@ -324,6 +327,7 @@ def test_mathematical_functions_in_lanes(name, dtype, n):
     np.testing.assert_allclose(arrays["y"], getattr(np, name)(values), rtol=digits, atol=digits)
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("size", [1, 8, 16, 17, 32, 40])
 @pytest.mark.parametrize("n", [3, 8, 37])
 @pytest.mark.parametrize("dtype", ["f32", "f64", "i64"])

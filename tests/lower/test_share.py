@@ -36,6 +36,7 @@ def softmax_rows(x):
     return w / np.sum(w, axis=1, keepdims=True)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     "f",
     [

@@ -66,6 +66,7 @@ def test_guards_hold_in_every_piece_over_more_axes(padding, shape, window):
     check(windows(padding, window), normal(*shape))
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     "f",
     [

@@ -70,6 +70,7 @@ EDGES = {
 }
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(("name", "dtype"), EDGES)
 def test_edges(name, dtype):
     points = neighbours(EDGES[name, dtype], dtype)

@@ -79,6 +79,7 @@ def test_remainders_of_c_agree_natively():
             same(mine, np.fmod(x[:, None], x[None, :]), 0)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("first", DTYPES)
 def test_isclose_does_not_wrap(first):
     x = edge(first)
@@ -116,6 +117,7 @@ def test_clip_takes_limits_beyond_the_dtype(dtype):
         as_numpy(lambda x, low=low, high=high: x.clip(low, high), x, signed_zeros=False)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_averages_in_a_given_dtype(dtype):
     x = np.resize(edge(dtype)[:4], (2, 2))
@@ -128,6 +130,7 @@ def test_averages_in_a_given_dtype(dtype):
         as_numpy(lambda x, w=wanted: np.mean(x, 0, dtype=w, where=mask), x, ulps=4)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_averages_and_rows_have_numpys_dtype(dtype):
     x = np.array([1, 0, 1]).astype(dtype)
@@ -147,6 +150,7 @@ def test_starts_of_reductions_must_fit(dtype):
             as_numpy(lambda x, n=name, s=start: getattr(np, n)(x, axis=0, initial=s), x)
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_scalar_has_axes_to_reduce_over(dtype):
     x = np.array(1).astype(dtype)

@@ -249,6 +249,7 @@ def test_shapes_that_do_not_fit_are_reported():
         traced_result(lambda x: np.pad(x, 1, mode="empty"), M)
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(
     ("window", "axis"),
     [((2, 3), None), ((4,), -1)]

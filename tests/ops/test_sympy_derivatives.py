@@ -184,6 +184,7 @@ def compare(got: np.ndarray, wanted: np.ndarray, rtol: float, floor: float) -> N
     np.testing.assert_allclose(got, wanted, rtol=rtol, atol=max(floor, smallest))
 
 
+@pytest.mark.quick(every=2)
 @pytest.mark.parametrize(("name", "case"), EVERY)
 def test_partials(name: str, case: Case) -> None:
     arrays = operands(name, case)
@@ -200,6 +201,7 @@ def test_partials(name: str, case: Case) -> None:
         )
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize(("name", "case"), ONE_OPERAND)
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_second_derivatives(name: str, case: Case, mode: str) -> None:

@@ -104,6 +104,7 @@ def test_a_second_process_compiles_nothing(filled):
     assert made[0] == 0 and found == (made[1], 0, 0)
 
 
+@pytest.mark.slow
 def test_captured_arrays_are_given_to_the_code_when_it_is_loaded(filled):
     other, counted = run(filled[0], "3.0")
     without, _ = run("off", "3.0")

@@ -146,6 +146,7 @@ def test_an_entry_with_a_right_checksum_and_a_broken_object(folder, broken):
     assert answer() and counts() == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_broken_services_in_an_entry_are_made_anew(tmp_path):
     """The pool and the allocator of a process come with the first entry that needs them."""
     script = """if 1:

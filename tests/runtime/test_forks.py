@@ -53,6 +53,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_children_of_a_process_that_compiles_are_sound():
     env = os.environ | {"SYMFLUX_CACHE_DIR": "off"}
     run = subprocess.run(

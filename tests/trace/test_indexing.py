@@ -94,9 +94,20 @@ def indices(shape):
     return expression()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(indices((2, 3, 4)))
 def test_random_reads_and_writes_agree(index):
+    check_reads_and_writes(index)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(indices((2, 3, 4)))
+def test_more_random_reads_and_writes_agree(index):
+    check_reads_and_writes(index)
+
+
+def check_reads_and_writes(index):
     static = tuple(i.tolist() if isinstance(i, np.ndarray) else i for i in index)
 
     def write(x):
@@ -311,6 +322,7 @@ def test_copies_are_not_views():
     assert_agrees(f, X)
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("index", READS, ids=str)
 @pytest.mark.parametrize("ufunc", [np.add, np.subtract])
 def test_at_adds_up(ufunc, index):
