@@ -42,9 +42,7 @@ def test_results_that_differ_are_seen():
     case = text_case([(5,)], "def f(x0):\n    return (x0 * 2.0,)")
     check(case)
     wrong = text_case([(5,)], "def f(x0):\n    return (x0 * tell(),)")
-    said = iter([2.0, 2.0000001])
-    names = {"tell": lambda: next(said)}
-    manners.PLAIN.update(names), manners.TRACED.update(names)
+    manners.PLAIN["tell"], manners.TRACED["tell"] = (lambda: 2.0), (lambda: 2.0000001)
     try:
         assert "5 of 5 are wrong" in problem(wrong)
     finally:
