@@ -268,3 +268,132 @@ def test_large_arrays_are_refused():
     graph = sf.trace(lambda a: np.sin(a))(np.ones(LARGEST + 1))
     with pytest.raises(UnsupportedOperation, match=f"has {LARGEST + 1} elements"):
         graph.to_sympy()
+
+
+# --- numbers, functions and arguments of all kinds ------------------------------------------------
+
+
+def test_integers_in_expressions_are_numbers_of_the_arguments_dtype():
+    choice = sp.Piecewise((-1, x > 0), (1, True))
+    for expr in (2**choice, choice / 2, 1 / (choice * 2), sp.Max(choice, -3) ** choice):
+        for value in (3.0, -3.0):
+            assert float(sf.from_sympy(expr, [x])(value)) == float(expr.subs(x, value))
+    assert sf.from_sympy(x**2 + 3, [x], dtype="int64")(5) == 28
+    assert sf.from_sympy(x * 10**30, [x])(2.0) == 2e30
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        *(sp.gamma, sp.loggamma, sp.digamma, sp.trigamma, sp.factorial, sp.sinc, sp.frac),
+        *(sp.Heaviside, lambda v: sp.Heaviside(v, 1), lambda v: sp.Mod(v, 3), sp.cbrt),
+        *(lambda v: sp.re(v) + sp.conjugate(v), lambda v: sp.polygamma(2, v)),
+    ],
+)  # fmt: skip
+def test_functions_of_one_number(fn):
+    f = sf.from_sympy(fn(x), [x])
+    for value in (-2.7, -1.3, -0.5, 0.0, 0.5, 2.0, 5.5):
+        want = complex(sp.N(fn(sp.Float(value)), 30))
+        if abs(want.imag) < 1e-25 and np.isfinite(want):  # real there
+            assert float(f(value)) == pytest.approx(want.real, rel=1e-12, abs=1e-14)
+
+
+def test_slopes_of_the_gamma_function():
+    f = sf.grad(sf.from_sympy(sp.gamma(x), [x]))
+    for value in (-2.5, -0.3, 0.7, 4.0):
+        want = float(sp.N(sp.diff(sp.gamma(x), x).subs(x, sp.Float(value)), 30))
+        assert float(f(value)) == pytest.approx(want, rel=1e-12)
+
+
+def test_functions_of_time_and_their_derivatives_as_arguments():
+    t, g = sp.symbols("t g")
+    q, r = sp.Function("q")(t), sp.Function("r")(t)
+    f = sf.from_sympy(
+        -g * sp.sin(q) - q.diff(t) / 10 + q.diff(t, 2), [q, q.diff(t), q.diff(t, 2), g]
+    )
+    assert float(f(0.5, 2.0, 3.0, 9.81)) == pytest.approx(-9.81 * np.sin(0.5) - 0.2 + 3.0)
+    velocity = sp.sin(q * r).diff(t)
+    f = sf.from_sympy(velocity, [q, r, q.diff(t), r.diff(t)])
+    want = np.cos(6.0) * (2.0 * 5.0 + 4.0 * 3.0)
+    assert float(f(2.0, 3.0, 4.0, 5.0)) == pytest.approx(want)
+
+
+def test_indexed_objects_and_matrices_as_arguments():
+    a = sp.IndexedBase("a", shape=(3,))
+    values = np.array([2.0, 3.0, 4.0])
+    assert sf.from_sympy(a[0] * a[1] + a[2], [a])(values) == 10.0
+    assert sf.from_sympy(a[0] * a[1], [a[0], a[1]])(2.0, 3.0) == 6.0
+    m, v = sp.MatrixSymbol("M", 2, 2), sp.MatrixSymbol("v", 2, 1)
+    f = sf.from_sympy(m * v + v, [m, v])
+    matrix, vector = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0], [6.0]])
+    assert np.array_equal(f(matrix, vector), matrix @ vector + vector)
+    f = sf.from_sympy(x * y, [sp.Matrix([x, y])])
+    assert f(np.array([[2.0], [3.0]])) == 6.0
+    with pytest.raises(UnsupportedOperation, match="B has no known shape"):
+        sf.from_sympy(sp.IndexedBase("B")[0], [sp.IndexedBase("B")])
+
+
+def test_results_in_containers():
+    f = sf.from_sympy({"position": [x, y], "rest": (x * y, sp.Matrix([x, y]))}, [x, y])
+    found = f(2.0, 3.0)
+    assert found["position"].tolist() == [2.0, 3.0]
+    assert found["rest"][0] == 6.0 and found["rest"][1].tolist() == [[2.0], [3.0]]
+    ragged = sf.from_sympy([[x, y], x], [x, y])(2.0, 3.0)
+    assert ragged[0].tolist() == [2.0, 3.0] and ragged[1] == 2.0
+    assert sf.from_sympy("x**2 + y", [x, y])(2.0, 3.0) == 7.0
+    assert sf.from_sympy(x**2, x)(3.0) == 9.0
+
+
+@pytest.mark.parametrize(
+    "expr, words",
+    [
+        (sp.I * x, "the imaginary unit"),
+        (sp.zoo * x, "complex infinity"),
+        (sp.Integral(sp.exp(-(z**2)), (z, 0, x)), "is not evaluated"),
+        (sp.Sum(x**z, (z, 0, 3)), "is not evaluated"),
+        (sp.Function("q")(z) + x, r"q\(z\) is not among the symbols"),
+        (sp.Symbol("x") + 1, "their assumptions differ"),
+        (sp.besselj(0, x), "has no counterpart"),
+    ],
+    ids=str,
+)
+def test_what_has_no_value_is_named(expr, words):
+    with pytest.raises(UnsupportedOperation, match=words):
+        sf.from_sympy(expr, [x])
+
+
+CONVERSIONS = (
+    lambda a: a.astype(np.int64) * 1.0,
+    lambda a: a.astype(np.int64).astype(np.int8) * 1.0,
+    lambda a: a.astype(np.int64).astype(np.uint8) + np.uint8(200),
+    lambda a: a.astype(np.int64).astype(np.int16) * np.int16(300),
+    lambda a: (a > 0) * a,
+    lambda a: (a > 0).astype(float) - (a < 400),
+    lambda a: np.where(a.astype(bool), 2.0, a),
+    lambda a: a // 2 + a % 7,
+)
+
+
+@pytest.mark.parametrize("number", range(len(CONVERSIONS)))
+def test_conversions_mean_what_the_graph_computes(number):
+    fn = CONVERSIONS[number]
+    for value in (300.5, -300.5, 0.0, 127.9, -129.0):
+        expr = sf.trace(fn)(value).to_sympy()
+        found = expr.subs({s: sp.Float(value) for s in expr.free_symbols})
+        with np.errstate(over="ignore"):
+            want = float(fn(np.float64(value)))
+        assert float(found) == float(sf.compile(fn)(value)) == want
+
+
+def test_second_derivatives_and_gathers_as_expressions():
+    a, b, c = (sp.Symbol(f"v[{i}]", real=True) for i in range(3))
+
+    def energy(v):
+        return np.sum(v[[0, 2, 0]] ** 3) + (v[1] > 0) * v[0] * v[1] + np.sum(np.sin(v))
+
+    graph = sf.trace(sf.hessian(energy))(np.ones(3))
+    found = graph.to_sympy()
+    at = {a: 0.3, b: 0.7, c: -0.2}
+    want = sf.hessian(energy)(np.array([0.3, 0.7, -0.2]))
+    values = [[float(sp.N(found[i, j].subs(at))) for j in range(3)] for i in range(3)]
+    assert np.allclose(values, want, rtol=1e-12, atol=1e-15)

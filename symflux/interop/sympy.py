@@ -1,22 +1,18 @@
-"""SymPy in both directions: graphs as expressions, expressions as compiled functions."""
+"""SymPy in both directions: graphs as expressions; ``from_sympy`` is in ``expressions``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .. import numpy as snp
-from ..api import function, symbol
 from ..errors import UnsupportedOperation
 from ..ir.graph import Graph
 from ..ir.node import CONSTANT, INPUT, Node, constant_value
 from ..ir.op import Kind
 from ..ir.types import TupleType
-from ..ops import lgamma, polygamma
-from ..runtime.function import CompiledFunction
-from ..trace.array import Array, as_node
+from .expressions import from_sympy
 
 __all__ = ["from_sympy", "latex", "to_sympy"]
 
@@ -110,7 +106,6 @@ def _pointwise() -> dict[str, Callable[..., Any]]:
         "not": s.Not,
         "xor": s.Xor,
         "where": lambda c, x, y: s.Piecewise((x, c), (y, True)),
-        "cast": lambda x, **_: x,
         "stop_gradient": lambda x: x,
     }
 
@@ -184,13 +179,20 @@ def _elements(
     if node.op.kind is Kind.SOURCE:
         value = constant_value(node) if node.op is CONSTANT else node.op.oracle(**node.attributes)
         return _objects(np.vectorize(_number, otypes=[object])(value), node.shape)
+    if name == "cast":
+        (x,) = node.inputs
+        return _filled([_cast(v, x.dtype, node.dtype) for v in inputs[0].ravel()], node.shape)
     if node.op.kind is Kind.POINTWISE:
-        if name not in pointwise:
+        bits = name in ("and", "or", "not", "xor") and node.dtype != "bool"
+        if name not in pointwise or bits:
             raise _no_form(node)
         fn, attrs = pointwise[name], node.attributes
         broadcast = np.broadcast_arrays(*inputs) if len(inputs) > 1 else inputs
         flat = [fn(*items, **attrs) for items in zip(*[b.ravel() for b in broadcast], strict=True)]
-        return _filled(flat, node.shape)
+        return _filled([_wrapped(v, node.dtype) for v in flat], node.shape)
+    if name in ("take", "scatter_add") and all(i.is_Integer for i in inputs[1].ravel()):
+        places = inputs[1].astype(np.int64)
+        return _objects(node.op.oracle(inputs[0], places, **node.attributes), node.shape)
     if node.op.kind is Kind.INDEX_MAP and name != "take":
         return _objects(node.op.oracle(*inputs, **node.attributes), node.shape)
     if node.op.kind is Kind.REDUCTION and name in folds:
@@ -201,6 +203,30 @@ def _elements(
     if node.op.kind is Kind.CONTRACTION:
         return _objects(np.einsum(node["spec"], *inputs, optimize=False), node.shape)
     raise _no_form(node)
+
+
+def _cast(x: Any, before: str, after: str) -> Any:
+    """The value after a conversion; symbols of floats stand for real numbers, so that conversions
+    among floats change nothing."""
+    s = _sympy()
+    if before == "bool":
+        return x if after == "bool" else s.Piecewise((1, x), (0, True))
+    if after == "bool":
+        return s.Ne(x, 0)
+    if before[0] == "f" and after[0] != "f":
+        x = s.sign(x) * s.floor(s.Abs(x))
+    return _wrapped(x, after)
+
+
+def _wrapped(x: Any, dtype: str) -> Any:
+    """An integer as a narrow integer type keeps it."""
+    if dtype[0] not in "iu" or dtype == "i64":
+        return x
+    bits = int(dtype[1:])
+    half = 0 if dtype[0] == "u" else 2 ** (bits - 1)
+    if x.is_Integer and -half <= x < 2**bits - half:
+        return x
+    return _sympy().Mod(x + half, 2**bits) - half
 
 
 def _number(value: Any) -> Any:
@@ -244,180 +270,3 @@ def latex(graph: Graph) -> str:
     found = to_sympy(graph)
     results = found if isinstance(found, list) else [found]
     return "\n".join(s.latex(r) for r in results)
-
-
-# --- expressions to functions ---------------------------------------------------------------------
-
-
-def from_sympy(expr: Any, symbols: Sequence[Any], dtype: Any = "float64") -> CompiledFunction:
-    """Compile SymPy expressions to a native function of their symbols.
-
-    Common subexpressions are computed once. The result differentiates and batches like any other
-    function.
-
-    Args:
-        expr: an expression, a SymPy matrix or array, or a nested list of expressions.
-        symbols: the arguments, in calling order.
-        dtype: of the arguments.
-
-    Raises:
-        UnsupportedOperation: for functions without a counterpart, naming them.
-
-    >>> import sympy
-    >>> x, y = sympy.symbols("x y")
-    >>> f = from_sympy(sympy.sin(x) * y + x**2, [x, y])
-    >>> float(f(0.0, 3.0))
-    0.0
-    """
-    s = _sympy()
-    given = [symbol(str(x), (), dtype) for x in symbols]
-    known: dict[Any, Any] = dict(zip(symbols, given, strict=True))
-    flat, shape = _flat_expressions(expr)
-    replacements, reduced = s.cse(flat)
-    convert = _Converter(known)
-    for name, value in replacements:
-        known[name] = convert(value)
-    values = [convert(e) for e in reduced]
-    if shape is None:
-        return function(given, values[0], "expression")
-    kept = [snp.asarray(v) if np.isscalar(v) else v for v in values]
-    return function(given, snp.reshape(snp.stack(kept), shape), "expression")
-
-
-def _flat_expressions(expr: Any) -> tuple[list[Any], tuple[int, ...] | None]:
-    s = _sympy()
-    if isinstance(expr, (s.MatrixBase, s.NDimArray)):
-        return [s.sympify(e) for e in s.flatten(expr.tolist())], tuple(int(n) for n in expr.shape)
-    if isinstance(expr, (list, tuple)):
-        array = np.array(expr, dtype=object)
-        return [s.sympify(e) for e in array.ravel()], array.shape
-    return [s.sympify(expr)], None
-
-
-class _Converter:
-    """SymPy expressions over known symbols as traced values."""
-
-    def __init__(self, known: dict[Any, Any]) -> None:
-        s = _sympy()
-        self.known = known
-        self.functions: dict[Any, Callable[..., Any]] = {
-            s.sin: snp.sin,
-            s.cos: snp.cos,
-            s.tan: snp.tan,
-            s.asin: snp.arcsin,
-            s.acos: snp.arccos,
-            s.atan: snp.arctan,
-            s.atan2: snp.arctan2,
-            s.sinh: snp.sinh,
-            s.cosh: snp.cosh,
-            s.tanh: snp.tanh,
-            s.asinh: snp.arcsinh,
-            s.acosh: snp.arccosh,
-            s.atanh: snp.arctanh,
-            s.exp: snp.exp,
-            s.log: lambda x, base=None: snp.log(x) if base is None else snp.log(x) / snp.log(base),
-            s.Abs: snp.abs,
-            s.sign: snp.sign,
-            s.floor: snp.floor,
-            s.ceiling: snp.ceil,
-            s.erf: snp.erf,
-            s.erfc: snp.erfc,
-            s.sec: lambda x: 1.0 / snp.cos(x),
-            s.csc: lambda x: 1.0 / snp.sin(x),
-            s.cot: lambda x: 1.0 / snp.tan(x),
-            s.sech: lambda x: 1.0 / snp.cosh(x),
-            s.csch: lambda x: 1.0 / snp.sinh(x),
-            s.coth: lambda x: 1.0 / snp.tanh(x),
-            s.loggamma: lambda x: Array(lgamma(as_node(x))),
-            s.polygamma: lambda n, x: Array(polygamma(as_node(x), order=int(n))),
-            s.Max: lambda *xs: _fold(snp.maximum, xs),
-            s.Min: lambda *xs: _fold(snp.minimum, xs),
-            s.StrictLessThan: lambda x, y: x < y,
-            s.LessThan: lambda x, y: x <= y,
-            s.StrictGreaterThan: lambda x, y: x > y,
-            s.GreaterThan: lambda x, y: x >= y,
-            s.Equality: lambda x, y: x == y,
-            s.Unequality: lambda x, y: x != y,
-            s.And: lambda *xs: _fold(snp.logical_and, xs),
-            s.Or: lambda *xs: _fold(snp.logical_or, xs),
-            s.Not: snp.logical_not,
-        }
-
-    def __call__(self, expr: Any) -> Any:
-        """Iterative: expressions may be deep."""
-        done: dict[Any, Any] = dict(self.known)
-        stack = [expr]
-        while stack:
-            top = stack[-1]
-            if top in done:
-                stack.pop()
-                continue
-            missing = [a for a in self._needs(top) if a not in done]
-            if missing:
-                stack.extend(missing)
-                continue
-            done[top] = self._node(top, done)
-            stack.pop()
-        return done[expr]
-
-    def _needs(self, expr: Any) -> list[Any]:
-        s = _sympy()
-        if isinstance(expr, s.Piecewise):
-            return [a for pair in expr.args for a in pair.args]
-        return [] if expr.is_Atom else list(expr.args)
-
-    def _node(self, expr: Any, done: dict[Any, Any]) -> Any:
-        s = _sympy()
-        if expr in (s.true, s.false):
-            return bool(expr)
-        if expr.is_Symbol:
-            raise UnsupportedOperation(
-                f"from_sympy: {expr} is not among the symbols {', '.join(map(str, self.known))}",
-                right=f"from_sympy(expr, [..., {expr}])",
-            )
-        if expr.is_number and expr.is_Atom:
-            return int(expr) if expr.is_Integer else float(expr)
-        args = [done[a] for a in self._needs(expr)]
-        if expr.is_Add:
-            return sum(args[1:], args[0])
-        if expr.is_Mul:
-            return _fold(lambda x, y: x * y, args)
-        if expr.is_Pow:
-            return _power(expr, args)
-        if isinstance(expr, s.Piecewise):
-            return _piecewise(expr, done)
-        found = self.functions.get(expr.func)
-        if found is None:
-            raise UnsupportedOperation(
-                f"from_sympy: {expr.func.__name__} has no counterpart ({expr})"
-            )
-        return found(*args)
-
-
-def _fold(fn: Callable[..., Any], args: Sequence[Any]) -> Any:
-    total = args[0]
-    for a in args[1:]:
-        total = fn(total, a)
-    return total
-
-
-def _power(expr: Any, args: Sequence[Any]) -> Any:
-    s = _sympy()
-    if expr.exp == s.Rational(1, 2):
-        return snp.sqrt(args[0])
-    if expr.exp == s.Rational(-1, 2):
-        return 1.0 / snp.sqrt(args[0])
-    if expr.base == s.E:
-        return snp.exp(args[1])
-    if expr.exp.is_Integer and int(expr.exp) < 0:
-        return 1.0 / args[0] ** -int(expr.exp)
-    return args[0] ** args[1]
-
-
-def _piecewise(expr: Any, done: dict[Any, Any]) -> Any:
-    """Nested selections; outside of all conditions the value is nan, as in SymPy."""
-    result: Any = np.nan
-    for value, condition in reversed(expr.args):
-        test = done[condition]
-        result = done[value] if test is True else snp.where(test, done[value], result)
-    return result
