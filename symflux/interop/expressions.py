@@ -36,7 +36,8 @@ def from_sympy(expr: Any, symbols: Sequence[Any], dtype: Any = "float64") -> Com
 
     Args:
         expr: an expression (or its text), a SymPy matrix or array, or nested lists of expressions
-            of one shape, whose values are an array; other lists, tuples and dicts give containers of values.
+            of one shape, whose values are an array; other lists, tuples and dicts give containers
+            of values.
         symbols: the arguments, in calling order: symbols, functions such as ``q(t)``, their
             derivatives, elements of indexed objects and matrices. An ``IndexedBase`` with a shape,
             a ``MatrixSymbol`` and a matrix of symbols stand for arrays.
