@@ -333,10 +333,15 @@ def _outer(ufunc: Any, x: Any, y: Any, **kwargs: Any) -> Any:
 def _at(ufunc: Any, x: Any, index: Any, *values: Any) -> None:
     """``np.add.at`` and ``np.subtract.at``: equal indices add up."""
     if ufunc not in (np.add, np.subtract):
+        right = "x[i] = f(x[i], v)     # one i at a time, i a Python number"
+        if (fill := {np.minimum: "np.inf", np.maximum: "-np.inf"}.get(ufunc)) is not None:
+            name = ufunc.__name__
+            found = f"np.{name[:3]}(np.where(i == np.arange(len(x))[:, None], v, {fill}), axis=1)"
+            right = f"x[:] = np.{name}(x, {found})"
         raise UnsupportedOperation(
             f"np.{ufunc.__name__}.at cannot be recorded",
             place=user_frame(),
-            right="x[i] = f(x[i], v)     # one i at a time, i a Python number",
+            right=right,
         )
     if not isinstance(x, Array):
         raise UnsupportedOperation(

@@ -100,11 +100,14 @@ _FILLS = r"\]\s*[-+*/]?=[^=]"
 _FILL = ("out = np.zeros(3)\nout[0] = x", "out = symflux.numpy.zeros(3)\nout[0] = x")
 
 
+#: how an argument stays a Python number: in compiled functions, and in derivatives
+_STATIC = "sf.compile(f, static_argnames='n')\nsf.grad(lambda x: f(x, 3))"
+
 #: what stands in the user's line where a plain array was asked for -> the cure; the first that is
 #: found decides
 _ARRAYS = (
     (r"\b(?:np|numpy)\.full\(", "np.full(3, x)", "symflux.numpy.full(3, x)"),
-    (r"\b(?:np|numpy)\.arange\(", "np.arange(n)", "sf.compile(f, static_argnames='n')\n"
+    (r"\b(?:np|numpy)\.arange\(", "np.arange(n)", _STATIC + "\n"
      "first + np.arange(3) * step"),
     (r"\b(?:np|numpy)\.(vectorize|frompyfunc)\(", r"np.\1(g)(x)",
      "g(x)                 # of all elements at once\nsf.vmap(g)(x)"),
@@ -203,10 +206,10 @@ def index(x: Handle) -> int:
     source = place.source if place is not None else ""
     if "range(" in source:
         wrong = "for i in range(n): x = step(i, x)"
-        right = "x = sf.fori_loop(0, n, step, x)\nsf.compile(f, static_argnames='n')"
+        right = f"x = sf.fori_loop(0, n, step, x)\n{_STATIC}"
     else:
         wrong = "items[i]             # a Python list\nnp.zeros(n)"
-        right = "np.stack(items)[i]\nsf.compile(f, static_argnames='n')"
+        right = f"np.stack(items)[i]\n{_STATIC}"
     raise _refuse(
         ConversionError(
             f"a traced value ({x.type}) cannot be a Python index, count or size",

@@ -39,9 +39,8 @@ _INSTEAD = {
         ("nonzero", "argwhere", "flatnonzero", "compress", "extract"),
         ("np.where(mask, x, 0)", _SHAPE),
     ),
-    **dict.fromkeys(
-        ("unique", "union1d", "intersect1d", "setdiff1d", "delete"), (_OUTSIDE, _SHAPE)
-    ),
+    **dict.fromkeys(("unique", "union1d", "intersect1d", "setdiff1d"), (_OUTSIDE, _SHAPE)),
+    "delete": ("np.concatenate([x[:i], x[i + 1 :]])", ""),
     **dict.fromkeys(
         ("array_str", "array_repr", "array2string", "save", "savez", "savetxt", "may_share_memory",
          "shares_memory"),

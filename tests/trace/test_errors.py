@@ -399,7 +399,7 @@ REPLACED = {
     "nancumsum": "x", "nancumprod": "x", "nanprod": "x", "nanstd": "x", "nanvar": "x",
     "bincount": "i, minlength=4", "convolve": "z, kernel, 'valid'",
     "correlate": "z, kernel, 'valid'",
-    "insert": "z, 2, y", "isin": "x, values", "polyval": "p, z", "resize": "z, 7",
+    "insert": "z, 2, y", "delete": "z, 2", "isin": "x, values", "polyval": "p, z", "resize": "z, 7",
     "searchsorted": "edges, z", "digitize": "z, edges", "trapezoid": "y, z", "vander": "z, 3",
     "block": "rows",
 }  # fmt: skip
@@ -412,7 +412,7 @@ def test_what_is_proposed_instead_computes_the_same(name):
     given = {
         "x": holes if "x" in REPLACED[name] else z, "z": z,
         "y": np.array([7.0, 8.0, 6.0, 5.0, 1.0]),
-        "i": 2 if name == "insert" else np.array([2, 0, 2, 1]),
+        "i": 2 if name in ("insert", "delete") else np.array([2, 0, 2, 1]),
         "n": {"vander": 3, "resize": 7}.get(name, 4), "kernel": np.array([1.0, 3.0]), "k": 2,
         "count": 2,
         "values": [3.0, -2.0], "edges": np.array([-1.0, 0.25, 1.0]), "p": [2.0, -1.0, 3.0],
@@ -421,6 +421,18 @@ def test_what_is_proposed_instead_computes_the_same(name):
     right = unsupported(getattr(np, name)).right
     wanted = eval(f"np.{name}({REPLACED[name]})", {"np": np, **given})
     np.testing.assert_allclose(eval(right, {"np": np, **given}), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ufunc", [np.minimum, np.maximum])
+def test_what_is_proposed_in_place_of_extremes_at_indices_computes_the_same(ufunc):
+    with pytest.raises(SymFluxError) as caught:
+        trace(lambda x: ufunc.at(x, [0, 1], 1.0), (X,))
+    given = {"np": np, "x": np.array([0.5, 2.0, -1.0]), "i": np.array([2, 0, 2]),
+             "v": np.array([-3.0, 1.0, 4.0])}  # fmt: skip
+    wanted = given["x"].copy()
+    ufunc.at(wanted, given["i"], given["v"])
+    exec(caught.value.right, given)
+    np.testing.assert_array_equal(given["x"], wanted)
 
 
 def test_loops_and_derivatives_say_what_function_they_want():
