@@ -91,9 +91,15 @@ def _alone(loop: Loop) -> list[Statement] | None:
     """The one iteration that changes something; None where there may be others."""
     if loop.params or not isinstance(loop.extent, int) or loop.extent < 2:
         return None
-    statements = list(walk(loop.body))
-    stores = [s for s in statements if isinstance(s, Store)]
-    if len(stores) != 1 or any(isinstance(s, While | Contract) for s in statements):
+    statements: list[Statement] = []
+    stores: list[Store] = []
+    for statement in walk(loop.body):
+        statements.append(statement)
+        if isinstance(statement, Store):
+            stores.append(statement)
+        if len(stores) > 1 or isinstance(statement, While | Contract):
+            return None
+    if not stores:
         return None
     lets = {s.result: s for s in statements if isinstance(s, Let)}
     loads = {s.result: s for s in statements if isinstance(s, Load)}

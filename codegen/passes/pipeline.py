@@ -11,6 +11,7 @@ from ...records import record
 from ..ir import Program
 from .block import block
 from .hoist import hoist
+from .pinpoint import pinpoint
 from .share import share_contractions
 from .simplify import simplify
 from .temps import drop_temps
@@ -120,6 +121,7 @@ PASSES = Pipeline(
         Pass("simplify", simplify),
         Pass("hoist", hoist, after=("simplify",)),
         Pass("combine", simplify, follows="hoist"),
+        Pass("pinpoint", pinpoint, after=("hoist",)),
         Pass("drop_temps", drop_temps, after=("combine",)),
         Pass("block", block, after=("hoist",)),
         Pass("share", share_contractions, after=("drop_temps",)),

@@ -281,6 +281,9 @@ class _Simplifier:
 
     def store(self, store: Store) -> None:
         index, value = self.index(store.index), self.operand(store.value)
+        held = self.contents.load(store.buffer, index)
+        if held is not None and same_operand(held, value):
+            return  # the element holds it: what a partial write leaves as it is
         if index is not store.index or value is not store.value:
             store = Store(store.buffer, index, value)
         self.contents.store(store.buffer, index, value)

@@ -85,7 +85,7 @@ def test_a_pass_that_breaks_the_program_is_named():
         stores = tuple(s for s in kernel.body.statements if isinstance(s, Store))
         return replace(program, kernels=(replace(kernel, body=Block(stores)),))
 
-    text = "program p { buffer y : f64[1] inout kernel k { %0 = load y[0] : f64 store y[0], %0 } }"
+    text = "program p { buffer y : f64[2] inout kernel k { %0 = load y[0] : f64 store y[1], %0 } }"
     pipeline = Pipeline((Pass("simplify", simplify), Pass("lossy", lose_definitions)))
     program = parse_program(text)
     with pytest.raises(VerifyError) as caught:
@@ -107,8 +107,8 @@ def test_the_observer_sees_each_step_and_idle_followers_are_skipped():
     program = parse_program(TEXT)
     result = run_passes(program, observer=steps.append)
     assert [(s.name, s.changed) for s in steps] == [
-        ("simplify", False), ("hoist", True), ("combine", False), ("drop_temps", False),
-        ("block", False), ("share", False),
+        ("simplify", False), ("hoist", True), ("combine", False), ("pinpoint", False),
+        ("drop_temps", False), ("block", False), ("share", False),
     ]  # fmt: skip
     assert steps[0].before is program and steps[-1].after is result
     assert all(before.after is after.before for before, after in itertools.pairwise(steps))
@@ -116,7 +116,8 @@ def test_the_observer_sees_each_step_and_idle_followers_are_skipped():
 
     steps.clear()
     run_passes(result, observer=steps.append)
-    assert [s.name for s in steps] == ["simplify", "hoist", "drop_temps", "block", "share"]
+    ran = ["simplify", "hoist", "pinpoint", "drop_temps", "block", "share"]
+    assert [s.name for s in steps] == ran
     assert not any(s.changed for s in steps)
 
 
@@ -129,6 +130,7 @@ def test_print_changes_shows_only_kernels_that_changed():
         "-- simplify: 0 of 2 kernels changed",
         "-- hoist: 1 of 2 kernels changed",
         "-- combine: 0 of 2 kernels changed",
+        "-- pinpoint: 0 of 2 kernels changed",
         "-- drop_temps: 0 of 2 kernels changed",
         "-- block: 0 of 2 kernels changed",
         "-- share: 0 of 2 kernels changed",
