@@ -107,22 +107,24 @@ def _binary(
     second: tuple[float, float],
     odd: bool = True,
     tolerance: float = 0.0,
+    **attrs: Any,
 ) -> list[Sample]:
     """Pairs of floats in intervals, broadcasting in every way."""
     samples = [
         Sample(
             (_between(*first, a, "float64", 1), _between(*second, b, "float64", 2)),
+            attrs=attrs,
             tolerance=tolerance,
         )
         for a, b in PAIRS
     ]
     for dtype in ("float32", "float16"):
         arrays = _between(*first, (3, 5), dtype, 1), _between(*second, (5,), dtype, 2)
-        samples.append(Sample(arrays, gradient=False, tolerance=tolerance))
+        samples.append(Sample(arrays, attrs, gradient=False, tolerance=tolerance))
     if odd:
         values = np.array(ODD)
         arrays = values[:, None], values[None, :]
-        samples.append(Sample(arrays, gradient=False, tolerance=tolerance))
+        samples.append(Sample(arrays, attrs, gradient=False, tolerance=tolerance))
     return samples
 
 
@@ -373,6 +375,11 @@ SAMPLES: dict[str, list[Sample]] = {
     "arccos": _unary(-0.8, 0.8, ODD),
     "arctan": _unary(-3, 3, ODD),
     "arctan2": _binary((0.3, 2), (-2, 2)) + _binary((-2, 2), (-2, -0.3)),
+    "arctan2_slope": _binary((0.3, 2), (-2, 2)) + _binary((-2, 2), (-2, -0.3)),
+    "power_less": _binary((0.3, 3), (-2, 3), tolerance=1e-14, less=1)
+    + _binary((0.3, 3), (-2, 3), odd=False, less=2),
+    "hypot": _binary((0.3, 2), (-2, 2)) + _binary((-2, 2), (-2, -0.3)),
+    "hypot_slope": _binary((0.3, 2), (-2, 2)) + _binary((-2, 2), (-2, -0.3)),
     "sinh": _unary(-3, 3, ODD),
     "cosh": _unary(-3, 3, ODD),
     "tanh": _unary(-3, 3, ODD),
@@ -382,6 +389,8 @@ SAMPLES: dict[str, list[Sample]] = {
     # learning and probability
     "sigmoid": _unary(-4, 4, ODD),
     "softplus": _unary(-4, 4, ODD),
+    "logaddexp": _binary((-4, 4), (-4, 4)),
+    "logaddexp_slope": _binary((-4, 4), (-4, 4), operand=0) + _binary((-4, 4), (-4, 4), operand=1),
     "log_cosh": _unary(-4, 4, ODD),
     "relu": _unary(0.1, 2, ODD) + _unary(-2, -0.1),
     "erf": _unary(-2, 2, ODD),

@@ -18,13 +18,11 @@ from ..ir.types import dtype_of, is_floating
 from .arrange import Axis, axes_of, cut, is_index, listed
 from .elementwise import (
     abs_,
-    and_,
     cast,
     copysign,
     eq,
     exp,
     ge,
-    gt,
     isfinite,
     log,
     maximum,
@@ -33,7 +31,6 @@ from .elementwise import (
     ne,
     pow_,
     round_,
-    softplus,
     sqrt,
     stop_gradient,
     where,
@@ -43,8 +40,8 @@ from .reduce import expand, max_, min_, sum_
 from .shape import broadcast_to, reshape
 
 __all__ = [
-    "arange", "clip", "count_nonzero", "diff", "eye", "full", "hypot", "isinf", "linspace",
-    "log_softmax", "logaddexp", "logsumexp", "mean", "nan_to_num", "norm", "ptp", "reduce_with",
+    "arange", "clip", "count_nonzero", "diff", "eye", "full", "isinf", "linspace",
+    "log_softmax", "logsumexp", "mean", "nan_to_num", "norm", "ptp", "reduce_with",
     "rounded", "sign_of", "softmax", "square", "std", "tri", "tril", "triu", "var",
 ]  # fmt: skip
 
@@ -129,26 +126,6 @@ def nan_to_num(
     result = where(ne(x, x), constant(nan, x.dtype), x)
     result = where(eq(x, math.inf), constant(high, x.dtype), result)
     return where(eq(x, -math.inf), constant(low, x.dtype), result)
-
-
-def logaddexp(x: Node, y: Node) -> Node:
-    """log(exp(x) + exp(y)), without overflow; differences of equal infinities count as 0."""
-    # Either branch is the whole function, so that its derivatives hold at ties too.
-    first = ge(x, y)
-    infinite = and_(eq(x, y), isinf(x))
-    larger = where(infinite, maximum(x, y), where(first, x, y))
-    gap = where(infinite, constant(0, x.dtype), where(first, y, x) - where(first, x, y))
-    return larger + softplus(gap)
-
-
-def hypot(x: Node, y: Node) -> Node:
-    """sqrt(x² + y²), without overflow; its derivative at the origin counts as 0."""
-    scale = stop_gradient(maximum(abs_(x), abs_(y)))
-    usable = and_(gt(scale, constant(0, x.dtype)), isfinite(scale))
-    safe = where(usable, scale, constant(1, x.dtype))
-    u, v = x / safe, y / safe
-    squares = where(usable, u * u + v * v, constant(1, x.dtype))
-    return where(usable, sqrt(squares) * safe, scale)
 
 
 # --- statistics -----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 from ..ir.node import Node, constant, constant_value
 from ..ir.op import LOCALLY_CONSTANT, Linear, Op, Selection
 from ..ir.types import ArrayType, broadcast_shapes, numpy_dtype
+from .pairs import arctan2_slope, power_less, power_less_partials
 from .slopes import (
     arccosh_slope,
     arcsin_slope,
@@ -224,13 +225,13 @@ def _pow_partials(out: Node, x: Node, y: Node) -> tuple[Any, Any]:
     literal = constant_value(y)
     if literal is not None and literal.ndim == 0:
         exponent = float(literal)
-        return (None if exponent == 0 else _times_power(x, exponent - 1, exponent)), None
-    zero = constant(0, x.dtype)
-    singular = and_(eq(x, zero), eq(y, zero))
-    wrt_x = _either(singular, 0, y * pow_(_either(singular, 1, x, x.dtype), y - 1), x.dtype)
-    positive = gt(x, zero)
-    wrt_y = _either(positive, out * log(_either(positive, x, 1, x.dtype)), 0, x.dtype)
-    return wrt_x, wrt_y
+        if exponent == 0:
+            return None, None
+        lowered = float(literal - literal.dtype.type(1))
+        if math.isfinite(exponent) and math.fsum((exponent, -1.0, -lowered)):  # it was rounded
+            return power_less(x, y, less=1) * exponent, None
+        return _times_power(x, lowered, exponent), None
+    return power_less_partials(out, x, y, less=0)
 
 
 pow_: Op = pointwise(
@@ -299,19 +300,9 @@ arctan = pointwise(
 )
 
 
-def _arctan2_partials(out: Node, y: Node, x: Node) -> tuple[Node, Node]:
-    """x / (x² + y²) and -y / (x² + y²), scaled by the larger of |x| and |y| against overflow.
-
-    The scale cancels, so that no derivative flows through it."""
-    scale = stop_gradient(maximum(abs_(x), abs_(y)))
-    u, v = x / scale, y / scale
-    squares = (u * u + v * v) * scale
-    return u / squares, -v / squares
-
-
 arctan2 = pointwise(
     "arctan2",
-    partials=_arctan2_partials,
+    partials=lambda out, y, x: (arctan2_slope(x, y), -arctan2_slope(y, x)),
     oracle=np.arctan2,
     doc="The angle of the point (second operand, first operand), in [-π, π].",
 )

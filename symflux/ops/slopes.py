@@ -16,8 +16,8 @@ from ..ir.op import Op, lookup
 from .table import pointwise
 
 __all__ = [
-    "arccosh_slope", "arcsin_slope", "arcsinh_slope", "arctan_slope", "arctanh_slope", "gaussian",
-    "sigmoid_slope", "tanh_slope",
+    "arccosh_slope", "arcsin_slope", "arcsinh_slope", "arctan_slope", "arctanh_slope", "by_scalars",
+    "gaussian", "sigmoid_slope", "tanh_slope",
 ]  # fmt: skip
 
 
@@ -56,28 +56,37 @@ tanh_slope: Op = pointwise(
 # --- of inverse functions -------------------------------------------------------------------------
 
 
-def _slope(
+def by_scalars(
     name: str, f: Callable[..., Any], partials: Callable[..., tuple[Any, ...]], doc: str
 ) -> Op:
-    """An op of one operand: ``f(let, x)``, where ``let(name, *operands)`` applies a scalar."""
+    """An op whose meaning is a formula of scalars: ``f(let, *operands, **attributes)``, where
+    ``let(name, *operands)`` applies a scalar. Halves are computed in single precision."""
 
-    def oracle(x: Any) -> Any:
-        x = np.asarray(x)
+    def compute(xs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        arrays = [np.asarray(x) for x in xs]
         with np.errstate(all="ignore"):
-            wide = x.astype(np.float64)
-            return f(lambda scalar, *xs: _NUMPY[scalar](*xs), wide).astype(x.dtype)
+            wide = [x.astype(np.float64) for x in arrays]
+            made = f(lambda scalar, *values: _NUMPY[scalar](*values), *wide, **attrs)
+            return np.asarray(made).astype(arrays[0].dtype)
 
-    def lower(b: Any, x: Any) -> Any:
-        if x.dtype == "f16":
-            return b.cast(f(b.let, b.cast(x, "f32")), "f16")
-        return f(b.let, x)
+    def lower(b: Any, *xs: Any, **attrs: Any) -> Any:
+        if xs[0].dtype == "f16":
+            return b.cast(f(b.let, *[b.cast(x, "f32") for x in xs], **attrs), "f16")
+        return f(b.let, *xs, **attrs)
 
+    # how many operands there are is read off the oracle
+    oracles: tuple[Callable[..., Any], ...] = (
+        lambda x, **attrs: compute((x,), attrs),
+        lambda x, y, **attrs: compute((x, y), attrs),
+    )
+    oracle = oracles[f.__code__.co_argcount - 2]
     return pointwise(name, partials=partials, oracle=oracle, lower=lower, doc=doc)
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
     "select": np.where, "abs": np.abs, "gt": np.greater, "sqrt": np.sqrt, "exp": np.exp,
-    "lt": np.less, "fma": lambda a, b, c: np.float64(np.longdouble(a) * b + c),
+    "lt": np.less, "fma": lambda a, b, c: np.float64(np.longdouble(a) * b + c), "eq": np.equal,
+    "maximum": np.maximum, "or": np.bitwise_or, "and": np.bitwise_and, "log1p": np.log1p,
 }  # fmt: skip
 
 #: from here on 1 is nothing beside x²; its square overflows in no dtype
@@ -99,31 +108,31 @@ def _of_hyperbola(least: float) -> Callable[..., Any]:
     return f
 
 
-arcsin_slope: Op = _slope(
+arcsin_slope: Op = by_scalars(
     "arcsin_slope",
     _of_circle,
     partials=lambda out, x: ((x * out) * out * out,),
     doc="1 / sqrt(1 - x²).",
 )
-arcsinh_slope: Op = _slope(
+arcsinh_slope: Op = by_scalars(
     "arcsinh_slope",
     _of_hyperbola(0),
     partials=lambda out, x: (-(x * out) * out * out,),
     doc="1 / sqrt(x² + 1).",
 )
-arccosh_slope: Op = _slope(
+arccosh_slope: Op = by_scalars(
     "arccosh_slope",
     _of_hyperbola(1),
     partials=lambda out, x: (-(x * out) * out * out,),
     doc="1 / sqrt(x² - 1).",
 )
-arctan_slope: Op = _slope(
+arctan_slope: Op = by_scalars(
     "arctan_slope",
     lambda let, x: 1.0 / (x * x + 1.0),
     partials=lambda out, x: ((x * out) * out * -2,),
     doc="1 / (1 + x²).",
 )
-arctanh_slope: Op = _slope(
+arctanh_slope: Op = by_scalars(
     "arctanh_slope",
     lambda let, x: 1.0 / ((1.0 - x) * (1.0 + x)),
     partials=lambda out, x: ((x * out) * out * 2,),
@@ -141,7 +150,7 @@ def _gaussian(let: Callable[..., Any], x: Any) -> Any:
     return value - value * let("select", let("lt", high, 800.0), low, 0.0)
 
 
-gaussian: Op = _slope(
+gaussian: Op = by_scalars(
     "gaussian",
     _gaussian,
     partials=lambda out, x: (x * out * -2,),

@@ -75,7 +75,72 @@ def _cotangent_of_pi(x: Any, let: Callable[..., Any]) -> Any:
     return let("copysign", let("select", zero, tangent, 1.0 / tangent), near)
 
 
-def _polygamma(x: Any, order: int, let: Callable[..., Any]) -> Any:
+#: the zero of the digamma function among positive numbers, in two parts
+_ZERO = {"f32": (1.4616321325302124, 1.2438149938918909e-08),
+         "f64": (1.4616321449683622, 9.549995429965697e-17)}  # fmt: skip
+#: digamma(zero + d) / d for -0.62 < d < 1.3, interpolated at Chebyshev's points
+_AT_ZERO = {
+    "f32": (
+        0.9676722545301634,
+        -0.44276355617531116,
+        0.25849900184625463,
+        -0.16392639218140095,
+        0.10782489027877136,
+        -0.07239043947996364,
+        0.04896595486504673,
+        -0.03233103045577475,
+        0.02127476399892581,
+        -0.016371812496062583,
+        0.01388865641760248,
+        -0.009062647051336506,
+        0.0034398520812128647,
+        -0.0005528301750832683,
+    ),
+    "f64": (
+        0.9676722454476212,
+        -0.4427631689835941,
+        0.25849976095565735,
+        -0.16394270544204112,
+        0.10782405069035816,
+        -0.07219956127588614,
+        0.048804288214040974,
+        -0.03316112601499985,
+        0.022597646878316217,
+        -0.015424771491940988,
+        0.010538812087339589,
+        -0.007204500355405827,
+        0.004926597467264745,
+        -0.003369853533913758,
+        0.0023061236022955045,
+        -0.0015775818396045198,
+        0.0010757377853346168,
+        -0.0007333588503595498,
+        0.0005089328745232746,
+        -0.00035955089032023034,
+        0.00024130940632681073,
+        -0.00014333961047309596,
+        8.725102552147623e-05,
+        -7.564823635641544e-05,
+        7.448870249354326e-05,
+        -5.675152233274293e-05,
+        2.937081677361665e-05,
+        -9.745895079614325e-06,
+        1.8810805947201004e-06,
+        -1.6130508428863179e-07,
+    ),
+}
+
+
+def _at_zero(x: Any, value: Any, dtype: str, let: Callable[..., Any]) -> Any:
+    """digamma(x): ``value``, but from the distance to its positive zero where that is near, as the
+    terms that ``value`` is the sum of cancel there."""
+    high, low = _ZERO[dtype]
+    distance = (x - high) - low
+    near = let("lt", let("abs", distance - 0.34), 0.96)
+    return let("select", near, distance * _horner(distance, [*_AT_ZERO[dtype]]), value)
+
+
+def _polygamma(x: Any, order: int, let: Callable[..., Any], dtype: str = "f64") -> Any:
     """The polygamma function of ``x``, branch-free; ``let(name, *operands)`` applies a scalar.
 
     Reflection moves x < 0 to 1 - x; the recurrence moves the argument up by 10 + 2·order; there the
@@ -88,7 +153,7 @@ def _polygamma(x: Any, order: int, let: Callable[..., Any]) -> Any:
     z = let("select", negative, 1.0 - x, x)
     shift = 10 + 2 * order
     steps: Any = None
-    for j in range(shift):
+    for j in reversed(range(1, shift)):  # the smallest first
         term = 1.0 / _integer_power(z + float(j), order + 1)
         steps = term if steps is None else steps + term
     w = 1.0 / (z + float(shift))
@@ -102,7 +167,9 @@ def _polygamma(x: Any, order: int, let: Callable[..., Any]) -> Any:
     else:
         power = _integer_power(w, order)
         above = (tail + float(math.factorial(order - 1))) * power * float(-sign)
-    value = above - steps * float(sign * factorial)
+    pole = 1.0 / _integer_power(z, order + 1)
+    value = (above - steps * float(sign * factorial)) - pole * float(sign * factorial)
+    value = _at_zero(z, value, dtype, let) if order == 0 else value
     cotangent = _cotangent_of_pi(x, let)
     polynomial = [float(c) for c in _cotangent_polynomial(order)]
     poles = _horner(cotangent, polynomial) * math.pi ** (order + 1)
@@ -131,7 +198,7 @@ def lower_polygamma(b: Any, x: Any, *, order: int) -> Any:
     """The polygamma function as scalars of the loop IR; halves are computed in single precision."""
     dtype = x.dtype
     z = b.cast(x, "f32") if dtype == "f16" else x
-    value = _polygamma(z, order, b.let)
+    value = _polygamma(z, order, b.let, z.dtype)
     pole = b.let("and", b.let("le", z, 0.0), b.let("eq", z, b.let("floor", z)))
     value = b.let("select", pole, math.nan if order % 2 == 0 else math.inf, value)
     return b.cast(value, "f16") if dtype == "f16" else value

@@ -26,7 +26,8 @@ __all__ = ["prepare"]
 #: Names of the ops without which no law holds.
 _HEADS = frozenset(
     (
-        *("abs", "copysign", "cosh", "erf", "erfc", "exp", "expm1", "log1p", "pow", "sigmoid"),
+        *("abs", "copysign", "cosh", "erf", "erfc", "exp", "expm1", "hypot", "log"),
+        *("log1p", "pow", "sigmoid"),
         *("sin", "sinh", "softplus", "sqrt", "tanh"),
     )
 )

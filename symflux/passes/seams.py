@@ -37,17 +37,18 @@ from ..ops.elementwise import (
     sub,
     where,
 )
+from ..ops.pairs import hypot
 from ..ops.reduce import max_, sum_
 from ..ops.shape import broadcast_to, transpose
 from .rewrite import Law, Scope, law, rule
 
-__all__ = ["SEAMS", "guarded_root", "is_number", "never_negative", "scaled_root"]
+__all__ = ["SEAMS", "guarded_root", "is_number", "never_negative"]
 
 #: How far roots are looked for, and how far products are looked through.
 _DEPTH, _FEW = 8, 4
 
-_POSITIVE = (exp, abs_, softplus)
-_KEEPS_SIGN = (add, maximum, sum_, max_, mul, div, cast, broadcast_to, sqrt, stop_gradient)
+_POSITIVE = (exp, abs_, hypot, softplus)
+_KEEPS_SIGN = (add, sum_, max_, mul, div, cast, broadcast_to, sqrt, stop_gradient)
 
 
 def is_number(node: Node, value: float) -> bool:
@@ -69,6 +70,8 @@ def never_negative(x: Node, depth: int = _DEPTH) -> bool:
         return True
     if depth and (x.op in _KEEPS_SIGN or x.op.kind is Kind.INDEX_MAP):
         return all(never_negative(y, depth - 1) for y in x.inputs)
+    if depth and x.op is maximum:
+        return any(never_negative(y, depth - 1) for y in x.inputs)
     if depth and x.op is where:
         return all(never_negative(y, depth - 1) for y in x.inputs[1:])
     return not x.inputs and not _any_sign(x)
@@ -94,25 +97,6 @@ def guarded_root(node: Node) -> Node | None:
     return None
 
 
-def scaled_root(node: Node) -> Node | None:
-    """x² + y², if the node is hypot(x, y)."""
-    usable, product, _ = node.inputs
-    if product.op is not mul or product.inputs[0].op is not sqrt:
-        return None
-    squares, scale = product.inputs[0].inputs[0], product.inputs[1]
-    if (
-        squares.op is not where
-        or squares.inputs[0] is not usable
-        or squares.inputs[1].op is not add
-    ):
-        return None
-    legs = [term.inputs[0] for term in squares.inputs[1].inputs if term.op is mul]
-    if len(legs) != 2 or any(x.op is not div or x.inputs[1] is not scale for x in legs):
-        return None
-    x, y = (leg.inputs[0] for leg in legs)
-    return x * x + y * y
-
-
 def bare(node: Node) -> Node:
     """The node below a repetition."""
     return node.inputs[0] if node.op is broadcast_to else node
@@ -123,12 +107,15 @@ def _square(node: Node, depth: int = _DEPTH) -> Node | None:
     op = node.op
     if op is abs_:
         return node.inputs[0] * node.inputs[0]
+    if op is hypot:
+        x, y = node.inputs
+        return x * x + y * y
     if op is sqrt or (op is pow_ and is_number(node.inputs[1], 0.5)):
         return node.inputs[0] if never_negative(node.inputs[0]) else None
     if not depth or not node.inputs:
         return None
     if op is where:
-        found = guarded_root(node) or scaled_root(node)
+        found = guarded_root(node)
         if found is not None:
             return found
         squares = [_square(x, depth - 1) for x in node.inputs[1:]]

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..ir.node import Node, constant_value
 from ..ir.op import Kind
-from ..ops.composed import logaddexp, logsumexp, softmax
+from ..ops.composed import logsumexp, softmax
 from ..ops.elementwise import add, div, exp, expm1, log, mul, neg, sigmoid, sub, tanh
-from ..ops.reduce import max_
+from ..ops.reduce import max_, sum_
 from ..ops.shape import broadcast_to, reshape
 from .exponentials import QUOTIENTS, has_exponentials
 from .patterns import number
@@ -70,8 +70,7 @@ _ELEMENTARY: tuple[Law, ...] = (
         domain="everywhere: sinh overflows above 710"),
     law("log(x * exp(y))", "log(x) + y", grade="accurate",
         domain="everywhere: exp overflows above 709 and underflows below -745 (float64)"),
-    law("log(exp(x) + exp(y))", lambda e: logaddexp(e["x"], e["y"]),
-        name="log(exp(x) + exp(y)) = logaddexp(x, y)", grade="accurate",
+    law("log(exp(x) + exp(y))", "logaddexp(x, y)", grade="accurate",
         domain="everywhere: exp overflows above 709 and underflows below -745 (float64)"),
     law("log(0.5 * (1 + tanh(x)))", "-softplus(-2.0 * x)", grade="accurate",
         domain="everywhere: tanh rounds to -1 below -19"),
@@ -95,6 +94,12 @@ _ELEMENTARY: tuple[Law, ...] = (
         domain="everywhere: exp overflows above 709, and inf / inf is nan"),
     law("expm1(x) / (expm1(x) + 2)", "tanh(0.5 * x)", grade="accurate",
         domain="everywhere: expm1 overflows above 709, and inf / inf is nan"),
+    law("log(x + sqrt(1 + x * x))", "arcsinh(x)", grade="accurate",
+        domain="everywhere: the sum cancels for x < 0, and x * x overflows above 1e154"),
+    law("log(x + sqrt(x * x - 1))", "arccosh(x)", grade="accurate",
+        domain="x ≥ 1, nan below in both: digits of x are lost near 1, and x * x overflows"),
+    law("log((1 + x) / (1 - x))", "2.0 * arctanh(x)", grade="accurate",
+        domain="|x| ≤ 1, nan beyond in both: the digits of a small x are lost in 1 + x"),
     law("1 - erf(x)", "erfc(x)", grade="accurate",
         domain="x > 0.5: erf rounds to 1 above 6, where erfc is tiny but not 0"),
     law("1 - erfc(x)", "erf(x)", grade="accurate",
@@ -166,6 +171,23 @@ def log_of_power(node: Node, scope: Scope) -> Node | None:
     if not literal or number(exponent) == 0 or not has_exponentials(x) or not never_negative(x):
         return None
     return exponent * node.op(x)
+
+
+@rule(
+    "log (prod x) = sum (log x)",
+    "log",
+    ("prod",),
+    grade="accurate",
+    examples="x: f64[3,4] ; exp x ; prod %0 axes=(1,) ; log %1",
+    domain="x ≥ 0: the product overflows and underflows before its logarithm does",
+)
+def log_of_product(node: Node, scope: Scope) -> Node | None:
+    """Of exponentials, as in likelihoods."""
+    product = node.inputs[0]
+    (x,) = product.inputs
+    if not has_exponentials(x) or not never_negative(x):
+        return None
+    return sum_(node.op(x), axes=product["axes"])
 
 
 # --- sums of exponentials -------------------------------------------------------------------------
@@ -360,8 +382,8 @@ def log_of_part(node: Node, scope: Scope) -> Node | None:
 ONES: tuple[Law, ...] = (law("x * 1", "x", dtypes="iuf"), law("x / 1", "x"))
 
 STABLE: tuple[Law, ...] = (
-    *_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax, log_of_part, log_of_power, tanh_by_hand,
-    share_of_two, *QUOTIENTS,
+    *_ELEMENTARY, log_sum_exp, naive_softmax, log_softmax, log_of_part, log_of_power,
+    log_of_product, tanh_by_hand, share_of_two, *QUOTIENTS,
 )  # fmt: skip
 
 #: the same for sums whose logarithm may cancel the shift: as near as sums in another order

@@ -534,8 +534,8 @@ class _Walk:
                 if any(name in c.__dict__ for c in cls.__mro__ if not is_library(c)):
                     self.read("entry", held, name, MISSING)  # it may hide the class's own later
         for name in itertools.chain.from_iterable(map(_slots, cls.__mro__)):
-            if name in self.names:
-                content = getattr(v, name, MISSING)
+            if name in self.names and type(getattr(cls, name, None)) is not property:
+                content = getattr(v, name, MISSING)  # a property in its place is computed
                 if self.read("slot", v, name, content) and content is not MISSING:
                     facts.append((name, *self.unlifted([content])))
         return tuple(facts)

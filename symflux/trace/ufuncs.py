@@ -95,12 +95,6 @@ def _reciprocal(x: Node) -> Node:
     return build("where", unit, x, literal(0, x.dtype))
 
 
-def _hypot(x: Node, y: Node) -> Node:
-    """The hypotenuse; an infinite leg decides even beside nan."""
-    infinite = build("or", composed.isinf(x), composed.isinf(y))
-    return build("where", infinite, literal(math.inf, x.dtype), composed.hypot(x, y))
-
-
 def _ignoring_nan(name: str) -> Builder:
     def builder(x: Node, y: Node) -> Node:
         if x.dtype[0] != "f":
@@ -246,8 +240,8 @@ BUILDERS.update(
         np.sign: _sign,
         np.square: lambda x: build("and" if x.dtype == "bool" else "mul", x, x),
         np.reciprocal: _reciprocal,
-        np.hypot: _hypot,
-        np.logaddexp: composed.logaddexp,
+        np.hypot: _op("hypot"),
+        np.logaddexp: _op("logaddexp"),
         np.heaviside: _heaviside,
         np.deg2rad: _scaled(math.pi / 180),
         np.radians: _scaled(math.pi / 180),

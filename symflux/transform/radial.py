@@ -20,9 +20,10 @@ from ..ir.types import is_floating
 from ..ir.walk import rebuild, substitute, topological
 from ..ops.contract import contract
 from ..ops.elementwise import abs_, add, div, eq, mul, neg, pow_, sqrt, where
+from ..ops.pairs import hypot
 from ..ops.reduce import sum_
 from ..ops.shape import broadcast_to
-from ..passes.seams import guarded_root, is_number, never_negative, scaled_root
+from ..passes.seams import guarded_root, is_number, never_negative
 from .jvp import pushforward
 
 __all__ = ["without_kinks"]
@@ -54,13 +55,11 @@ def _root(node: Node) -> _Root | None:
         at_zero = eq(s, constant(0, s.dtype))
         safe = sqrt(where(at_zero, constant(1, s.dtype), s))
         return _Root(node, s, at_zero, where(at_zero, constant(0, s.dtype), safe))
-    if node.op is where and _is_infinite(node.inputs[1]):  # as NumPy's hypot is, beside nan
-        inner = _root(node.inputs[2])
-        if inner is None or inner.square.shape != node.shape:
-            return None
-        return _Root(node, inner.square, eq(node, constant(0, node.dtype)), node)
+    if node.op is hypot:
+        x, y = node.inputs
+        return _Root(node, x * x + y * y, eq(node, constant(0, node.dtype)), node)
     if node.op is where:
-        square = guarded_root(node) or scaled_root(node)
+        square = guarded_root(node)
         if square is not None and square.shape == node.shape:
             return _Root(node, square, eq(node, constant(0, node.dtype)), node)
     return None
@@ -85,11 +84,6 @@ def _may_vanish(s: Node, depth: int = 6) -> bool:
 def _is_even(exponent: Node) -> bool:
     value = constant_value(exponent)
     return value is not None and value.ndim == 0 and bool(value > 0 and value % 2 == 0)
-
-
-def _is_infinite(x: Node) -> bool:
-    value = constant_value(x)
-    return value is not None and bool(np.isinf(value).all())
 
 
 def _positive(x: Node) -> bool:

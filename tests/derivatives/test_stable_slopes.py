@@ -225,3 +225,27 @@ def test_scaling_takes_a_step_for_each_node():
         return np.sum(e(x) / total)
 
     assert len(sf.compile(sf.grad(deep)).lower(np.zeros(3)).optimized.nodes) < 600
+
+
+#: name -> NumPy code from a vector to a number, and where it saturates or cancels
+SATURATED = {
+    "log(prod(exp))": (lambda x: np.log(np.prod(e(x))), FAR),
+    "log(prod of densities)": (lambda x: np.log(np.prod(0.4 * e(-(x**2) / 2))), MIDDLE),
+    "log(x + sqrt(x² + 1))": (lambda x: np.sum(COSTS * np.log(x + np.sqrt(x**2 + 1))), -1e9 * ONES),
+    "log(sqrt(1 + x²) + x)": (lambda x: np.sum(COSTS * np.log(np.sqrt(1 + x * x) + x)), -FAR * FAR),
+    "log(x + sqrt(x² - 1))": (
+        lambda x: np.sum(COSTS * np.log(x + np.sqrt(x**2 - 1))), 1 + COSTS * 1e-9,
+    ),
+    "log((1 + x) / (1 - x)) / 2": (
+        lambda x: np.sum(COSTS * np.log((1 + x) / (1 - x)) / 2), COSTS * 1e-9,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SATURATED)
+def test_slopes_where_products_and_logarithms_saturate(name):
+    function, x = SATURATED[name]
+    compiled = sf.compile(lambda x: (function(x), sf.grad(function)(x), sf.hessian(function)(x)))
+    for got, wanted in zip(compiled(x), derivatives(function, x, 1500), strict=True):
+        size = np.abs(wanted).max()
+        np.testing.assert_allclose(got, wanted, rtol=1e-14, atol=1e-15 * size)

@@ -74,6 +74,10 @@ FUNCTIONS = {
     "sigmoid": _sigmoid,
     "sigmoid_slope": lambda s, x: s * _sigmoid(-x),
     "softplus": lambda x: _log(1 + _exp(x)),
+    "logaddexp": lambda x, y: _log(_exp(x) + _exp(y)),
+    "arcsinh": mpmath.asinh,
+    "arccosh": lambda x: mpmath.acosh(x) if x >= 1 else mpmath.mpf("nan"),
+    "arctanh": lambda x: mpmath.atanh(x) if abs(x) <= 1 else mpmath.mpf("nan"),
 }
 
 

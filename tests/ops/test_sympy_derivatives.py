@@ -57,6 +57,7 @@ TINY = (1e-300, 1e-100, 1e-12, 1e-6, 1 - 1e-10, 1 + 1e-10, 1e6, 1e50)
 EDGE = far(1 - 1e-14, 1 - 1e-10, 1 - 1e-5, 1e-10, 1e-300)
 TAN_POLE = np.pi / 2 - 1e-6
 PAIRS = tuple((a, b) for a in (-2.5, -1e-8, 0.3, 1e6) for b in (-1.5, -1e-8, 0.7, 1e5))
+GAPS = ((-3.3, 690.0), (690.0, -3.3), (40.1, 0.3), (1e-17, 1.0), (0.1, 0.1 + 1e-9))
 TIES = ((0.5, 0.5), (-2.0, -2.0), (0.0, 0.0))
 QUOTIENT = sympy.Symbol("quotient", integer=True)  # of floordiv: constant between its jumps
 
@@ -77,6 +78,12 @@ CASES: dict[str, list[Case]] = {
             X**Y, 0.1, 4.0, near=tuple((a, b) for a in (1e-8, 1.0, 30.0) for b in (-3.0, 0.5, 9.0))
         )
     ],
+    "power_less": [
+        Case(
+            X ** (Y - n), 0.1, 4.0, near=((1e-8, 0.1), (1e20, 0.3), (30.0, 9.0)), attrs={"less": n}
+        )
+        for n in (1, 2)
+    ],
     "exp": [Case(sympy.exp(X), near=(-700.0, 700.0, 0.0, 1e-300))],
     "exp2": [Case(2**X, near=(-1000.0, 1000.0, 0.0))],
     "expm1": [Case(sympy.exp(X) - 1, near=(-40.0, -700.0, 700.0, 1e-300))],
@@ -95,6 +102,13 @@ CASES: dict[str, list[Case]] = {
     "arctan2": [
         Case(sympy.atan2(X, Y), near=(*PAIRS, (1e200, 1e199), (1e-160, -1e-160), (3.0, 0.0)))
     ],
+    "arctan2_slope": [
+        Case(X / (X**2 + Y**2), near=(*PAIRS, *TIES[:2], (1e100, 1e99), (1e-150, -1e-151)))
+    ],
+    "hypot": [Case(sympy.sqrt(X**2 + Y**2), near=(*PAIRS, (1e200, 1e199), (1e-160, -1e-160)))],
+    "hypot_slope": [
+        Case(X / sympy.sqrt(X**2 + Y**2), near=(*PAIRS, (1e200, 1e199), (1e-160, -1e-160)))
+    ],
     "sinh": [Case(sympy.sinh(X), near=far(1e-300, 30.0, 700.0))],
     "cosh": [Case(sympy.cosh(X), near=far(1e-300, 30.0, 700.0))],
     "tanh": [Case(sympy.tanh(X), near=far(1e-300, 5.0, 25.0, 340.0), digits=700)],
@@ -104,6 +118,13 @@ CASES: dict[str, list[Case]] = {
     "sigmoid": [Case(1 / (1 + sympy.exp(-X)), -9, 9, near=far(40.0, 690.0, 1e-300), digits=700)],
     "softplus": [
         Case(sympy.log(1 + sympy.exp(X)), -9, 9, near=far(40.0, 690.0, 1e-300), digits=700)
+    ],
+    "logaddexp": [
+        Case(sympy.log(sympy.exp(X) + sympy.exp(Y)), -9, 9, near=(*TIES, *GAPS), digits=700)
+    ],
+    "logaddexp_slope": [
+        Case(share, -9, 9, near=(*TIES, *GAPS), attrs={"operand": i}, digits=700)
+        for i, share in enumerate((1 / (1 + sympy.exp(Y - X)), 1 / (1 + sympy.exp(X - Y))))
     ],
     "log_cosh": [
         Case(sympy.log(sympy.cosh(X)), -9, 9, near=far(1e-100, 0.99, 40.0, 340.0), digits=700)

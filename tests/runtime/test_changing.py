@@ -4,6 +4,7 @@ import collections
 import sys
 import types
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -249,3 +250,9 @@ def test_memos_by_shape_are_filled_when_they_are_traced():
     assert f(np.asarray(2.0)) == 2.0 and np.all(f(X) == X)
     memo[(3,)][1] = 5.0
     assert np.all(f(X) == 5.0 * X)
+
+
+def test_a_property_in_the_place_of_a_slot_is_computed_not_held():
+    """mpmath's constants make a new tuple at each reading, and have no place to put one back."""
+    f = sf.compile(lambda x: x * float(mpmath.pi))
+    assert f(2.0) == f(2.0) == 2 * np.pi
