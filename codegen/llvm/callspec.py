@@ -14,8 +14,8 @@ from ..scalars import numpy_dtype
 from .words import Words
 
 __all__ = [
-    "OUT", "CallSpec", "Leaf", "Node", "Param", "Result", "Static", "compared_key", "describe",
-    "leaves", "places", "referred",
+    "OUT", "CallSpec", "Check", "Leaf", "Node", "Param", "Result", "Static", "compared_key",
+    "describe", "leaves", "places", "referred",
 ]  # fmt: skip
 
 #: The keyword argument for results; the name in a call's keywords is this very object.
@@ -67,6 +67,15 @@ class Static:
     value: Any
 
 
+@record(frozen=True, slots=True)
+class Check:
+    """A buffer of one int64 that is 0 after a run that went well. Of other numbers ``refuse`` is
+    called with the number, and raises."""
+
+    buffer: str
+    refuse: Callable[[int], None]
+
+
 Param: TypeAlias = Leaf | Node | Static
 Result: TypeAlias = Leaf | Node | Static
 
@@ -80,7 +89,8 @@ class CallSpec:
     constants of the program. ``result`` is what the call returns; ``fallback`` is called with the
     original arguments when they do not fit. With ``out``, a call may also give the keyword argument
     ``out``: arrays for all results, in this structure (leaves of kind ``array``), which is then
-    returned. With ``words``, a call also goes to the fallback when one of them changed."""
+    returned. With ``words``, a call also goes to the fallback when one of them changed. With
+    ``check``, a call may raise after the run."""
 
     name: str
     params: tuple[Param, ...]
@@ -90,6 +100,7 @@ class CallSpec:
     out: Param | None = None
     words: Words | None = None
     apart: tuple[np.ndarray[Any, Any], ...] = ()
+    check: Check | None = None
 
 
 def leaves(tree: Param | Result) -> Iterator[Leaf]:
@@ -116,6 +127,7 @@ def referred(spec: CallSpec) -> tuple[Any, ...]:
     for tree in (*spec.params, spec.result, *([OUT, spec.out] if spec.out is not None else [])):
         found += [tree] if isinstance(tree, str) else _named(tree)
     found += [*spec.apart, *[array for _, array in spec.captures]]
+    found += [] if spec.check is None else [spec.check.refuse]
     return tuple(found if spec.words is None else [*found, spec.words])
 
 
@@ -164,4 +176,6 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
     words = "" if spec.words is None else f" words {spec.words.in_line}"
     if spec.apart:
         words += f" apart from {[f'{a.nbytes} @{at[id(a)]}' for a in spec.apart]}"
-    return f"{', '.join(map(text, spec.params))} -> {text(spec.result)} with {captured}{out}{words}"
+    check = "" if spec.check is None else f" check {numbers[spec.check.buffer]}"
+    params = ", ".join(map(text, spec.params))
+    return f"{params} -> {text(spec.result)} with {captured}{out}{words}{check}"

@@ -113,6 +113,7 @@ def _run(e: Emitter, program: Program, arguments: Arguments, results: Results) -
     if held:
         arguments.let_go()
     results.check_status(status)
+    results.check_number()
 
 
 def _check(program: Program, spec: CallSpec) -> None:
@@ -126,15 +127,18 @@ def _check(program: Program, spec: CallSpec) -> None:
     for leaf in leaves(spec.result):
         if leaf.kind == "argument" and leaf.buffer not in {g.buffer for g in given}:
             raise ValueError(f"{spec.name}: result {leaf.buffer} is not an argument")
+    if spec.check is not None:
+        results.append(Leaf("numpy_scalar", "i64", spec.check.buffer))
     for leaf in (*given, *results):
         _check_leaf(spec, buffers.get(leaf.buffer), leaf)
     for leaf in given:
         if leaf.donated != (buffers[leaf.buffer].role is Role.INOUT):
             raise ValueError(f"{spec.name}: only INOUT buffers are donated ({leaf.buffer})")
     if spec.out is not None:
-        _check_out(spec, buffers, [leaf.buffer for leaf in results])
+        _check_out(spec, buffers, [leaf.buffer for leaf in leaves(spec.result)])
     for buffer in buffers.values():
         want = {r.buffer for r in results} if buffer.role is Role.OUTPUT else set(names)
+        want |= set() if spec.check is None else {spec.check.buffer}
         if buffer.name not in want:
             raise ValueError(f"{spec.name}: nothing is given for buffer {buffer.name}")
 

@@ -118,6 +118,24 @@ class Results:
         e.line(f"br label %{self._cleanup_label()}")
         e.start(fine)
 
+    def check_number(self) -> None:
+        """After the run: the program may have found what the call has to raise."""
+        e, check = self.e, self.spec.check
+        if check is None:
+            return
+        number = e.value(f"load i64, ptr {self.pointers[check.buffer]}, align 8", "number")
+        wrong, fine = e.label("wrong"), e.label("fine")
+        e.line(f"br i1 {e.value(f'icmp ne i64 {number}, 0')}, label %{wrong}, label %{fine}")
+        e.start(wrong)
+        given = e.value(f"call ptr @PyLong_FromLongLong(i64 {number})")
+        slot = e.entry_alloca("ptr", align=8)
+        e.line(f"store ptr {given}, ptr {slot}")
+        refuse = object_pointer(e, check.refuse)
+        e.value(f"call ptr @PyObject_Vectorcall(ptr {refuse}, ptr {slot}, i64 1, ptr null)")
+        e.line(f"call void @Py_DecRef(ptr {given})")
+        e.line(f"br label %{self._cleanup_label()}")
+        e.start(fine)
+
     @property
     def may_fail(self) -> bool:
         return len(self.e.exports()) > 1 or "interrupts" in self.e.services
@@ -145,6 +163,8 @@ class Results:
             obj = self.arguments.objects[buffer]
             self.e.line(f"call void @Py_IncRef(ptr {obj})")
             self._owned.append((obj, self.e.label("release")))
+        if self.spec.check is not None:
+            self.pointers[self.spec.check.buffer] = self.e.entry_alloca("i64", align=8)
         for leaf in self._leaves:
             if leaf.buffer in self.pointers or leaf.buffer in self.arguments.pointers:
                 continue

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..ir.node import Node, constant
+from ..ir.node import constant
 from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ops import composed
-from ..trace.array import Array, as_array, as_node, operand
+from ..trace.array import Array, as_array, as_node, element, operand
 from ..trace.dispatch import TABLE, implements, numpys
+from ..trace.fitting import adapted
 from ..trace.promote import FLOAT, STORED, build, cast, literal, promoted
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
+from .elementwise import no_keywords
 from .shape import broadcast_node, moveaxis
 
 __all__ = ["filled"]
@@ -36,30 +38,33 @@ def _short(dtype: Any, default: str) -> str:
 
 
 @implements(np.zeros)
-def zeros(shape: Any, dtype: Any = None, order: str = "C", **_: Any) -> Array:
+def zeros(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None,
+          like: Any = None) -> Array:  # fmt: skip
     """Zeros, float64 by default."""
     return filled(shape, 0, _short(dtype, "f64"))
 
 
 @implements(np.empty)
-def empty(shape: Any, dtype: Any = None, order: str = "C", **_: Any) -> Array:
+def empty(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None,
+          like: Any = None) -> Array:  # fmt: skip
     """Zeros: a graph has no uninitialised elements."""
     return filled(shape, 0, _short(dtype, "f64"))
 
 
 @implements(np.ones)
-def ones(shape: Any, dtype: Any = None, order: str = "C", **_: Any) -> Array:
+def ones(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None,
+         like: Any = None) -> Array:  # fmt: skip
     """Ones, float64 by default."""
     return filled(shape, 1, _short(dtype, "f64"))
 
 
 @implements(np.full)
-def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **_: Any) -> Array:
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None,
+         like: Any = None) -> Array:  # fmt: skip
     """One value everywhere."""
     key, value = operand(fill_value)
     wanted = _short(dtype, STORED.get(key, key))
-    node = cast(value, wanted) if type(value) is Node else literal(value, wanted)
-    return Array(broadcast_node(node, _shape(shape)))
+    return Array(broadcast_node(adapted(key, value, wanted), _shape(shape)))
 
 
 def _like(a: Any, dtype: Any, shape: Any) -> tuple[tuple[int, ...], str]:
@@ -69,14 +74,14 @@ def _like(a: Any, dtype: Any, shape: Any) -> tuple[tuple[int, ...], str]:
 
 @implements(np.empty_like)
 def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True,
-               shape: Any = None, **_: Any) -> Array:  # fmt: skip
+               shape: Any = None, *, device: Any = None) -> Array:  # fmt: skip
     """Zeros: a graph has no uninitialised elements."""
     return zeros_like(prototype, dtype, shape=shape)
 
 
 @implements(np.zeros_like)
 def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None,
-               **_: Any) -> Array:  # fmt: skip
+               *, device: Any = None) -> Array:  # fmt: skip
     """Zeros of the shape and dtype of ``a``."""
     extents, short = _like(a, dtype, shape)
     return filled(extents, 0, short)
@@ -84,7 +89,7 @@ def zeros_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, 
 
 @implements(np.ones_like)
 def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None,
-              **_: Any) -> Array:  # fmt: skip
+              *, device: Any = None) -> Array:  # fmt: skip
     """Ones of the shape and dtype of ``a``."""
     extents, short = _like(a, dtype, shape)
     return filled(extents, 1, short)
@@ -92,16 +97,15 @@ def ones_like(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, s
 
 @implements(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True,
-              shape: Any = None, **_: Any) -> Array:  # fmt: skip
+              shape: Any = None, *, device: Any = None) -> Array:  # fmt: skip
     """One value everywhere, in the shape and dtype of ``a``."""
     extents, short = _like(a, dtype, shape)
-    value = operand(fill_value)[1]
-    node = cast(value, short) if type(value) is Node else literal(value, short)
-    return Array(broadcast_node(node, extents))
+    return Array(broadcast_node(adapted(*operand(fill_value), short), extents))
 
 
 @implements(np.arange)
-def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, **_: Any) -> Array:
+def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+           like: Any = None) -> Array:  # fmt: skip
     """``start``, ``start + step``, ... below ``stop``; all three known while tracing."""
     short = None if dtype is None else short_dtype(dtype)
     return Array(build(composed.arange, start, stop, step, short))
@@ -109,7 +113,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, *, dtype: Any = None, **
 
 @implements(np.linspace)
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
-             dtype: Any = None, axis: int = 0, **_: Any) -> Any:  # fmt: skip
+             dtype: Any = None, axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
     """``num`` numbers from ``start`` to ``stop`` at equal distances; both may be traced."""
     first, last = (as_array(v) for v in (start, stop))
     pair = promoted([operand(first)[0], operand(last)[0], FLOAT])
@@ -138,52 +142,65 @@ def _with_last(numbers: Array, last: Array) -> Array:
 
 
 @implements(np.eye)
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float, **_: Any) -> Array:
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = float, order: str = "C", *,
+        device: Any = None, like: Any = None) -> Array:  # fmt: skip
     """Ones on a diagonal."""
     shape = (int(N), int(N if M is None else M))
     return Array(composed.eye(*shape, k, short_dtype(dtype)))
 
 
 @implements(np.identity)
-def identity(n: int, dtype: Any = None, **_: Any) -> Array:
+def identity(n: int, dtype: Any = None, *, like: Any = None) -> Array:
     """Ones on the diagonal of a square."""
     return eye(n, dtype=float if dtype is None else dtype)
 
 
 @implements(np.array)
-def array(object: Any, dtype: Any = None, *, copy: bool | None = True, **_: Any) -> Array:
-    """An array from numbers and arrays, nested in lists."""
-    if not copy and type(object) is Array:
-        return asarray(object, dtype)
-    value = _assembled(object)
+def array(object: Any, dtype: Any = None, *, copy: bool | None = True, order: str = "K",
+          subok: bool = False, ndmin: int = 0, ndmax: int = 0,
+          like: Any = None) -> Array:  # fmt: skip
+    """An array from numbers and arrays, nested in lists, of at least ``ndmin`` axes."""
+    if ndmax:
+        no_keywords("array", ndmax=ndmax)
+    same = type(object) is Array and not object.weak and not copy
+    same = same and (dtype is None or short_dtype(dtype) == object.node.dtype)
+    made = object if same else _array(object, dtype)
+    return made if made.ndim >= ndmin else made.reshape((1,) * (ndmin - made.ndim) + made.shape)
+
+
+def _array(value: Any, dtype: Any) -> Array:
     if dtype is not None:
-        return Array(cast(as_node(value), short_dtype(dtype)))
-    if type(value) is Array:
-        return Array(value.node)
-    return Array(as_node(value))
+        short = short_dtype(dtype)
+        return Array(element(_assembled(value, short), short))
+    return Array(as_node(_assembled(value)))
 
 
-@implements(np.asarray, np.ascontiguousarray, np.asanyarray)
-def asarray(a: Any, dtype: Any = None, *, copy: bool | None = None, **_: Any) -> Array:
+@implements(np.asarray, np.asanyarray)
+def asarray(a: Any, dtype: Any = None, order: str | None = None, *, device: Any = None,
+            copy: bool | None = None, like: Any = None) -> Array:  # fmt: skip
     """``a`` as a traced array; itself where it is one."""
-    same = type(a) is Array and (dtype is None or short_dtype(dtype) == a.node.dtype)
-    if same and not copy:
-        return a
-    return array(a, dtype)
+    return array(a, dtype, copy=copy)
 
 
-def _assembled(value: Any) -> Any:
+@implements(np.ascontiguousarray)
+def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Array:
+    """``a`` as a traced array of at least one axis."""
+    return array(a, dtype, copy=None, ndmin=1)
+
+
+def _assembled(value: Any, wanted: str = "") -> Any:
     """Nested lists as one array: traced where something in them is."""
     if not isinstance(value, list | tuple):
         return value
     if not _has_traced(value):
+        if wanted:
+            return Array(element(value, wanted))
         plain = np.asarray(value)
         return Array(constant(plain, short_dtype(plain.dtype)))
-    parts = [_assembled(v) for v in value]
+    parts = [_assembled(v, wanted) for v in value]
     pairs = [operand(p) for p in parts]
-    dtype = promoted([key for key, _ in pairs])
-    dtype = STORED.get(dtype, dtype)
-    nodes = [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in pairs]
+    dtype = wanted or promoted([key for key, _ in pairs])
+    nodes = [adapted(key, v, dtype) for key, v in pairs]
     shapes = {n.shape for n in nodes}
     if len(shapes) != 1:
         found = " and ".join(map(str, sorted(shapes)))

@@ -17,6 +17,7 @@ from ..ir.types import numpy_dtype
 from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
+from ..trace.fitting import adapted, limited
 from ..trace.into import is_target, takes_out, write
 from ..trace.promote import FLOAT, INT, STORED, build, cast, fits, literal, promoted, resolve
 from ..trace.scope import short_dtype
@@ -70,7 +71,9 @@ def common(*values: Any, wraps: bool = False) -> list[Node]:
     dtype = promoted([key for key, _ in pairs])
     if wraps and dtype[0] in "iu":
         pairs = [(k, _wrapped(v, dtype) if type(v) is int else v) for k, v in pairs]
-    return [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in pairs]
+    if wraps:
+        return [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in pairs]
+    return [adapted(key, v, dtype) for key, v in pairs]
 
 
 def _wrapped(value: int, dtype: str) -> int:
@@ -181,7 +184,11 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
     dtypes = [node, *limits]
     keys = [key for key, _ in dtypes]
     dtype = resolve(np.maximum, (keys[0], keys[0]))[0] if not given else _clip_dtype(keys)
-    x, *bounds = [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in dtypes]
+    if low is not None:
+        dtypes[1] = _limit(*dtypes[1], dtype, below=True)
+    if high is not None:
+        dtypes[-1] = _limit(*dtypes[-1], dtype, below=False)
+    x, *bounds = [adapted(key, v, dtype) for key, v in dtypes]
     ends = iter(bounds)
     return Array(
         build(
@@ -191,6 +198,13 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: 
             None if high is None else next(ends),
         )
     )
+
+
+def _limit(key: str, value: Any, dtype: str, *, below: bool) -> tuple[str, Any]:
+    """A limit that is a Python integer and known later: none where it limits nothing."""
+    if key == INT and type(value) is Node and dtype[0] in "iu" and value.dtype == "i64":
+        value = limited(value, dtype, below=below, above=not below)
+    return key, value
 
 
 def _clip_dtype(keys: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import string
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,19 +28,48 @@ _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 
 
 def _enter(function: Callable[..., Node], *numpy_functions: Any) -> None:
+    """A product of two operands, with a place for the result."""
+
+    def call(a: Any, b: Any, out: Any = None) -> Array:
+        no_keywords(numpy_functions[0].__name__, out=out)
+        return Array(build(function, *common(a, b)))
+
+    _enter_as(call, *numpy_functions)
+
+
+def _enter_plain(function: Callable[..., Node], *numpy_functions: Any) -> None:
     """A product of two operands and of nothing else."""
+
+    def call(a: Any, b: Any) -> Array:
+        return Array(build(function, *common(a, b)))
+
+    _enter_as(call, *numpy_functions)
+
+
+def _enter_ufunc(function: Callable[..., Node], *numpy_functions: Any) -> None:
+    """A product that is one of NumPy's ufuncs."""
     name = numpy_functions[0].__name__
 
-    def call(a: Any, b: Any, out: Any = None, *, dtype: Any = None, **kwargs: Any) -> Array:
+    def call(
+        a: Any, b: Any, /, out: Any = None, *, dtype: Any = None, casting: str = "same_kind",
+        order: str = "K", subok: bool = True, **kwargs: Any,
+    ) -> Array:  # fmt: skip
         no_keywords(name, out=out, **kwargs)
         x, y = common(a, b)
         if dtype is not None:
             x, y = cast(x, short_dtype(dtype)), cast(y, short_dtype(dtype))
         return Array(build(function, x, y))
 
-    call.__name__ = name
-    call.__doc__ = f"``numpy.{name}`` on traced arrays."
-    implements(*numpy_functions)(takes_out("no" if name == "dot" else "same_kind")(call))
+    _enter_as(call, *numpy_functions)
+
+
+def _enter_as(call: Callable[..., Array], *numpy_functions: Any) -> None:
+    call.__name__ = numpy_functions[0].__name__
+    call.__doc__ = f"``numpy.{call.__name__}`` on traced arrays."
+    given = inspect.signature(call).parameters
+    if "out" in given:
+        call = takes_out("no" if call.__name__ == "dot" else "same_kind")(call)
+    implements(*numpy_functions)(call)
 
 
 def _batched(letters: str) -> Callable[[Node, Node], Node]:
@@ -47,15 +77,20 @@ def _batched(letters: str) -> Callable[[Node, Node], Node]:
     return lambda a, b: products.einsum(letters, a, b)
 
 
-_enter(products.matmul, np.matmul, np.linalg.matmul)
+def _matmul_of_stack(x1: Any, x2: Any, /) -> Array:
+    return TABLE[np.matmul](x1, x2)
+
+
+_enter_ufunc(products.matmul, np.matmul)
+_enter_as(_matmul_of_stack, np.linalg.matmul)
 _enter(products.dot, np.dot)
-_enter(products.inner, np.inner)
-_enter(products.vdot, np.vdot)
 _enter(products.outer, np.outer)
-_enter(products.kron, np.kron)
+_enter_plain(products.inner, np.inner)
+_enter_plain(products.vdot, np.vdot)
+_enter_plain(products.kron, np.kron)
 for _name, _letters in (("matvec", "...ij,...j->...i"), ("vecmat", "...i,...ij->...j")):
     if hasattr(np, _name):  # since NumPy 2.2
-        _enter(_batched(_letters), getattr(np, _name))
+        _enter_ufunc(_batched(_letters), getattr(np, _name))
 
 
 def _last(x: Any, axis: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AxisOutOfRange, DTypeError, ShapeError, UnsupportedOperation
+from ..errors import ArgumentError, AxisOutOfRange, DTypeError, ShapeError, UnsupportedOperation
 from ..ir.graph import Graph
 from ..ir.node import Node, item, symbol
 from ..ir.op import lookup
@@ -17,6 +17,7 @@ from ..ops import arrange, composed
 from ..ops.control import scan
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
+from ..trace.fitting import adapted
 from ..trace.into import takes_out
 from ..trace.promote import build, cast, literal, reduced_dtype
 from ..trace.scope import short_dtype
@@ -64,8 +65,7 @@ def folded_axes(x: Node, axis: Any) -> tuple[int, ...]:
 
 def _number(value: Any, dtype: str) -> Node:
     """``initial`` in the dtype of the result; a Python integer must fit."""
-    found = operand(value)[1]
-    return cast(found, dtype) if type(found) is Node else literal(found, dtype)
+    return adapted(*operand(value), dtype)
 
 
 def _kept(x: Node, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -76,7 +76,19 @@ def reduced(name: str, x: Node, axis: Any, keepdims: Any = False) -> Node:
     """The reduction op of that name along ``axis``."""
     axes = folded_axes(x, axis)
     result = build(name, x, axes=axes) if axes else x
-    return reshape(result, _kept(x, axes)) if keepdims is True else result
+    return reshape(result, _kept(x, axes)) if _keeps(keepdims) else result
+
+
+def _keeps(keepdims: Any) -> bool:
+    """Whether reduced axes stay, of extent 1; any true value says so."""
+    return keepdims is not NO and bool(keepdims)
+
+
+def _mask(where: Any, x: Node) -> Node | None:
+    """Which elements of ``x`` a reduction takes, in its shape; None for all."""
+    if _absent(where) is None or where is True:
+        return None
+    return build("broadcast_to", truth(as_node(where)), shape=x.shape)
 
 
 def _absent(value: Any) -> Any:
@@ -103,9 +115,8 @@ def _accumulated(
 
 def _selected(x: Node, where: Any, neutral: Any) -> Node:
     """``x`` with ``neutral`` where the mask of the reduction is false."""
-    if _absent(where) is None or where is True:
-        return x
-    return build("where", truth(as_node(where)), x, literal(neutral, x.dtype))
+    mask = _mask(where, x)
+    return x if mask is None else build("where", mask, x, literal(neutral, x.dtype))
 
 
 @implements(np.sum)
@@ -142,6 +153,12 @@ def _extreme(
     x = as_node(a)
     start = _absent(initial)
     if start is None:
+        if where is not True and _absent(where) is not None:
+            raise ArgumentError(
+                f"np.{name} with where= needs initial=", place=user_frame(),
+                why="there may be nothing to take the extreme of",
+                right=f"np.{name}(x, where=mask, initial=...)",
+            )  # fmt: skip
         axes = folded_axes(x, axis)
         if any(x.shape[i] == 0 for i in axes):
             raise ShapeError(
@@ -150,14 +167,15 @@ def _extreme(
             )  # fmt: skip
         return Array(reduced(name, x, axis, keepdims))
     first = _number(start, x.dtype)
-    if _absent(where) is not None:
-        x = build("where", truth(as_node(where)), x, first)
+    mask = _mask(where, x)
+    if mask is not None:
+        x = build("where", mask, x, first)
     axes = folded_axes(x, axis)
     if any(x.shape[i] == 0 for i in axes):
         shape = _kept(x, axes)
         filled = lookup("broadcast_to")(first, shape=shape)
         squeezed = tuple(n for i, n in enumerate(shape) if i not in axes)
-        return Array(filled if keepdims is True else reshape(filled, squeezed))
+        return Array(filled if _keeps(keepdims) else reshape(filled, squeezed))
     pair = "maximum" if name == "max" else "minimum"
     return Array(build(pair, reduced(name, x, axis, keepdims), first))
 
@@ -221,7 +239,7 @@ def _position(name: str, a: Any, axis: Any, out: Any, keepdims: Any) -> Array:
     if math.prod(x.shape[i] for i in axes) == 0:
         raise ShapeError(f"np.{name} of no elements ({x.type})", place=user_frame())
     found = build(name, x, axes=axes) if axes else _zero_like(x)
-    return Array(reshape(found, _kept(x, axes)) if keepdims is True else found)
+    return Array(reshape(found, _kept(x, axes)) if _keeps(keepdims) else found)
 
 
 def _zero_like(x: Node) -> Node:
@@ -261,21 +279,31 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     """The average along ``axis``, float64 for integers."""
     no_keywords("mean", out=out)
     x = _in_dtype(a, axis, dtype)
-    masked = not (_absent(where) is None or where is True)
-    exact = _absent(dtype) is not None and not is_floating(x.dtype)
-    if not masked and not exact:
-        return Array(composed.mean(x, axis, keepdims is True))
+    mask = _mask(where, x)
+    if _absent(dtype) is not None and not is_floating(x.dtype):
+        return Array(_whole_quotient(x, _counted(x, axis, mask, keepdims), axis, keepdims, mask))
+    if mask is None:
+        return Array(composed.mean(x, axis, _keeps(keepdims)))
     wide = "f64" if not is_floating(x.dtype) else "f32" if x.dtype == "f16" else x.dtype
-    if masked:
-        mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
-        count = sum_(Array(cast(mask, wide)), axis, keepdims=keepdims).node
-    else:
-        count = literal(float(_count(x, axis)), wide)
-    # In an integer dtype that the user asked for, sums wrap and the quotient is cut off.
-    added = x if exact else cast(x, wide)
-    total = sum_(Array(added), axis, numpy_dtype(added.dtype), None, keepdims, where=where).node
-    found = build("div", cast(total, wide), count)
-    return Array(cast(found, x.dtype if exact or is_floating(x.dtype) else wide))
+    count = cast(_counted(x, axis, mask, keepdims), wide)
+    total = reduced("sum", build("where", mask, cast(x, wide), literal(0, wide)), axis, keepdims)
+    found = build("div", total, count)
+    return Array(cast(found, x.dtype) if is_floating(x.dtype) else found)
+
+
+def _counted(x: Node, axis: Any, mask: Node | None, keepdims: Any) -> Node:
+    """How many elements a reduction takes, as f64."""
+    if mask is None:
+        return literal(float(_count(x, axis)), "f64")
+    return cast(reduced("sum", cast(mask, "i64"), axis, keepdims), "f64")
+
+
+def _whole_quotient(x: Node, count: Node, axis: Any, keepdims: Any, mask: Node | None) -> Node:
+    """The sum of ``x``, which wraps, by ``count``, cut off: an average in the dtype of ``x``, an
+    integer one that the user asked for."""
+    taken = True if mask is None else Array(mask)
+    total = sum_(Array(x), axis, numpy_dtype(x.dtype), None, keepdims, where=taken).node
+    return cast(build("div", cast(total, "f64"), count), x.dtype)
 
 
 @implements(np.var)
@@ -302,40 +330,58 @@ def _spread(
     function: Any, a: Any, axis: Any, dtype: Any, out: Any, ddof: float, keepdims: Any, where: Any,
     mean: Any, correction: Any,
 ) -> Array:  # fmt: skip
-    masked = not (_absent(where) is None or where is True)
-    whole = _absent(dtype) is not None and not is_floating(short_dtype(dtype))
-    refused = where if masked and whole else None
-    no_keywords(function.__name__, out=out, where=refused, mean=mean)
-    taken = ddof if _absent(correction) is None else correction
-    if whole:
-        return _integer_spread(function.__name__, a, axis, short_dtype(dtype), taken, keepdims)
+    no_keywords(function.__name__, out=out)
+    if _absent(correction) is not None:
+        if ddof != 0:
+            raise ArgumentError(
+                f"np.{function.__name__}: ddof and correction are the same", place=user_frame()
+            )
+        ddof = correction
+    if _absent(dtype) is not None and not is_floating(short_dtype(dtype)):
+        return _whole_spread(
+            function.__name__, a, axis, short_dtype(dtype), ddof, keepdims, where, mean
+        )
     x = _in_dtype(a, axis, dtype)
-    mask = None
-    if masked:
-        mask = lookup("broadcast_to")(truth(as_node(where)), shape=x.shape)
-    return Array(function(x, axis, taken, keepdims is True, mask))
+    mask = _mask(where, x)
+    if _absent(mean) is None:
+        return Array(function(x, axis, ddof, _keeps(keepdims), mask))
+    wanted = x.dtype if is_floating(x.dtype) else "f64"
+    middle = as_node(mean)
+    apart = record(np.subtract, (x.dtype, middle.dtype), [x, middle])
+    squares = cast(build("mul", apart, apart), "f32" if wanted == "f16" else wanted)
+    if mask is not None:
+        squares = build("where", mask, squares, literal(0, squares.dtype))
+    free = build("maximum", build("sub", _counted(x, axis, mask, keepdims),
+                 literal(float(ddof), "f64")), literal(0.0, "f64"))  # fmt: skip
+    found = build("div", reduced("sum", squares, axis, keepdims), cast(free, squares.dtype))
+    found = cast(found, wanted)
+    return Array(found if function is composed.var else composed.root(found))
 
 
-def _integer_spread(name: str, a: Any, axis: Any, dtype: str, ddof: float, keepdims: Any) -> Array:
+def _whole_spread(
+    name: str, a: Any, axis: Any, dtype: str, ddof: float, keepdims: Any, where: Any, mean: Any
+) -> Array:
     """The variance in an integer dtype, by NumPy's steps: means are cut off, squares may wrap.
 
     Raises:
         DTypeError: for differences of bools, and for deviations of more than one row, as in NumPy.
     """
     x = as_node(a)
-    count = float(_count(x, axis))
-    if name == "std" and (keepdims is True or len(axes_of(x, axis)) < x.type.rank):
+    mask = _mask(where, x)
+    if name == "std" and (_keeps(keepdims) or len(axes_of(x, axis)) < x.type.rank):
         raise DTypeError(
             f"np.std has no result of {dtype}", place=user_frame(), right=f"np.{name}(x)"
         )
-
-    def average(values: Node, n: float, keep: Any) -> Node:
-        total = sum_(Array(values), axis, numpy_dtype(dtype), keepdims=keep).node
-        return cast(build("div", cast(total, "f64"), literal(n, "f64")), dtype)
-
-    apart = record(np.subtract, (x.dtype, dtype), [x, average(x, count, True)])
+    if _absent(mean) is None:
+        count = _counted(x, axis, mask, True)
+        middle = _whole_quotient(cast(x, dtype), count, axis, True, mask)
+    else:
+        middle = as_node(mean)
+    apart = record(np.subtract, (x.dtype, middle.dtype), [x, middle])
     squares = record(np.multiply, (apart.dtype, apart.dtype), [apart, apart])
-    found = average(squares, max(count - ddof, 0.0), keepdims)
+    free = build("maximum", build("sub", _counted(x, axis, mask, keepdims),
+                 literal(float(ddof), "f64")), literal(0.0, "f64"))  # fmt: skip
+    found = _whole_quotient(cast(squares, dtype), free, axis, keepdims, mask)
     return Array(found if name == "var" else cast(build("sqrt", cast(found, "f64")), dtype))
 
 

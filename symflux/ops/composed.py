@@ -41,7 +41,7 @@ from .shape import broadcast_to, reshape
 
 __all__ = [
     "arange", "clip", "count_nonzero", "diff", "eye", "full", "isinf", "linspace",
-    "log_softmax", "logsumexp", "mean", "nan_to_num", "norm", "ptp", "reduce_with",
+    "log_softmax", "logsumexp", "mean", "nan_to_num", "norm", "ptp", "reduce_with", "root",
     "rounded", "sign_of", "softmax", "square", "std", "tri", "tril", "triu", "var",
 ]  # fmt: skip
 
@@ -177,7 +177,7 @@ def var(
     return _kept(result, x.shape, axes, keepdims)
 
 
-def _root(x: Node) -> Node:
+def root(x: Node) -> Node:
     """The square root, with a derivative of 0 at 0."""
     zero = eq(x, constant(0, x.dtype))
     return where(zero, constant(0, x.dtype), sqrt(where(zero, constant(1, x.dtype), x)))
@@ -191,7 +191,7 @@ def std(
     mask: Node | None = None,
 ) -> Node:
     """The square root of :func:`var`; its derivative counts as 0 where all elements are equal."""
-    return _root(var(x, axis, ddof, keepdims, mask))
+    return root(var(x, axis, ddof, keepdims, mask))
 
 
 def ptp(x: Node, axis: Axis = None, keepdims: bool = False) -> Node:
@@ -277,7 +277,7 @@ def norm(x: Node, ord: Any = None, axis: Axis = None, keepdims: bool = False) ->
     x = _floating(x)
     axes = axes_of(axis, len(x.shape))
     if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
-        result = _root(sum_(x * x, axes=axes))
+        result = root(sum_(x * x, axes=axes))
     elif len(axes) == 1:
         result = _vector_norm(x, ord, axes)
     elif len(axes) == 2:

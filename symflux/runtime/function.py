@@ -26,7 +26,7 @@ from ..trace.param import Param
 from ..trace.passed import detached
 from ..trace.promote import literal_scalar
 from ..trace.scope import is_tracing
-from ..trace.trace import Traced, trace
+from ..trace.trace import Traced, raise_by_number, trace
 from .execute import flat_entry, guarded, native_entry, plain
 from .kept import LIMIT, Kept
 from .lift import Lifter
@@ -126,6 +126,8 @@ class Call:
 def finish(traced: Traced, values: Sequence[Any], outputs: Sequence[Any]) -> Any:
     """Write updated params and arrays, unless that was done in place, and rebuild the result's
     containers."""
+    if traced.failure is not None:
+        raise_by_number(traced.errors, outputs[traced.failure])
     first = len(traced.arguments.types)
     pairs = [(i, o) for i, o in traced.argument_updates.items()]
     pairs += [(first + i, o) for i, o in traced.updates.items()]
@@ -219,6 +221,8 @@ class Specialization:
             values[donate[o]] if o in donate else next(results)
             for o in range(len(self.stages.graph.outputs))
         ]
+        if self.traced.failure is not None:
+            raise_by_number(self.traced.errors, outputs[self.traced.failure])
         if self.traced.changes is not None:
             changes = self.traced.changes
             made = outputs[len(outputs) - len(changes.weak) :]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import tree
-from ..codegen.llvm.callspec import CallSpec, Leaf, Node, Static, leaves
+from ..codegen.llvm.callspec import CallSpec, Check, Leaf, Node, Static, leaves
 from ..codegen.llvm.words import Words
 from ..records import replace
-from ..trace.trace import Traced
+from ..trace.trace import Traced, raise_by_number
 
 if TYPE_CHECKING:
     from .stages import Stages
@@ -55,9 +56,13 @@ def direct_spec(
         return None
     names = stages.inputs[first:]
     captures = tuple(zip(names, captured, strict=True))
+    check: Check | None = None
+    if traced.failure is not None:
+        check = Check(stages.outputs[traced.failure], partial(raise_by_number, traced.errors))
     return CallSpec(
-        graph.name, tuple(params), result, fallback, captures, words=words, apart=tuple(apart)
-    )
+        graph.name, tuple(params), result, fallback, captures, words=words, apart=tuple(apart),
+        check=check,
+    )  # fmt: skip
 
 
 def with_out(spec: CallSpec) -> CallSpec | None:

@@ -17,7 +17,7 @@ from . import concrete
 from .dispatch import NAMESPACE, TABLE, function_name, implementation, unsupported
 from .handle import Handle
 from .indexing import PickView, Selection, block_of, parse, read_advanced
-from .operands import as_node, as_pick, full_shape, is_operand, is_weak, mask_of, operand
+from .operands import as_node, as_pick, element, full_shape, is_operand, is_weak, mask_of, operand
 from .promote import BOOL, INT, STORED, WEAK_KEYS, build, cast, literal
 from .scope import short_dtype
 from .ufuncs import record
@@ -32,7 +32,7 @@ from .views import (
     reshaped_strides,
 )
 
-__all__ = ["Array", "as_array", "as_node", "is_weak", "operand"]
+__all__ = ["Array", "as_array", "as_node", "element", "is_weak", "operand"]
 
 
 # --- operators ------------------------------------------------------------------------------------
@@ -137,6 +137,7 @@ def _method(function: Any) -> Callable[..., Any]:
 
     call.__name__ = function.__name__
     call.__doc__ = f"``numpy.{function.__name__}`` of the array."
+    vars(call)["function"] = function
     return call
 
 
@@ -355,7 +356,7 @@ class Array(Handle):
         if isinstance(value, Array) and value._view is not None and value._view.same_place(view):
             # What x[1:] += d does last: the view is assigned to its own place.
             return
-        node = cast(as_node(value), self._node.dtype)
+        node = element(value, self._node.dtype)
         if shape is not None:
             node = fill_place(node, shape, self.shape)
         self.assign(view.write(self.node, node))
@@ -367,7 +368,7 @@ class Array(Handle):
             selection = self._selection(index)
             if selection.picks:
                 _check_holds(self, (self[index] + value).node)
-                node = cast(as_node(value), self._node.dtype)
+                node = element(value, self._node.dtype)
                 self.assign(PickView(self, (), selection).add(self.node, node))
                 return
         self[index] += value
@@ -380,7 +381,7 @@ class Array(Handle):
                 f"a mask of shape {mask.shape} does not fit an array of shape {x.shape}",
                 place=user_frame(),
             )
-        node = cast(as_node(value), x.dtype)
+        node = element(value, x.dtype)
         rest = x.shape[len(mask.shape) :]
         if len(node.shape) > len(rest):
             raise UnsupportedOperation(

@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, RangeError, ShapeError
 from ..ir.node import Node, constant_value
 from ..ir.origin import user_frame
-from ..ir.types import ArrayType
+from ..ir.types import ArrayType, numpy_dtype
 from .concrete import known
 from .dispatch import TABLE
+from .fitting import adapted
 from .handle import Handle
 from .indexing import Captured
 from .promote import BOOL, FLOAT, INT, STORED, WEAK_KEYS, literal
 from .scope import are_captured, array_of, capture, short_dtype
 
 __all__ = [
-    "as_node", "as_pick", "full_shape", "is_operand", "is_weak", "mask_of", "operand",
+    "as_node", "as_pick", "element", "full_shape", "is_operand", "is_weak", "mask_of", "operand",
     "refuse_foreign",
 ]  # fmt: skip
 
@@ -117,6 +118,26 @@ def as_node(value: Any) -> Node:
     """The node for an array, number or list; numbers in the dtype in which NumPy stores them."""
     key, found = operand(value)
     return found if type(found) is Node else literal(found, STORED.get(key, key))
+
+
+def element(value: Any, dtype: str) -> Node:
+    """``value`` as it is put into an array of ``dtype``: floats are cut, Python integers must fit.
+
+    Raises:
+        RangeError: for a Python number beyond the dtype.
+    """
+    if isinstance(value, list | tuple) and dtype[0] in "iu" and not _holds_traced(value):
+        try:
+            return literal(np.asarray(value, numpy_dtype(dtype)), dtype)
+        except OverflowError as error:
+            raise RangeError(str(error), place=user_frame(), right="a wider dtype") from None
+    return adapted(*operand(value), dtype)
+
+
+def _holds_traced(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_traced(v) for v in value)
+    return not isinstance(value, bool | int | float)
 
 
 def is_weak(value: Any) -> bool:

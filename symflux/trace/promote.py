@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,10 +92,10 @@ def reduced_dtype(ufunc: Any, dtype: str) -> str:
     return _resolved[key][0]
 
 
-def fits(value: int, dtype: str) -> bool:
-    """Whether an integer is one of those that the integer dtype holds."""
+def fits(value: float, dtype: str) -> bool:
+    """Whether a number, cut off, is one of those that the integer dtype holds."""
     limits = np.iinfo(numpy_dtype(dtype))
-    return bool(limits.min <= value <= limits.max)
+    return math.isfinite(value) and int(limits.min) <= int(value) <= int(limits.max)
 
 
 def literal_scalar(value: int, dtype: str) -> Any:
@@ -113,18 +114,19 @@ def literal(value: Any, dtype: str) -> Node:
     """A constant of that dtype from a Python number, NumPy scalar or small array.
 
     Raises:
-        RangeError: for a Python integer that does not fit, as in NumPy.
+        RangeError: for a Python number that does not fit, as in NumPy.
     """
     key = (type(value), value, dtype) if type(value) in (int, float, bool) and value else None
     if key is not None:
         found = _literals.get(key)
         if found is not None:
             return found
-    if type(value) is int and dtype[0] in "iu" and not fits(value, dtype):
+    if type(value) in (int, float) and dtype[0] in "iu" and not fits(value, dtype):
         limits = np.iinfo(numpy_dtype(dtype))
         name = numpy_dtype(dtype).name
+        kind = "integer" if type(value) is int else "float"
         raise RangeError(
-            f"the Python integer {value} does not fit into {name}",
+            f"the Python {kind} {value} does not fit into {name}",
             place=user_frame(),
             why=f"{name} holds {limits.min} to {limits.max}",
             right="x.astype(np.int64)" if dtype != "i64" else "a float, or a smaller number",

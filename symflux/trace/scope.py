@@ -80,11 +80,16 @@ class Scope:
         arrays: the captured arrays, by the id of their nodes.
         needed: those whose elements had to be known while tracing.
         watched: small captured arrays, their bytes at the time, and the user's line.
+        bounds: id of an argument that is a Python integer -> the dtypes that it must fit into.
+        spans: id of an integer -> the least and greatest value that it may have.
+        failure: what stands for the number of the error that the call is to raise; None where
+            there is nothing to check. ``errors`` are these, from number 1.
+        checked: ids of conditions that are checked here already.
     """
 
     __slots__ = (
-        "arrays", "captures", "kind", "life", "name", "needed", "params", "symbols", "watched",
-        "written",
+        "arrays", "bounds", "captures", "checked", "errors", "failure", "kind", "life", "name",
+        "needed", "params", "spans", "symbols", "watched", "written",
     )  # fmt: skip
 
     def __init__(self, name: str, kind: str = "function") -> None:
@@ -98,6 +103,11 @@ class Scope:
         self.arrays: dict[int, np.ndarray[Any, Any]] = {}
         self.needed: dict[int, np.ndarray[Any, Any]] = {}
         self.watched: list[tuple[np.ndarray[Any, Any], bytes, Any]] = []
+        self.bounds: dict[int, dict[str, None]] = {}
+        self.spans: dict[int, tuple[int, int]] = {}
+        self.failure: Any = None
+        self.errors: list[Exception] = []
+        self.checked: set[int] = set()
 
 
 class _Stack(threading.local):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,7 @@ from .arguments import (
 )  # fmt: skip
 from .array import Array, operand
 from .concrete import refusals
+from .fitting import bounds_of, failure_of
 from .param import Param, rebind, updated
 from .passed import argument_handle, written_arguments
 from .promote import STORED, literal
@@ -40,7 +42,7 @@ from .scope import (
     written_undone,
 )  # fmt: skip
 
-__all__ = ["Traced", "close", "definition", "node_of", "trace", "trace_body"]
+__all__ = ["Traced", "close", "definition", "node_of", "raise_by_number", "trace", "trace_body"]
 
 
 @record(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Traced:
         needed: captured arrays, by id, whose elements had to be known while tracing.
         bounds: number of an argument that is a Python integer -> the dtypes but int64 that it
             becomes.
+        failure: which output says by its number, from 1, the one of ``errors`` that the call is to
+            raise; None where there is nothing to check.
         changes: what the containers of the arguments hold at the end; None where that is what they
             held before. Its outputs are the last ones.
     """
@@ -79,6 +83,8 @@ class Traced:
     updated: tuple[Any, ...]
     needed: dict[int, Any]
     bounds: dict[int, tuple[str, ...]]
+    failure: int | None = None
+    errors: tuple[Exception, ...] = ()
     changes: containers.Changes | None = None
 
     def write_back(self, values: Sequence[Node]) -> None:
@@ -89,6 +95,12 @@ class Traced:
         """
         for param, node in zip(self.updated, values, strict=True):
             rebind(param, node)
+
+
+def raise_by_number(errors: Sequence[Exception], number: int) -> None:
+    """Raise the error of that number, counted from 1; nothing for 0."""
+    if number:
+        raise copy.copy(errors[int(number) - 1])
 
 
 # --- tracing --------------------------------------------------------------------------------------
@@ -170,6 +182,8 @@ def trace(
             changes, held = containers.changes(
                 scope.name, before, passed, in_tree, handles, _held(scope.name), definition(fn)
             )
+        failure = failure_of(scope)
+    held = [*failure, *held]
     captured = [] if outer else _used(scope, [*outputs, *writes.values(), *held], changed, lifter)
     results = {id(leaf): i for i, leaf in reversed(list(enumerate(out_leaves)))}
     rest = [i for i in writes if id(handles[i]) not in results]
@@ -203,7 +217,9 @@ def trace(
         {i: node.origin for i, node in writes.items()},
         tuple(obj for obj, _ in changed),
         scope.needed,
-        _narrowed(graph, weak),
+        bounds_of(scope, inputs),
+        len(outputs) + len(changed) + len(rest) if failure else None,
+        tuple(scope.errors),
         changes,
     )
 
@@ -267,20 +283,6 @@ def _output_nodes(
         nodes.append(node)
         weak.append(is_weak)
     return nodes, tuple(weak)
-
-
-def _narrowed(graph: Graph, weak: Sequence[bool]) -> dict[int, tuple[str, ...]]:
-    """The integer dtypes, other than int64, that arguments which are Python integers become where
-    they meet arrays of these."""
-    integers = {
-        x: i for i, x in enumerate(graph.inputs[: len(weak)]) if weak[i] and x.dtype == "i64"
-    }
-    found: dict[int, tuple[str, ...]] = {}
-    for node in graph.nodes if integers else ():
-        if node.op.name == "cast" and node.inputs[0] in integers and node.dtype[0] in "iu":
-            i = integers[node.inputs[0]]
-            found[i] = (*found.get(i, ()), node.dtype)
-    return found
 
 
 def _held(name: str) -> Callable[[Any], tuple[Node, bool]]:

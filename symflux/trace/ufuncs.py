@@ -14,7 +14,8 @@ from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import numpy_dtype
 from ..ops import composed
-from .promote import build, cast, literal, resolve
+from .fitting import adapted, compared, refuse_negative
+from .promote import INT, STORED, build, cast, literal, resolve
 
 __all__ = ["BUILDERS", "COMPARISONS", "record"]
 
@@ -292,19 +293,49 @@ def record(ufunc: Any, keys: tuple[str, ...], values: list[Any], dtype: str | No
     if ufunc is np.power and type(values[1]) is not Node and np.ndim(values[1]) == 0:
         base = values[0]
         if type(base) is Node:
-            made = static_power(cast(base, dtypes[0]), values[1])
+            made = static_power(adapted(keys[0], base, dtypes[0]), values[1])
             if made is not None:
                 return made
+    if INT in keys and dtypes[0][0] in "iu":
+        if ufunc in COMPARISONS:
+            return _integers_compared(ufunc, keys, values, dtypes)
+        if ufunc is np.power and keys[1] == INT and type(values[1]) is Node:
+            refuse_negative(values[1], numpy_dtype(dtypes[0]).name)
+    nodes = []
+    for key, value, wanted in zip(keys, values, dtypes, strict=False):
+        if type(value) is Node and value.type.dtype == wanted:
+            nodes.append(value)
+        else:
+            nodes.append(adapted(key, value, wanted))
+    return BUILDERS[ufunc](*nodes)
+
+
+#: comparison -> the one with its operands in the other order
+_MIRRORED = {
+    np.equal: np.equal, np.not_equal: np.not_equal, np.less: np.greater, np.greater: np.less,
+    np.less_equal: np.greater_equal, np.greater_equal: np.less_equal,
+}  # fmt: skip
+
+
+def _integers_compared(
+    ufunc: Any, keys: tuple[str, ...], values: list[Any], dtypes: tuple[str, ...]
+) -> Node:
+    """A comparison with a Python integer: exact, whatever the other operand's dtype holds."""
+    second = keys[1] == INT
+    number, key = values[second], keys[not second]
+    if type(number) is Node and number.dtype == "i64" and key not in STORED:
+        other = values[not second]
+        x = cast(other, dtypes[0]) if type(other) is Node else literal(other, dtypes[0])
+        way = ufunc if second else _MIRRORED[ufunc]
+        return compared(way.__name__, BUILDERS[way], x, number)
     nodes = []
     for value, wanted in zip(values, dtypes, strict=False):
         if type(value) is Node:
-            nodes.append(value if value.type.dtype == wanted else cast(value, wanted))
+            nodes.append(cast(value, wanted))
             continue
         try:
             nodes.append(literal(value, wanted))
         except RangeError:
-            if ufunc not in COMPARISONS:
-                raise
             return _beyond_range(ufunc, keys, values)
     return BUILDERS[ufunc](*nodes)
 

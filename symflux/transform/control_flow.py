@@ -18,6 +18,7 @@ from ..ops.control import cond as cond_op
 from ..ops.control import scan as scan_op
 from ..ops.control import while_ as while_op
 from ..trace.array import Array, as_node, is_weak
+from ..trace.fitting import adapted, is_failure, note_span
 from ..trace.promote import INT, STORED, WEAK_KEYS, cast, fits, joined
 from ..trace.trace import trace_body
 
@@ -133,6 +134,14 @@ def _common(a: Node, a_weak: bool, b: Node, b_weak: bool) -> tuple[str, bool]:
         if number is None or not fits(int(number), found):
             found = joined([key if key != INT else "i64" for key in keys])
     return STORED.get(found, found), found in STORED
+
+
+def _met(first: Node, is_number: bool, y: Node, y_weak: bool) -> tuple[str, bool]:
+    """The same for what a carry starts as and what the body returns for it: a Python number takes
+    the dtype of the arrays that it meets in the body, as it does in Python's own loop."""
+    if is_number and not y_weak:
+        return joined([_key(first.dtype, True), y.dtype]), False
+    return _common(first, is_number, y, y_weak)
 
 
 def check_function(what: str, fn: Any, right: str, count: int | None = None) -> None:
@@ -312,6 +321,8 @@ def scan(
     elements = [ArrayType(n.shape[1:], n.dtype) for n in sequences]
 
     def traced(number: Any, carry: Any, x: Any) -> Any:
+        if indexed:
+            note_span(number.node, 0, length - 1)
         result = body(number, carry) if indexed else body(carry, x)
         if indexed:
             return result, None
@@ -342,7 +353,7 @@ def scan(
     carries = [*_converted(recorded.outputs[:count], state.types), *recorded.stored]
     ins = recorded.inputs
     made = scan_op(
-        *_converted(nodes, state.types),
+        *state.first(),
         *(h.node for h in state.written),
         *sequences,
         *recorded.consts,
@@ -383,10 +394,9 @@ class _Carry:
             ArgumentError, ShapeError: if the body returns another structure or shape.
         """
         _check_carry(what, self.structure, found, self.types, body.outputs)
-        again = len(body.written) > len(self.written)
-        self.written = body.written
+        again = False
         for i, (init, was, y) in enumerate(zip(self.nodes, self.types, body.outputs, strict=False)):
-            dtype, weak = _common(init, self.numbers[i], y, body.weak[i])
+            dtype, weak = _met(init, self.numbers[i], y, body.weak[i])
             dtype, weak = self._joined(i, dtype, weak)
             again = again or dtype != was.dtype
             if weak != self.weak[i]:
@@ -394,7 +404,22 @@ class _Carry:
                 # or narrower dtypes.
                 again = again or not body.is_wide() or was.dtype == "bool"
             self.types[i], self.weak[i] = ArrayType(was.shape, dtype), weak
+        # With other types there may be nothing to refuse.
+        written = [h for h in body.written if not (again and is_failure(h))]
+        again = again or len(written) > len(self.written)
+        self.written = written
         return not again
+
+    def first(self) -> list[Node]:
+        """What the carry starts as, in the types that were found.
+
+        Raises:
+            RangeError: for a Python integer that does not fit.
+        """
+        return [
+            adapted(_key(x.dtype, weak), x, t.dtype)
+            for x, weak, t in zip(self.nodes, self.numbers, self.types, strict=True)
+        ]
 
     def _joined(self, i: int, dtype: str, weak: bool) -> tuple[str, bool]:
         key = joined([_key(self.types[i].dtype, self.weak[i]), _key(dtype, weak)])
@@ -456,17 +481,20 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     """``while test(carry): carry = body(carry)``; returns the last carry."""
     nodes, structure, weak = _flatten(init)
     state = _Carry(nodes, structure, weak)
-    while True:
-        recorded = _Body(
-            body, [structure], state.types, state.weak, "while_loop", state=state.written
-        )
-        if state.settled("while_loop", recorded, recorded.structure):
-            break
-    recorded.outputs[:] = _converted(recorded.outputs, state.types)
-    tested = _Body(test, [structure], state.types, state.weak, "while_test", state=state.written)
-    if len(tested.written) > len(state.written) or any(
-        y is not x for y, x in zip(tested.stored, tested.inputs[len(nodes) :], strict=False)
-    ):
+    recorded = _settled_body(body, state)
+    tested = _tested(test, state)
+    written = _written_by_test(tested, state)
+    if written and all(is_failure(h) for h in written):
+        # A condition returns nothing but whether to go on: what it may have to refuse is found out
+        # once more where the body begins, and behind the loop.
+        def checked(carry: Any) -> Any:
+            test(carry)
+            return body(carry)
+
+        checked.__name__ = getattr(body, "__name__", "while_loop")
+        recorded = _settled_body(checked, state)
+        tested = _tested(test, state)
+    elif written:
         raise UnsupportedOperation(
             "while_loop: the condition writes to an array of the surrounding function",
             place=user_frame(),
@@ -482,9 +510,13 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         )
     if tested.outputs[0].dtype != "bool":
         tested.outputs[0] = lookup("ne")(tested.outputs[0], constant(0, tested.outputs[0].dtype))
+    for handle, x in zip(state.written, tested.inputs[len(nodes) :], strict=False):
+        if is_failure(handle):  # the numbers that follow an error need not end the loop
+            fine = lookup("eq")(x, constant(0, x.dtype))
+            tested.outputs[0] = lookup("and")(tested.outputs[0], fine)
     count = len(nodes) + len(state.written)
     made = while_op(
-        *_converted(nodes, state.types),
+        *state.first(),
         *(h.node for h in state.written),
         *recorded.consts,
         *tested.consts,
@@ -493,7 +525,37 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         consts=len(recorded.consts) + len(tested.consts),
     )
     _write(made, state.written, len(nodes))
-    return _pack(made, structure, weak=state.weak)
+    result = _pack(made, structure, weak=state.weak)
+    if written:
+        test(result)
+    return result
+
+
+def _settled_body(body: Callable[[Any], Any], state: _Carry) -> _Body:
+    """The body of a while loop, recorded for the types of its carry, which are found here."""
+    while True:
+        recorded = _Body(
+            body, [state.structure], state.types, state.weak, "while_loop", state=state.written
+        )
+        if state.settled("while_loop", recorded, recorded.structure):
+            break
+    recorded.outputs[:] = _converted(recorded.outputs, state.types)
+    return recorded
+
+
+def _tested(test: Callable[[Any], Any], state: _Carry) -> _Body:
+    """The condition of a while loop, recorded."""
+    return _Body(
+        test, [state.structure], state.types, state.weak, "while_test", state=state.written
+    )
+
+
+def _written_by_test(tested: _Body, state: _Carry) -> list[Array]:
+    """The arrays of the surrounding function that a loop's condition writes to."""
+    known = len(state.written)
+    before = tested.inputs[len(state.nodes) :]
+    pairs = zip(tested.written[:known], tested.stored, before, strict=False)
+    return [*(h for h, y, x in pairs if y is not x), *tested.written[known:]]
 
 
 def map_(fn: Callable[..., Any], xs: Any) -> Any:

@@ -26,9 +26,11 @@ from ..ir.node import Node, constant, constant_value, symbol
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType, is_floating, numpy_dtype
 from ..ir.walk import substitute
+from ..ops.reduce import max_
 from ..ops.shape import broadcast_to, reshape, transpose
 from ..records import record
 from ..trace.array import Array, as_node, is_weak
+from ..trace.fitting import is_failure
 from ..trace.param import rebind, updated
 from ..trace.passed import detached
 from ..trace.promote import cast, fits
@@ -131,7 +133,7 @@ def inner_call(
         new_args[number] = structure.unflatten(fresh)
     result = _recorded(
         scope, fn, new_args, kwargs,
-        lambda nodes: substitute(nodes, dict(zip(symbols, actual, strict=True))),
+        lambda nodes, _: substitute(nodes, dict(zip(symbols, actual, strict=True))),
     )  # fmt: skip
     return Inner(symbols, actual, structures, result)
 
@@ -141,12 +143,13 @@ def _recorded(
     fn: Callable[..., Any],
     args: Sequence[Any],
     kwargs: dict[str, Any],
-    close: Callable[[Sequence[Node]], Sequence[Node]],
+    close: Callable[[Sequence[Node], set[int]], Sequence[Node]],
 ) -> Any:
     """The result of ``fn``, recorded in ``scope``, with handles of the surrounding scope.
 
     Arrays from outside that it writes to and params that it updates get their new values there,
-    as Python's call does it; ``close`` puts actual arguments in place of the scope's symbols.
+    as Python's call does it; ``close`` puts actual arguments in place of the scope's symbols. It is
+    told the numbers of the nodes that say which error is to be raised.
     """
     with pushed(scope), written_undone(scope):
         leaves, structure = tree.flatten(fn(*args, **kwargs))
@@ -154,7 +157,9 @@ def _recorded(
         changed = [(handle, handle.node) for handle, _ in scope.written.values()]
         params = updated(scope)
     fresh = [Array(*leaf) if type(leaf) is tuple else leaf for leaf in results]
-    closed = iter(close([node for _, node in (*changed, *params)]) if changed or params else ())
+    failures = {i for i, (handle, _) in enumerate(changed) if is_failure(handle)}
+    nodes = [node for _, node in (*changed, *params)]
+    closed = iter(close(nodes, failures) if nodes else ())
     for handle, _ in changed:
         handle.assign(next(closed))
     for param, _ in params:
@@ -477,7 +482,10 @@ def batched(
         new_args.append(structure.unflatten(fresh))
     if size is None:
         raise ArgumentError("vmap: in_axes maps no argument", place=user_frame())
-    result = _recorded(scope, fn, new_args, kwargs, lambda nodes: _shared(nodes, symbols, moved))
+    result = _recorded(
+        scope, fn, new_args, kwargs,
+        lambda nodes, failures: _shared(nodes, symbols, moved, failures),
+    )  # fmt: skip
     leaves, structure = tree.flatten(result)
     nodes = [as_node(leaf) for leaf in leaves]
     results = []
@@ -501,9 +509,14 @@ def batched(
     return structure.unflatten(results)
 
 
-def _shared(nodes: Sequence[Node], symbols: Sequence[Node], moved: Sequence[Node]) -> list[Node]:
-    """What rows of a vmap write to arrays and params that all of them share."""
-    found = batch_nodes(nodes, symbols, moved)
+def _shared(
+    nodes: Sequence[Node], symbols: Sequence[Node], moved: Sequence[Node], failures: set[int]
+) -> list[Node]:
+    """What rows of a vmap write to arrays and params that all of them share; of errors, one."""
+    found = [
+        (max_(node, axes=(0,)), False) if has_axis and i in failures else (node, has_axis)
+        for i, (node, has_axis) in enumerate(batch_nodes(nodes, symbols, moved))
+    ]
     if any(has_axis for _, has_axis in found):
         raise UnsupportedOperation(
             "vmap: a value that differs from row to row is written to an array or param that all "

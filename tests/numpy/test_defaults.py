@@ -7,46 +7,119 @@ import pytest
 
 import symflux as sf
 import symflux.numpy as snp
-from symflux.errors import ArgumentError, ShapeError
+from symflux.errors import ArgumentError, ShapeError, UnsupportedOperation
+from symflux.trace.array import Array
 from symflux.trace.dispatch import TABLE
 from tests.trace.agreement import assert_agrees
 
-#: NumPy's keywords that say where results lie or which class they have; graphs know neither
-IGNORED = {"like", "device", "order", "subok", "copy", "casting"}
+#: what an implementation may take beyond NumPy's own parameters, and the reason
+MORE = {
+    "reshape": {"newshape"},  # NumPy's name for the shape until 2.1
+}
+#: parameters of NumPy's that an implementation does not have, by the function
+LESS: dict[str, set[str]] = {}
+#: functions that take any keyword: what becomes of those that NumPy does not have
+ANY_KEYWORD = {
+    "pad": "refused, by mode",
+    "fromfunction": "given to the function",
+    "clip": "those of the ufunc, refused",
+    "matmul": "those of the ufunc, refused", "matvec": "the same", "vecmat": "the same",
+    "vecdot": "the same", "divmod": "the same", "modf": "the same",
+}  # fmt: skip
+#: methods that have another form, which means the same, and why
+METHODS = {
+    "clip": "the function's, which takes min and max by name as well",
+    "conj": "the ufunc's, whose keywords are refused", "conjugate": "the same",
+}  # fmt: skip
+KINDS = inspect.Parameter
+ABSENT = {"<no value>", "None", "<class 'inspect._empty'>"}
 
 
-def spelled(function):
-    """Name -> (default, whether it may be given by place) of what may be given by name."""
-    return {
-        name: (repr(p.default), p.kind is p.POSITIONAL_OR_KEYWORD)
-        for name, p in inspect.signature(function).parameters.items()
-        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and name not in IGNORED
-    }
+def listed(function, skip=0):
+    """Parameters in order: (name, kind, default)."""
+    found = list(inspect.signature(function).parameters.values())[skip:]
+    return [(p.name, p.kind, repr(p.default)) for p in found]
+
+
+def differences(name, wanted, given):
+    """Where a call that NumPy takes would mean something else, by place or by name."""
+    variadic = (KINDS.VAR_KEYWORD, KINDS.VAR_POSITIONAL)
+    mine = {n: (kind, default) for n, kind, default in given}
+    for n, kind, default in wanted:
+        if kind in variadic or n in LESS.get(name, ()):
+            continue
+        if kind is KINDS.POSITIONAL_ONLY:
+            continue  # names do not count; places are compared below
+        if n not in mine:
+            if name not in ANY_KEYWORD:
+                yield f"{name}: no {n}"
+        elif mine[n][1] not in (default, "<no value>") and not {mine[n][1], default} <= ABSENT:
+            yield f"{name}: {n}={mine[n][1]}, NumPy has {default}"
+    by_place = (KINDS.POSITIONAL_ONLY, KINDS.POSITIONAL_OR_KEYWORD)
+    places = [(n, kind) for n, kind, _ in wanted if kind in by_place]
+    ours = [n for n, kind, _ in given if kind in by_place]
+    open_ended = any(kind is KINDS.VAR_POSITIONAL for _, kind, _ in given)
+    for i, (n, kind) in enumerate(places):
+        if i < len(ours) and kind is KINDS.POSITIONAL_OR_KEYWORD and ours[i] != n:
+            yield f"{name}: place {i} is {ours[i]}, NumPy has {n}"
+        if i >= len(ours) and not open_ended and n not in LESS.get(name, ()):
+            yield f"{name}: no place {i} for {n}"
+    known = {n for n, _, _ in wanted} | MORE.get(name, set())
+    for n, kind, _ in given:
+        if kind is KINDS.VAR_KEYWORD and name not in ANY_KEYWORD:
+            yield f"{name} takes any keyword"
+        elif kind is KINDS.KEYWORD_ONLY and n not in known:
+            yield f"{name}: {n} is not NumPy's"
+    if len(ours) > len(places) and not any(k is KINDS.VAR_POSITIONAL for _, k, _ in wanted):
+        yield f"{name}: {ours[len(places)]} is not NumPy's"
 
 
 def test_implementations_have_numpys_signatures():
-    absent = {"<no value>", "None", "<class 'inspect._empty'>"}
+    """By place and by name, those that are written in C too; each is compared, so that new names
+    are as well."""
+    found = []
     for function, implementation in TABLE.items():
         if isinstance(function, str | tuple | np.ufunc) or function in (np.einsum, np.arange):
             continue  # any number of operands; start or stop
-        try:
-            wanted = spelled(function)
-        except ValueError:  # written in C
+        name = function.__name__
+        found += differences(name, listed(function), listed(implementation))
+    for ufunc in [f for f in TABLE if isinstance(f, np.ufunc)]:
+        given = {n for n, _, _ in listed(TABLE[ufunc])}
+        some = {n for n, k, _ in listed(TABLE[ufunc]) if k is KINDS.VAR_KEYWORD}
+        if not {"out", "where", "dtype", "casting", "order", "subok"} <= given:
+            found += [] if some and ufunc.__name__ in ANY_KEYWORD else [ufunc.__name__]
+    assert not found, "\n".join(found)
+
+
+def test_methods_have_numpys_signatures():
+    found = []
+    for name in dir(np.ndarray):
+        theirs, ours = getattr(np.ndarray, name), vars(Array).get(name)
+        if name.startswith("_") or not callable(theirs) or ours is None or name in METHODS:
             continue
-        given = spelled(implementation)
-        takes_more = any(
-            p.kind is p.VAR_KEYWORD for p in inspect.signature(implementation).parameters.values()
-        )
-        ordered = [name for name in given if wanted.get(name, ("", False))[1]]
-        assert ordered == [name for name in wanted if name in given and wanted[name][1]], function
-        for name, (default, by_place) in wanted.items():
-            if name not in given:
-                assert takes_more and not by_place, f"{function}: no {name}"
-                continue
-            mine = given[name][0]
-            assert mine == default or {mine, default} <= absent, f"{function}: {name}={mine}"
+        function = vars(ours).get("function")  # of those that forward to NumPy's function
+        given = listed(TABLE.get(function, function) if function else ours, skip=1)
+        wanted = [p for p in listed(theirs, skip=1) if p[1] is not KINDS.VAR_KEYWORD]
+        more = len([p for p in listed(theirs) if p[1] is KINDS.VAR_KEYWORD])
+        for each in differences(name, wanted, given):
+            if not (more and each.endswith("is not NumPy's")):
+                found.append(each)
+    assert not found, "\n".join(found)
 
 
+def test_keywords_that_mean_nothing_here_are_refused():
+    """``sf.numpy.zeros(3, dtpye="f4")`` was float64, ``sf.numpy.array(x, ndmin=2)`` of one axis."""
+    for name in ("zeros", "ones", "empty", "eye", "identity", "arange", "array", "asarray"):
+        with pytest.raises((TypeError, ArgumentError)):
+            sf.trace(lambda x, n=name: getattr(snp, n)(3, dtpye="f4") + x)(1.0)
+    assert_agrees(lambda x: snp.array(x, ndmin=3) if type(x) is Array else np.array(x, ndmin=3), V)
+    assert sf.trace(lambda x: snp.ascontiguousarray(x[0]))(V).outputs[0].shape == (1,)
+    for call in (lambda x, y: np.add(x, x, y), lambda x, y: np.sin(x, y)):
+        with pytest.raises(UnsupportedOperation, match="out="):
+            sf.trace(call)(V, V)
+
+
+V = np.array([1.0, 2.0])
 STACK = np.arange(24.0).reshape(2, 3, 4) - 11
 LINALG = {
     "trace": (lambda x: np.linalg.trace(x), lambda x: np.linalg.trace(x, offset=1, dtype="f4")),

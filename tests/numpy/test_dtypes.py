@@ -67,7 +67,7 @@ def test_short_names_of_graphs_are_no_dtypes_of_users():
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i4", "u8"])
 @pytest.mark.parametrize(
     "fn",
-    [lambda x, n: x + n, lambda x, n: n * x, lambda x, n: np.where(x > 2, x, n),
+    [lambda x, n: x + n, lambda x, n: n * x, lambda x, n: np.minimum(n, x) + np.full_like(x, n),
      lambda x, n: np.maximum(x, n) - x, lambda x, n: x[1:] // n + x[0]],
 )  # fmt: skip
 def test_a_python_integer_beyond_the_dtype_of_the_array_that_it_meets_is_refused(dtype, fn):
