@@ -23,7 +23,7 @@ from ..trace.promote import FLOAT, INT, STORED, build, cast, fits, literal, prom
 from ..trace.scope import short_dtype
 from ..trace.ufuncs import BUILDERS, record, truth
 
-__all__ = ["common", "no_keywords"]
+__all__ = ["common", "no_keywords", "of_arrays"]
 
 
 def no_keywords(function: str, **given: Any) -> None:
@@ -74,6 +74,14 @@ def common(*values: Any, wraps: bool = False) -> list[Node]:
     if wraps:
         return [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in pairs]
     return [adapted(key, v, dtype) for key, v in pairs]
+
+
+def of_arrays(*values: Any) -> list[Node]:
+    """The same for functions that make arrays of all their operands first: Python numbers count
+    with the dtype in which they are stored (``np.dot``, ``np.stack``)."""
+    nodes = [as_node(v) for v in values]
+    dtype = promoted([n.dtype for n in nodes])
+    return [cast(n, dtype) for n in nodes]
 
 
 def _wrapped(value: int, dtype: str) -> int:
@@ -242,11 +250,16 @@ def _split(*values: Any) -> tuple[tuple[str, ...], list[Any]]:
     return tuple([k for k, _ in pairs]), [v for _, v in pairs]
 
 
+def _filler(x: Any, value: Any) -> Any:
+    """A number that stands for others, in the dtype of ``x`` where it is traced."""
+    return cast(value.node, as_node(x).dtype) if isinstance(value, Array) else value
+
+
 @implements(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: float | None = None,
                neginf: float | None = None) -> Array:  # fmt: skip
     """``x`` with nan and infinities replaced by numbers; in place, unless ``copy``."""
-    made = Array(composed.nan_to_num(as_node(x), nan, posinf, neginf))
+    made = Array(composed.nan_to_num(as_node(x), *[_filler(x, v) for v in (nan, posinf, neginf)]))
     if copy or not isinstance(x, Array):
         return made
     x[...] = made
@@ -271,7 +284,8 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8,
 @implements(np.real)
 def real(val: Any) -> Array:
     """The array itself: graphs hold real numbers."""
-    return as_array(val)
+    x = as_array(val)
+    return Array(cast(x.node, "i64"), weak=True) if x.weak and x.dtype == bool else x
 
 
 @implements(np.angle)
@@ -340,7 +354,7 @@ def relu(x: Any) -> Array:
 
 def _outer(ufunc: Any, x: Any, y: Any, **kwargs: Any) -> Any:
     """``ufunc.outer``: every pair."""
-    first, second = as_array(x), as_array(y)
+    first, second = Array(as_node(x)), Array(as_node(y))
     return ufunc(first.reshape(*first.shape, *(1,) * second.ndim), second, **kwargs)
 
 

@@ -18,7 +18,7 @@ from ..trace.dispatch import TABLE, implements
 from ..trace.into import takes_out
 from ..trace.promote import build, cast
 from ..trace.scope import short_dtype
-from .elementwise import common, no_keywords
+from .elementwise import no_keywords, of_arrays
 from .shape import moveaxis, stack
 
 __all__: list[str] = []
@@ -32,7 +32,7 @@ def _enter(function: Callable[..., Node], *numpy_functions: Any) -> None:
 
     def call(a: Any, b: Any, out: Any = None) -> Array:
         no_keywords(numpy_functions[0].__name__, out=out)
-        return Array(build(function, *common(a, b)))
+        return Array(build(function, *of_arrays(a, b)))
 
     _enter_as(call, *numpy_functions)
 
@@ -41,7 +41,7 @@ def _enter_plain(function: Callable[..., Node], *numpy_functions: Any) -> None:
     """A product of two operands and of nothing else."""
 
     def call(a: Any, b: Any) -> Array:
-        return Array(build(function, *common(a, b)))
+        return Array(build(function, *of_arrays(a, b)))
 
     _enter_as(call, *numpy_functions)
 
@@ -55,7 +55,7 @@ def _enter_ufunc(function: Callable[..., Node], *numpy_functions: Any) -> None:
         order: str = "K", subok: bool = True, **kwargs: Any,
     ) -> Array:  # fmt: skip
         no_keywords(name, out=out, **kwargs)
-        x, y = common(a, b)
+        x, y = of_arrays(a, b)
         if dtype is not None:
             x, y = cast(x, short_dtype(dtype)), cast(y, short_dtype(dtype))
         return Array(build(function, x, y))
@@ -129,7 +129,7 @@ def outer_of_vectors(x1: Any, x2: Any, /) -> Array:
 @implements(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     """The sum of products over pairs of axes."""
-    return Array(build(products.tensordot, *common(a, b), axes))
+    return Array(build(products.tensordot, *of_arrays(a, b), axes))
 
 
 @implements(np.linalg.tensordot)
@@ -171,7 +171,7 @@ def einsum(subscripts: Any, /, *operands: Any, out: Any = None, optimize: Any = 
     view = _view(subscripts, operands) if dtype is None else None
     if view is not None:
         return view
-    nodes = common(*operands)
+    nodes = of_arrays(*operands)
     if dtype is not None:
         nodes = [cast(n, short_dtype(dtype)) for n in nodes]
     return Array(build(products.einsum, subscripts, *nodes))
@@ -224,7 +224,7 @@ def cross_of_stack(x1: Any, x2: Any, /, *, axis: int = -1) -> Array:
 def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Array:
     """The product of several matrices, in the order with the fewest multiplications."""
     no_keywords("multi_dot", out=out)
-    nodes = common(*arrays)
+    nodes = of_arrays(*arrays)
     letters = "abcdefghijklmnopqrstuvwxyz"
     position, parts, result = 0, [], ""
     for number, node in enumerate(nodes):

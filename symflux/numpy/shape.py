@@ -21,7 +21,7 @@ from ..trace.into import takes_out
 from ..trace.promote import build, cast, literal
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
-from .elementwise import common, no_keywords
+from .elementwise import common, no_keywords, of_arrays
 from .reduce import axes_of
 
 __all__ = ["broadcast_node"]
@@ -118,7 +118,7 @@ def squeeze(a: Any, axis: Any = None) -> Array:
             f"np.squeeze: axis {axis} of {x.type} has another extent than 1", place=user_frame()
         )
     if not axes:
-        return x
+        return Array(x.node) if x.weak else x
     return x[tuple(0 if i in axes else slice(None) for i in range(x.ndim))]
 
 
@@ -205,7 +205,7 @@ def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
           casting: str = "same_kind") -> Array:  # fmt: skip
     """Arrays of one shape along a new axis."""
     no_keywords("stack", out=out)
-    nodes = common(*arrays)
+    nodes = of_arrays(*arrays)
     if dtype is not None:
         nodes = [cast(n, short_dtype(dtype)) for n in nodes]
     return Array(build(arrange.stack, nodes, axis))
@@ -240,7 +240,7 @@ def column_stack(tup: Any) -> Array:
 @implements(np.append)
 def append(arr: Any, values: Any, axis: int | None = None) -> Array:
     """``values`` after ``arr``."""
-    return concatenate([arr, values], axis=axis)
+    return concatenate([Array(as_node(arr)), Array(as_node(values))], axis=axis)
 
 
 # --- splitting ------------------------------------------------------------------------------------

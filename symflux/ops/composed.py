@@ -115,17 +115,22 @@ def rounded(x: Node, decimals: int = 0) -> Node:
 
 
 def nan_to_num(
-    x: Node, nan: Number = 0.0, posinf: Number | None = None, neginf: Number | None = None
+    x: Node,
+    nan: Number | Node = 0.0,
+    posinf: Number | Node | None = None,
+    neginf: Number | Node | None = None,
 ) -> Node:
     """nan and infinities replaced by numbers (by default 0 and the largest finite ones)."""
     if not is_floating(x.dtype):
         return x
     limit = float(np.finfo({"f16": "float16", "f32": "float32", "f64": "float64"}[x.dtype]).max)
-    high = limit if posinf is None else posinf
-    low = -limit if neginf is None else neginf
-    result = where(ne(x, x), constant(nan, x.dtype), x)
-    result = where(eq(x, math.inf), constant(high, x.dtype), result)
-    return where(eq(x, -math.inf), constant(low, x.dtype), result)
+    fillers = (
+        f if isinstance(f, Node) else constant(f, x.dtype)
+        for f in (nan, limit if posinf is None else posinf, -limit if neginf is None else neginf)
+    )
+    result = where(ne(x, x), next(fillers), x)
+    result = where(eq(x, math.inf), next(fillers), result)
+    return where(eq(x, -math.inf), next(fillers), result)
 
 
 # --- statistics -----------------------------------------------------------------------------------

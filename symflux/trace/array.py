@@ -287,7 +287,9 @@ class Array(Handle):
 
     def __round__(self, digits: int | None = None) -> Any:
         rounded = TABLE[np.round](self, digits or 0)
-        return rounded.astype(np.int64) if digits is None else Array(rounded.node, self.weak)
+        if digits is None:  # Python's round gives a Python integer, of scalars
+            return Array(cast(rounded.node, "i64"), weak=not self.shape)
+        return Array(rounded.node, self.weak)
 
     def __divmod__(self, other: Any) -> Any:
         return (self // other, self % other)
@@ -492,6 +494,12 @@ class Array(Handle):
             return self
         return Array(cast(self.node, short))
 
+    def conjugate(self) -> Array:
+        """The array itself: its elements are real."""
+        return self
+
+    conj = conjugate
+
     def fill(self, value: Any) -> None:
         self[...] = value
 
@@ -519,12 +527,10 @@ class Array(Handle):
     trace = _method(np.trace)
     diagonal = _method(np.diagonal)
     dot = _method(np.dot)
-    conjugate = _method(np.conjugate)
     sort = _method(np.sort)
     argsort = _method(np.argsort)
     nonzero = _method(np.nonzero)
     searchsorted = _method(np.searchsorted)
-    conj = _method(np.conjugate)
 
 
 def _is_number(pick: Any) -> bool:

@@ -195,15 +195,21 @@ def bounds_of(scope: Scope, inputs: list[Node]) -> dict[int, tuple[str, ...]]:
 
 
 def refuse_negative(node: Node, base: Any) -> None:
-    """Python integers that are exponents of integers must not be negative when the compiled
-    function is called."""
+    """Integers that are exponents of integers must not be negative when the compiled function is
+    called.
+
+    Raises:
+        NegativePower: where they are known.
+    """
     if span(node)[0] < 0:
         error = NegativePower(
             f"integers ({base}) to a negative integer power have no integer result",
             place=user_frame(),
-            right="x ** float(n)",
+            right="x ** n.astype(float)",
         )
-        _refuse_where(build("lt", node, literal(0, "i64")), error)
+        if constant_value(node) is not None:
+            raise error
+        _refuse_where(build("lt", node, literal(0, node.dtype)), error)
 
 
 # --- where numbers beyond a dtype have a meaning --------------------------------------------------

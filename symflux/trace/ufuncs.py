@@ -296,11 +296,10 @@ def record(ufunc: Any, keys: tuple[str, ...], values: list[Any], dtype: str | No
             made = static_power(adapted(keys[0], base, dtypes[0]), values[1])
             if made is not None:
                 return made
-    if INT in keys and dtypes[0][0] in "iu":
-        if ufunc in COMPARISONS:
-            return _integers_compared(ufunc, keys, values, dtypes)
-        if ufunc is np.power and keys[1] == INT and type(values[1]) is Node:
-            refuse_negative(values[1], numpy_dtype(dtypes[0]).name)
+    if INT in keys and dtypes[0][0] in "iu" and ufunc in COMPARISONS:
+        return _integers_compared(ufunc, keys, values, dtypes)
+    if ufunc is np.power and dtypes[0][0] == "i" and type(values[1]) is Node:
+        refuse_negative(values[1], numpy_dtype(dtypes[0]).name)
     nodes = []
     for key, value, wanted in zip(keys, values, dtypes, strict=False):
         if type(value) is Node and value.type.dtype == wanted:

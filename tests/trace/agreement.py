@@ -4,7 +4,7 @@ import numpy as np
 
 from symflux import tree
 from symflux.trace.param import Param
-from symflux.trace.trace import trace
+from symflux.trace.trace import raise_by_number, trace
 from symflux.transform.evaluate import evaluate
 
 TOLERANCE = {"float16": 4e-3, "float32": 2e-6, "float64": 1e-13}
@@ -21,6 +21,8 @@ def traced_result(fn, *args, **kwargs):
     """The result of ``fn`` by its graph: trace it, run the oracle, rebuild the container."""
     found = trace(fn, args, kwargs)
     values = evaluate(found.graph, numbers(found, args, kwargs))
+    if found.failure is not None:
+        raise_by_number(found.errors, values[found.failure])
     return found.out_tree.unflatten(values[: len(found.out_tree)]), found
 
 
