@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import UnsupportedOperation
 from ..ir.origin import user_frame
-from ..trace.array import Array, as_array
+from ..trace.array import Array, as_array, element
 from ..trace.dispatch import implements
 from ..trace.into import write
 
@@ -38,9 +38,14 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     write("copyto", _target("copyto", dst), src, casting=casting, where=where, grows=True)
 
 
-def _cycled(values: Any, count: int) -> Array:
+def _elements(values: Any, x: Array) -> Array:
+    """Values in the dtype of the array that they are put into; Python integers must fit."""
+    return Array(element(values, x.node.dtype))
+
+
+def _cycled(values: Array, count: int) -> Array:
     """The first ``count`` of values that begin anew behind their end."""
-    flat = as_array(values).ravel()
+    flat = values.ravel()
     if flat.size == 1:
         return flat[0]
     return flat[:count] if flat.size >= count else flat[np.arange(count) % flat.size]
@@ -56,19 +61,20 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
             right="x[i] = v        # for an array x of one axis",
         )  # fmt: skip
     at = np.asarray(ind, np.intp).ravel()
-    if not at.size or not as_array(v).size:
+    new = _elements(v, x)
+    if not at.size or not new.size:
         return
     if mode == "raise" and (at.min() < -x.size or at.max() >= x.size):
         raise IndexError(f"np.put: an index of {at} is out of bounds for {x.size} elements")
     at = np.clip(at, 0, x.size - 1) if mode == "clip" else at % x.size
-    x[np.unravel_index(at, x.shape)] = _cycled(v, at.size)
+    x[np.unravel_index(at, x.shape)] = _cycled(new, at.size)
 
 
 @implements(np.putmask)
 def putmask(a: Any, mask: Any, values: Any) -> None:
     """``a.flat[i] = values.flat[i]`` where the mask holds."""
     x, held = _target("putmask", a), as_array(mask)
-    new = as_array(values)
+    new = _elements(values, x)
     if new.shape != x.shape:
         new = _cycled(new, x.size)
         new = new.reshape(x.shape) if new.shape else new
@@ -79,7 +85,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
 def place(arr: Any, mask: Any, vals: Any) -> None:
     """``arr[mask] = vals``, one after the other, and from the first again behind the last."""
     x, held = _target("place", arr), as_array(mask).astype(bool)
-    new = as_array(vals).ravel()
+    new = _elements(vals, x).ravel()
     if new.size != 1:
         order = np.cumsum(held.ravel().astype(np.int64)) - 1
         new = new[order % new.size].reshape(x.shape)
@@ -100,7 +106,7 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
         step = 1 + int(np.cumprod(x.shape[:-1]).sum())
     at = np.arange(0, end, step)
     if at.size:
-        x[np.unravel_index(at, x.shape)] = _cycled(val, at.size)
+        x[np.unravel_index(at, x.shape)] = _cycled(_elements(val, x), at.size)
 
 
 @implements(np.put_along_axis)

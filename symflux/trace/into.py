@@ -15,8 +15,9 @@ from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import numpy_dtype
 from .array import Array
+from .fitting import adapted
 from .operands import as_node, operand
-from .promote import build, cast, literal
+from .promote import INT, build, cast, literal
 from .views import broadcast_shapes, reshape
 
 __all__ = ["is_target", "takes_out", "write"]
@@ -74,7 +75,9 @@ _KINDS = {"b": "b", "i": "i", "u": "i", "f": "f"}
 
 
 def _converted(name: str, value: Any, dtype: str, casting: str) -> Node:
-    _, found = operand(value)
+    key, found = operand(value)
+    if key == INT and type(found) is Node and dtype[0] in "iu":
+        return adapted(key, found, dtype)
     if type(found) is not Node:
         if not isinstance(found, np.generic) and "bif".find(
             np.asarray(found).dtype.kind

@@ -85,6 +85,7 @@ ELSEWHERE = {
     "empty", "ones", "full", "zeros", "arange", "eye", "identity", "fromfunction", "array",
     "asarray", "asanyarray", "ascontiguousarray", "sigmoid", "expit", "erf", "erfc", "lgamma",
     "gammaln", "rsqrt", "softplus", "relu", "logsumexp", "softmax", "log_softmax", "sinc",
+    "copyto", "put", "putmask", "place", "fill_diagonal", "put_along_axis",
 }  # fmt: skip
 UNARY = [n for n, f in PLAIN.items() if isinstance(f, np.ufunc) and f.nin == 1]
 BINARY = [n for n, f in PLAIN.items() if isinstance(f, np.ufunc) and f.nin == 2 and not f.signature]

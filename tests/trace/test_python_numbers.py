@@ -269,8 +269,13 @@ def test_integers_to_a_negative_power_that_is_known_later_are_refused():
         x = np.array([1, 2, 3], dtype)
         f = sf.compile(lambda x, n: x ** (n + 1))
         assert f(x, 1).tolist() == [1, 4, 9]
-        with pytest.raises(NegativePower):
+        with pytest.raises(RangeError if dtype == "u4" else NegativePower):
             f(x, -2)
+        g = sf.compile(lambda x, y: x**y)
+        np.testing.assert_array_equal(g(x, x), x**x)
+        if dtype != "u4":
+            with pytest.raises(NegativePower):
+                g(x, -x)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i4", "u8"])
@@ -298,3 +303,37 @@ def test_numbers_that_are_put_into_arrays_must_fit(dtype):
             fn(x)
     for fn in (assigned(0, 7), assigned(slice(None), [3, 2, 1]), assigned([0, 1], 2.7)):
         np.testing.assert_array_equal(sf.compile(fn)(x), fn(x))
+
+
+def flat(x, n):
+    x.flat = n
+
+
+def added(x, n):
+    x += n
+
+
+WRITES = (
+    lambda x, n: np.copyto(x, n), lambda x, n: np.put(x, 0, n), flat, added,
+    lambda x, n: np.putmask(x, x > 1, n), lambda x, n: np.place(x, x > 1, n),
+    lambda x, n: np.fill_diagonal(x, n), lambda x, n: x.fill(n),
+    lambda x, n: np.add(x, n, out=x), lambda x, n: np.put_along_axis(x, np.array([[0], [1]]), n, 1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_functions_that_write_refuse_integers_that_do_not_fit(write):
+    def fn(x, n):
+        x = x.copy()
+        write(x, n)
+        return x
+
+    x = np.array([[1, 2], [3, 4]], "u1")
+    compiled = sf.compile(fn)
+    np.testing.assert_array_equal(compiled(x, 5), fn(x, 5))
+    with pytest.raises(OverflowError):
+        fn(x, 300)
+    with pytest.raises(RangeError):
+        compiled(x, 300)
+    with pytest.raises(RangeError):
+        trace(lambda x: fn(x, 300), [x])
