@@ -20,6 +20,7 @@ from .runtime.recording import Recorder, trace_once
 from .runtime.wrapping import Wrapping, loaded
 from .runtime.written import check_donate
 from .trace import trace as tracing
+from .trace.arguments import name_of
 from .trace.array import Array, as_node
 from .trace.param import Gradients, Params, bind
 from .trace.scope import is_tracing, short_dtype
@@ -122,6 +123,9 @@ def compile(
         given = (donate,) if isinstance(donate, str) else tuple(donate)
         check_function("compile", fn, "sf.compile(f)(x)")
         check_donate(fn, given, names)
+        if not numbers and not names:
+            inherited = _statics(fn)
+            numbers, names = inherited.static_argnums, inherited.static_argnames
         options = Options(numbers, names, given, write_back=write_back)
         return CompiledFunction(fn, options)
 
@@ -210,7 +214,7 @@ class Transformed(Wrapping):
 
     __slots__ = (
         "__dict__", "__name__", "__weakref__", "__wrapped__", "_called", "_compiled", "_options",
-        "_transform", "traced",
+        "_transform", "statics", "traced",
     )  # fmt: skip
 
     def __init__(
@@ -229,6 +233,10 @@ class Transformed(Wrapping):
         self.traced = traced
         self._compiled: CompiledFunction | None = None
         self._called = False
+        self.statics = _statics(fn)
+        inner = fn.traced if isinstance(fn, Transformed) else fn
+        shown = getattr(inner, "expression", name_of(fn))
+        traced.expression = f"sf.{name}({shown})"  # type: ignore[attr-defined]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_tracing():
@@ -237,8 +245,8 @@ class Transformed(Wrapping):
             return self._compiled(*args, **kwargs)
         if not self._called and "out" not in kwargs:
             self._called = True
-            return run_now(self.traced, args, kwargs, again=True)
-        self._compiled = CompiledFunction(self.traced, Options())
+            return run_now(self.traced, args, kwargs, self.statics, again=True)
+        self._compiled = CompiledFunction(self.traced, self.statics)
         return self._compiled(*args, **kwargs)
 
     def _again(self, fn: Callable[..., Any], bound: bool = False) -> Transformed:
@@ -257,16 +265,24 @@ def _transformed(fn: Any, transform: str, *options: Any) -> Transformed:
     return derived
 
 
+def _statics(fn: Any) -> Options:
+    return fn.statics if isinstance(fn, CompiledFunction | Transformed) else Options()
+
+
 def run_now(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], again: bool = False
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    options: Options | None = None,
+    again: bool = False,
 ) -> Any:
     """Trace a function and run its graph once, through the cache of graphs.
 
     ``again``: later calls will not trace it, so that it is recorded as for these. Otherwise it may
     draw random numbers, and writes to arrays of its surroundings while it is traced."""
-    call = Call(fn, tuple(args), kwargs, Options())
+    call = Call(fn, tuple(args), kwargs, options or Options())
     if again:
-        Recorder(fn).record(call)
+        Recorder(fn, call.settings()).record(call)
     else:
         trace_once(call)
     return call.finish(execute(call.traced.graph, call.values()))

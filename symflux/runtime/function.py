@@ -478,6 +478,12 @@ class CompiledFunction(Pointed, Wrapping):
     def __name__(self) -> str:
         return getattr(self._state.fn, "__name__", "function")
 
+    @property
+    def statics(self) -> Options:
+        """Which arguments are static: they are for functions derived from this one, too."""
+        options = self._state.options
+        return Options(options.static_argnums, options.static_argnames)
+
     def _again(self, fn: Callable[..., Any], bound: bool = False) -> CompiledFunction:
         options = self._state.options
         if bound:

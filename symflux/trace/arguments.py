@@ -190,7 +190,7 @@ def not_an_argument(fn: Callable[..., Any], name: str, leaf: Any) -> ArgumentErr
         f"{leaf!r:.60} ({type(leaf).__name__})",
         place=user_frame(),
         why="arrays and numbers are traced; anything else must be a setting, fixed at compile time",
-        right=f"sf.compile({name_of(fn)}, static_argnames={top!r})",
+        right=f"sf.compile({getattr(fn, 'expression', name_of(fn))}, static_argnames={top!r})",
     )
 
 

@@ -267,6 +267,27 @@ def test_plain_arrays_are_read_at_traced_indices_outside_of_compiled_functions()
     np.testing.assert_array_equal(sf.map(lambda i: table[i, 0], order), [7.0, 8.0, 4.0])
 
 
+def test_static_arguments_stay_static_in_derived_functions():
+    @sf.compile(static_argnames=("mode", "times"))
+    def f(x, mode="sin", times=1):
+        for _ in range(times):
+            x = np.sin(x) if mode == "sin" else x * x
+        return np.sum(x)
+
+    x = np.array([0.5, 2.0])
+    for derived in (sf.grad(f), sf.compile(sf.grad(f))):
+        for _ in range(2):  # first calls and later ones go different ways
+            np.testing.assert_allclose(derived(x), np.cos(x), rtol=1e-15)
+            np.testing.assert_array_equal(derived(x, "square"), 2 * x)
+            np.testing.assert_array_equal(derived(x, mode="square", times=2), 4 * x**3)
+    np.testing.assert_array_equal(sf.hessian(f)(x, "square", 2), np.diag(12 * x**2))
+    rows = sf.vmap(sf.grad(f), in_axes=(0, None))(np.stack([x, 2 * x]), "square")
+    np.testing.assert_array_equal(rows, [2 * x, 4 * x])
+    with pytest.raises(sf.errors.ArgumentError) as caught:
+        sf.vmap(sf.grad(lambda x, mode: x))(x, "square")
+    assert caught.value.right == "sf.compile(sf.vmap(sf.grad(function)), static_argnames='mode')"
+
+
 def test_kinks():
     assert float(sf.grad(sf.relu)(0.0)) == 0.0
     assert float(sf.grad(np.abs)(0.0)) == 0.0
