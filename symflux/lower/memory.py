@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 
 from ..codegen.ir import BYTES
@@ -18,23 +19,20 @@ def assign_offsets(storages: Sequence[Storage]) -> list[tuple[Storage, int]]:
     Greedy by size is the strategy that Pisarchyk and Lee (2020, "Efficient memory management for
     deep neural net inference") found best among the simple ones.
     """
-    placed: list[tuple[Storage, int, int]] = []
+    placed: list[tuple[int, int, int, int]] = []  # (offset, end, first, last) in order
     result: dict[int, int] = {}
     order = sorted(range(len(storages)), key=lambda i: (-_bytes(storages[i]), storages[i].first, i))
     for i in order:
         storage = storages[i]
-        size = _bytes(storage)
-        busy = sorted(
-            (offset, offset + length)
-            for other, offset, length in placed
-            if storage.first <= other.last and other.first <= storage.last
-        )
+        first, last, size = storage.first, storage.last, _bytes(storage)
         offset = 0
-        for start, end in busy:
-            if offset + size <= start:
-                break
-            offset = max(offset, end)
-        placed.append((storage, offset, size))
+        for start, end, from_, to in placed:
+            if from_ <= last and first <= to:
+                if offset + size <= start:
+                    break
+                if end > offset:
+                    offset = end
+        insort(placed, (offset, offset + size, first, last))
         result[i] = offset
     return [(storage, result[i]) for i, storage in enumerate(storages)]
 
