@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,10 @@ oracle_erf = _elementwise(math.erf)
 oracle_erfc = _elementwise(math.erfc)
 oracle_lgamma = _elementwise(_lgamma)
 
-# B_2, B_4, ..., B_18
+# B_2, B_4, ..., B_20
 _BERNOULLI = (
     1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798,
+    -174611 / 330,
 )  # fmt: skip
 
 
@@ -78,108 +79,124 @@ def _cotangent_of_pi(x: Any, let: Callable[..., Any]) -> Any:
 #: the zero of the digamma function among positive numbers, in two parts
 _ZERO = {"f32": (1.4616321325302124, 1.2438149938918909e-08),
          "f64": (1.4616321449683622, 9.549995429965697e-17)}  # fmt: skip
-#: digamma(zero + d) / d for -0.62 < d < 1.3, interpolated at Chebyshev's points
+#: digamma(zero + d) / d from 1 to 2.75, interpolated at Chebyshev's points
 _AT_ZERO = {
     "f32": (
-        0.9676722545301634,
-        -0.44276355617531116,
-        0.25849900184625463,
-        -0.16392639218140095,
-        0.10782489027877136,
-        -0.07239043947996364,
-        0.04896595486504673,
-        -0.03233103045577475,
-        0.02127476399892581,
-        -0.016371812496062583,
-        0.01388865641760248,
-        -0.009062647051336506,
-        0.0034398520812128647,
-        -0.0005528301750832683,
+        0.9676722441402165,
+        -0.4427629565076049,
+        0.2584997273647476,
+        -0.16395267875429484,
+        0.1078369503308977,
+        -0.07208038279140641,
+        0.04853794906255998,
+        -0.03351266079286781,
+        0.02417343559881026,
+        -0.016554080700356365,
+        0.008763525146664324,
+        -0.0028747751829003476,
+        0.0004203740865421592,
     ),
     "f64": (
         0.9676722454476212,
-        -0.4427631689835941,
-        0.25849976095565735,
-        -0.16394270544204112,
-        0.10782405069035816,
-        -0.07219956127588614,
-        0.048804288214040974,
-        -0.03316112601499985,
-        0.022597646878316217,
-        -0.015424771491940988,
-        0.010538812087339589,
-        -0.007204500355405827,
-        0.004926597467264745,
-        -0.003369853533913758,
-        0.0023061236022955045,
-        -0.0015775818396045198,
-        0.0010757377853346168,
-        -0.0007333588503595498,
-        0.0005089328745232746,
-        -0.00035955089032023034,
-        0.00024130940632681073,
-        -0.00014333961047309596,
-        8.725102552147623e-05,
-        -7.564823635641544e-05,
-        7.448870249354326e-05,
-        -5.675152233274293e-05,
-        2.937081677361665e-05,
-        -9.745895079614325e-06,
-        1.8810805947201004e-06,
-        -1.6130508428863179e-07,
+        -0.44276316898359325,
+        0.2584997609556356,
+        -0.16394270544215478,
+        0.10782405069252123,
+        -0.07219956127324076,
+        0.04880428813521863,
+        -0.03316112596418016,
+        0.022597648167835292,
+        -0.015424773951850773,
+        0.01053880311883582,
+        -0.0072044696253698035,
+        0.004926601248923915,
+        -0.0033699859633710035,
+        0.0023063636900792685,
+        -0.0015777949865189871,
+        0.0010752949573866483,
+        -0.0007304214532740329,
+        0.0005037322007019783,
+        -0.00036102453401955367,
+        0.0002608338303828647,
+        -0.00017219383989878662,
+        9.32382419742126e-05,
+        -3.795248049554962e-05,
+        1.0684669712883525e-05,
+        -1.8408701930657986e-06,
+        1.4579840050009343e-07,
     ),
 }
 
 
-def _at_zero(x: Any, value: Any, dtype: str, let: Callable[..., Any]) -> Any:
-    """digamma(x): ``value``, but from the distance to its positive zero where that is near, as the
-    terms that ``value`` is the sum of cancel there."""
+def _in_pairs(x: Any, coefficients: Sequence[float], let: Callable[..., Any]) -> Any:
+    """``sum(c * x**n)`` in pairs (Estrin 1960): many steps at once."""
+    terms: list[Any] = list(coefficients)
+    while len(terms) > 1:
+        pairs = [let("fma", b, x, a) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + terms[2 * len(pairs) :]
+        x = x * x
+    return terms[0]
+
+
+def _digamma(z: Any, dtype: str, let: Callable[..., Any]) -> Any:
+    """The digamma function of z > 0: up to 2.75 from the distance to its zero, where the terms of
+    the asymptotic series cancel; below 1 after a step of the recurrence."""
+    small = let("lt", z, 1.0)
+    y = let("select", small, z + 1.0, z)
     high, low = _ZERO[dtype]
-    distance = (x - high) - low
-    near = let("lt", let("abs", distance - 0.34), 0.96)
-    return let("select", near, distance * _horner(distance, [*_AT_ZERO[dtype]]), value)
+    distance = (y - high) - low
+    near = distance * _in_pairs(distance, _AT_ZERO[dtype], let)
+    steps: Any = 1.0 / (y + 4.0)
+    for j in (3, 2, 1, 0):  # the smallest first
+        steps = steps + 1.0 / (y + float(j))
+    w = 1.0 / (y + 5.0)
+    series = [b / (2 * k) for k, b in enumerate(_BERNOULLI, start=1)]
+    tail = w * (_horner(w * w, series) * w + 0.5)
+    far = (let("log", y + 5.0) - tail) - steps
+    value = let("select", let("lt", y, 2.75), near, far)
+    return let("select", small, value - 1.0 / z, value)
 
 
-def _polygamma(x: Any, order: int, let: Callable[..., Any], dtype: str = "f64") -> Any:
-    """The polygamma function of ``x``, branch-free; ``let(name, *operands)`` applies a scalar.
-
-    Reflection moves x < 0 to 1 - x; the recurrence moves the argument up by 10 + 2·order; there the
-    asymptotic series is exact to rounding. Source: NIST Digital Library of Mathematical Functions,
-    5.5.2, 5.5.4, 5.11.2 and 5.15.5 to 5.15.9.
-    """
+def _asymptotic(z: Any, order: int, let: Callable[..., Any]) -> Any:
+    """The polygamma function of z > 0 for orders from 1 up: the recurrence moves the argument up by
+    10 + 2·order; there the asymptotic series is exact to rounding."""
     sign = -1 if order % 2 else 1  # (-1)^order
     factorial = math.factorial(order)
-    negative = let("lt", x, 0.0)
-    z = let("select", negative, 1.0 - x, x)
     shift = 10 + 2 * order
     steps: Any = None
-    for j in reversed(range(1, shift)):  # the smallest first
+    for j in range(shift):
         term = 1.0 / _integer_power(z + float(j), order + 1)
         steps = term if steps is None else steps + term
     w = 1.0 / (z + float(shift))
     series: list[float] = [
         bernoulli * math.factorial(2 * k + order - 1) / math.factorial(2 * k)
-        for k, bernoulli in enumerate(_BERNOULLI, start=1)
+        for k, bernoulli in enumerate(_BERNOULLI[:9], start=1)
     ]
     tail = w * (_horner(w * w, series) * w + 0.5 * factorial)
-    if order == 0:
-        above = let("log", z + float(shift)) - tail
-    else:
-        power = _integer_power(w, order)
-        above = (tail + float(math.factorial(order - 1))) * power * float(-sign)
-    pole = 1.0 / _integer_power(z, order + 1)
-    value = (above - steps * float(sign * factorial)) - pole * float(sign * factorial)
-    value = _at_zero(z, value, dtype, let) if order == 0 else value
+    above = (tail + float(math.factorial(order - 1))) * _integer_power(w, order) * float(-sign)
+    return above - steps * float(sign * factorial)
+
+
+def _polygamma(x: Any, order: int, let: Callable[..., Any], dtype: str = "f64") -> Any:
+    """The polygamma function of ``x``, branch-free; ``let(name, *operands)`` applies a scalar.
+
+    Reflection moves x < 0 to 1 - x. Source: NIST Digital Library of Mathematical Functions,
+    5.5.2, 5.5.4, 5.11.2 and 5.15.5 to 5.15.9.
+    """
+    negative = let("lt", x, 0.0)
+    z = let("select", negative, 1.0 - x, x)
+    value = _digamma(z, dtype, let) if order == 0 else _asymptotic(z, order, let)
     cotangent = _cotangent_of_pi(x, let)
     polynomial = [float(c) for c in _cotangent_polynomial(order)]
     poles = _horner(cotangent, polynomial) * math.pi ** (order + 1)
-    return let("select", negative, value * float(sign) - poles, value)
+    return let("select", negative, value * (-1.0) ** order - poles, value)
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
     "lt": np.less, "gt": np.greater, "select": np.where, "log": np.log, "round": np.rint,
     "tan": np.tan, "abs": np.abs, "copysign": np.copysign, "sin": np.sin, "cos": np.cos,
     "eq": np.equal, "exp": np.exp, "log1p": np.log1p, "sinh": np.sinh, "minimum": np.minimum,
+    "fma": lambda a, b, c: a * b + c,
 }  # fmt: skip
 
 
