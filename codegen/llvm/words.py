@@ -30,6 +30,7 @@ _CODE, _DEFAULTS, _KWDEFAULTS = HEAD + 32, HEAD + 40, HEAD + 48  # of a function
 _USED, _KEYS, _VALUES = HEAD, HEAD + 16, HEAD + 24  # of a dict
 _ENTRIES = 24  # of the keys of a dict: how many entries were made
 _INDICES = 32  # and where the hash table begins, behind which the entries lie
+_FILL, _MASK, _TABLE = HEAD, HEAD + 16, HEAD + 24  # of a set; how many it holds: between them
 _VERSION = HEAD + 368  # of a type object: changes with every change of the class
 _MEMBER = HEAD + 24  # of the descriptor of a slot: its definition
 _NEVER = np.zeros(3, np.uint64)  # a pair that does not hold
@@ -143,6 +144,26 @@ class Words:
         self._keep.append(copy)
         self._runs.append((first, int(copy.ctypes.data), copy.nbytes))
         return True
+
+    def elements(self, holder: set[Any], values: Sequence[Any]) -> bool:
+        """All elements of a set, and that there are no others."""
+        self._keep += [holder, values]
+        base = id(holder)
+        if not self._pair(base + _FILL + 8, len(values)) or not values:
+            return not values
+        mask, table = _word(base + _MASK), _word(base + _TABLE)
+        if mask >= _WIDE or not self._pair(base + _MASK, mask):
+            return False
+        if not self._pair(base + _TABLE, table):
+            return False
+        # an element and its hash in each place; those removed leave an object that stands for none
+        found = np.frombuffer(ctypes.string_at(table, 16 * (mask + 1)), np.uint64)[::2].tolist()
+        ids = list(map(id, values))
+        wanted = set(ids)
+        places = [n for n, key in enumerate(found) if key in wanted]
+        if [found[n] for n in places] != ids:
+            return False
+        return all(self._pair(table + 16 * n, found[n]) for n in places)
 
     def entry(self, holder: dict[str, Any], name: str, value: Any) -> bool:
         """One entry of a dict; MISSING: that there is none."""

@@ -227,6 +227,8 @@ def _watch(words: Words, r: Read) -> bool:
         return True  # by the version of its class
     if kind == "list":
         return words.items(holder, r.value)
+    if kind == "set":
+        return words.elements(holder, r.value)
     if kind == "dict":
         return words.all_entries(holder)
     if kind == "object":
