@@ -406,6 +406,7 @@ SAMPLES: dict[str, list[Sample]] = {
     **{name: _unary(-0.9, 0.9, ODD) for name in ("arcsin_slope", "arctanh_slope")},
     "arccosh_slope": _unary(1.2, 9, ODD),
     "sinc": _unary(0.1, 9, ODD, order=0) + _unary(-0.9, 0.9, order=1) + _unary(-6, 6, order=3),
+    "sinc_pi": _unary(0.1, 3, ODD, order=0) + _unary(-0.9, 0.9, order=1) + _unary(-2, 2, order=3),
     # rounding
     **{
         name: _unary(0.1, 0.4, (*ODD, -0.5, 1.5, 2.5)) + _unary(-1.4, -1.1)

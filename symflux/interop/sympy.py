@@ -94,6 +94,7 @@ def _pointwise() -> dict[str, Callable[..., Any]]:
         "lgamma": s.loggamma,
         "polygamma": lambda x, order: s.polygamma(order, x),
         "sinc": lambda x, order: s.diff(s.sinc(t), t, order).subs(t, x),
+        "sinc_pi": lambda x, order: s.diff(s.sinc(s.pi * t), t, order).subs(t, x),
         "copysign": lambda x, y: s.Abs(x) * s.Piecewise((1, y >= 0), (-1, True)),
         "trunc": lambda x: s.sign(x) * s.floor(s.Abs(x)),
         # symbols stand for real numbers

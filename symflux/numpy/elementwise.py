@@ -304,8 +304,7 @@ def sinc(x: Any) -> Array:
     """sin(pi x) / (pi x); of integers and bools in float64."""
     node = as_node(x)
     node = node if node.dtype[0] == "f" else cast(node, "f64")
-    scaled = build("mul", literal(math.pi, node.dtype), node)
-    return Array(lookup("sinc")(scaled, order=0))
+    return Array(lookup("sinc_pi")(node, order=0))
 
 
 # --- functions that NumPy does not have -----------------------------------------------------------

@@ -30,12 +30,14 @@ from .special import (
     lower_log_cosh,
     lower_polygamma,
     lower_sinc,
+    lower_sinc_pi,
     oracle_erf,
     oracle_erfc,
     oracle_lgamma,
     oracle_log_cosh,
     oracle_polygamma,
     oracle_sinc,
+    oracle_sinc_pi,
 )
 from .table import pointwise
 
@@ -96,6 +98,7 @@ __all__ = [
     "sign",
     "sin",
     "sinc",
+    "sinc_pi",
     "sinh",
     "softplus",
     "sqrt",
@@ -404,6 +407,14 @@ sinc: Op = pointwise(
     oracle=oracle_sinc,
     lower=lower_sinc,
     doc="Derivative number ``order`` of sin(x) / x (order 0), 1 at 0.",
+)
+
+sinc_pi: Op = pointwise(
+    "sinc_pi",
+    partials=lambda out, x, *, order: (sinc_pi(x, order=order + 1),),
+    oracle=oracle_sinc_pi,
+    lower=lower_sinc_pi,
+    doc="Derivative number ``order`` of sin(πx) / (πx) (order 0), 1 at 0.",
 )
 
 # --- rounding: constant between the jumps ---------------------------------------------------------

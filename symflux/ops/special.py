@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "lower_log_cosh", "lower_polygamma", "lower_sinc", "oracle_erf", "oracle_erfc",
-    "oracle_lgamma", "oracle_log_cosh", "oracle_polygamma", "oracle_sinc",
+    "lower_log_cosh", "lower_polygamma", "lower_sinc", "lower_sinc_pi", "oracle_erf",
+    "oracle_erfc", "oracle_lgamma", "oracle_log_cosh", "oracle_polygamma", "oracle_sinc",
+    "oracle_sinc_pi",
 ]  # fmt: skip
+
+Let = Callable[..., Any]
 
 
 def _elementwise(function: Callable[[float], float]) -> Callable[[Any], Any]:
@@ -195,8 +198,8 @@ def _polygamma(x: Any, order: int, let: Callable[..., Any], dtype: str = "f64") 
 _NUMPY: dict[str, Callable[..., Any]] = {
     "lt": np.less, "gt": np.greater, "select": np.where, "log": np.log, "round": np.rint,
     "tan": np.tan, "abs": np.abs, "copysign": np.copysign, "sin": np.sin, "cos": np.cos,
-    "eq": np.equal, "exp": np.exp, "log1p": np.log1p, "sinh": np.sinh, "minimum": np.minimum,
-    "fma": lambda a, b, c: a * b + c,
+    "eq": np.equal, "exp": np.exp, "floor": np.floor, "log1p": np.log1p,
+    "sinh": np.sinh, "minimum": np.minimum, "fma": lambda a, b, c: a * b + c,
 }  # fmt: skip
 
 
@@ -235,15 +238,15 @@ def _sinc_series(order: int, reach: float) -> list[float]:
     return coefficients
 
 
-def _sinc(z: Any, order: int, let: Callable[..., Any]) -> Any:
-    """Derivative number ``order`` of sin(z) / z.
+def _sinc(z: Any, order: int, let: Let, sines: tuple[Any, Any] | None = None) -> Any:
+    """Derivative number ``order`` of sin(z) / z; ``sines`` are the sine and the cosine of z.
 
     Far from 0 by z f_n = sin_n - n f_(n-1) with the derivatives sin_n of the sine; near 0, where
     the two terms cancel, by the series."""
-    value = let("sin", z) / z
+    sines = sines or (let("sin", z), let("cos", z))
+    value = sines[0] / z
     if order == 0:
         return let("select", let("eq", z, 0.0), 1.0, value)
-    sines = (let("sin", z), let("cos", z))
     for n in range(1, order + 1):
         sine = sines[n % 2]
         value = ((sine if n % 4 < 2 else -sine) - value * float(n)) / z
@@ -253,19 +256,44 @@ def _sinc(z: Any, order: int, let: Callable[..., Any]) -> Any:
     return let("select", let("lt", let("abs", z), reach), near, value)
 
 
-def oracle_sinc(x: Any, *, order: int) -> Any:
-    """A derivative of sin(x) / x in NumPy, computed in float64."""
-    x = np.asarray(x)
-    with np.errstate(all="ignore"):
-        wide = x.astype(np.float64)
-        return _sinc(wide, order, lambda name, *operands: _NUMPY[name](*operands)).astype(x.dtype)
+def _sinc_pi(x: Any, order: int, let: Let) -> Any:
+    """Derivative number ``order`` of sin(πx) / (πx). The value is NumPy's, of the rounded πx;
+    derivatives take the sine of the distance to the nearest integer, which is exact."""
+    z = x * math.pi
+    if order == 0:
+        return _sinc(z, 0, let)
+    whole = let("round", x)
+    angle = (x - whole) * math.pi
+    half = whole * 0.5
+    even = let("eq", let("floor", half), half)
+    sine, cosine = let("sin", angle), let("cos", angle)
+    sines = let("select", even, sine, -sine), let("select", even, cosine, -cosine)
+    return _sinc(z, order, let, sines) * math.pi**order
 
 
-def lower_sinc(b: Any, x: Any, *, order: int) -> Any:
-    """A derivative of sin(x) / x as scalars; halves are computed in single precision."""
-    if x.dtype == "f16":
-        return b.cast(_sinc(b.cast(x, "f32"), order, b.let), "f16")
-    return _sinc(x, order, b.let)
+def _sincs(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The NumPy meaning (in float64) and the scalars of a function above; halves are computed in
+    single precision, but for what NumPy rounds to halves on the way."""
+    write = _sinc_pi if name == "sinc_pi" else _sinc
+
+    def oracle(x: Any, *, order: int) -> Any:
+        x = np.asarray(x)
+        with np.errstate(all="ignore"):
+            wide = x.astype(np.float64)
+            return write(wide, order, lambda name, *xs: _NUMPY[name](*xs)).astype(x.dtype)
+
+    def lower(b: Any, x: Any, *, order: int) -> Any:
+        if x.dtype != "f16":
+            return write(x, order, b.let)
+        if order == 0 and write is _sinc_pi:
+            return lower_sinc(b, x * math.pi, order=0)
+        return b.cast(write(b.cast(x, "f32"), order, b.let), "f16")
+
+    return oracle, lower
+
+
+oracle_sinc, lower_sinc = _sincs("sinc")
+oracle_sinc_pi, lower_sinc_pi = _sincs("sinc_pi")
 
 
 def _log_cosh(x: Any, let: Callable[..., Any]) -> Any:

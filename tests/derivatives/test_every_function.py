@@ -77,6 +77,7 @@ def away_from_0(*values: float) -> tuple[tuple[float, float], ...]:
     return tuple((x * signs[i % 4][0], y * signs[i % 4][1]) for i, (x, y) in enumerate(pairs))
 
 
+WHOLE = (0.5, 1.0, -1.0, 1 + 1e-6, 2.0, 2.5, 3.0, 10.0, 40.25, -100.0, 1000.25, 1e5 + 0.25)
 LEGS = (1.0, 3.0, 4.0, 1e-3, 1e-8, 1e-9, 1e8, 1e20, 1e-30, 1e150, 1e-150, 1e-200, 1e200, 0.3)
 SIZES = (0.0, 1.0, -1.0, 1e-8, 1e-17, 0.3, 2.3, 40.0, -40.0, -3.3, 86.0, 690.0, -690.0, 800.0)
 
@@ -153,8 +154,10 @@ ELEMENTWISE: dict[str, Elementwise] = {
     "multiply": Elementwise(
         np.multiply, (lambda x, y: y, lambda x, y: x), (zero, one, zero), away_from_0(1.0, 3.0),
     ),
-    "sinc": Elementwise(np.sinc, (_sinc(1),), (_sinc(2),),
-                        tuple((v,) for v in (0.0, 1e-310, 1e-20, 1e-8, 1e-4, 0.01, 0.1, 0.3))),
+    "sinc": Elementwise(
+        np.sinc, (_sinc(1),), (_sinc(2),),
+        tuple((v,) for v in (0.0, 1e-310, 1e-20, 1e-8, 1e-4, 0.01, 0.1, 0.3, *WHOLE)),
+    ),
     "hypot": Elementwise(
         np.hypot, (lambda x, y: x / _r(x, y), lambda x, y: y / _r(x, y)),
         (lambda x, y: y**2 / _r(x, y) ** 3, lambda x, y: -x * y / _r(x, y) ** 3,
@@ -418,7 +421,10 @@ ARRAYS: dict[str, list[OfArray]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+SINGLE = pytest.param("float32", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("dtype", ["float64", SINGLE])
 @pytest.mark.parametrize("name", ARRAYS)
 def test_functions_of_arrays_at_their_seams(name, dtype):
     def found(function: Any, x: Any) -> Any:

@@ -17,8 +17,11 @@ from symflux.ops.shape import broadcast_to, concatenate, pad, reshape, slice_, t
 #: Attributes that pointwise ops need.
 ATTRIBUTES = {
     "cast": lambda r: {"dtype": r.choice(DTYPES)},
+    "logaddexp_slope": lambda r: {"operand": r.randrange(2)},
     "polygamma": lambda r: {"order": r.randrange(2)},
+    "power_less": lambda r: {"less": r.randrange(1, 3)},
     "sinc": lambda r: {"order": r.randrange(3)},
+    "sinc_pi": lambda r: {"order": r.randrange(3)},
 }
 #: Amounts beyond the width are undefined in machine code; see ``shift``.
 SHIFTS = frozenset({"shl", "shr"})

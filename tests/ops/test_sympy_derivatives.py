@@ -150,6 +150,15 @@ CASES: dict[str, list[Case]] = {
         )
         for n in (0, 1, 2)
     ],
+    "sinc_pi": [
+        Case(
+            sympy.diff(sympy.sin(sympy.pi * X) / (sympy.pi * X), X, n),
+            near=far(1e-5, 1.0, 2.0, 40.25, 1000.25),
+            attrs={"order": n},
+            floor=1e-14,
+        )
+        for n in (0, 1, 2)
+    ],
     "polygamma": [
         Case(sympy.polygamma(n, X), 0, 9, near=(1e-10, 1e5, -0.5, -3.7), attrs={"order": n})
         for n in (0, 1, 2, 5)
