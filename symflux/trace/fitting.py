@@ -17,7 +17,7 @@ from .scope import Scope, outermost, scopes
 
 __all__ = [
     "adapted", "bounds_of", "compared", "failure_of", "is_failure", "limited", "note_span",
-    "refuse_negative", "span",
+    "refuse_negative", "span", "unless",
 ]  # fmt: skip
 
 Span = tuple[int, int]
@@ -135,6 +135,11 @@ def failure_of(scope: Scope) -> list[Node]:
     """What is the number of the error that the call has to raise; nothing where there is none."""
     found = [] if scope.failure is None else [scope.failure.node]
     return [node for node in found if constant_value(node) is None]
+
+
+def unless(failure: Node, new: Node, old: Node) -> Node:
+    """``new``, but ``old`` where the call has to raise."""
+    return build("where", build("eq", failure, literal(0, "i64")), new, old)
 
 
 def is_failure(handle: Any) -> bool:

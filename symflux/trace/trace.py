@@ -29,7 +29,7 @@ from .arguments import (
 )  # fmt: skip
 from .array import Array, operand
 from .concrete import refusals
-from .fitting import bounds_of, failure_of
+from .fitting import bounds_of, failure_of, unless
 from .param import Param, rebind, updated
 from .passed import argument_handle, written_arguments
 from .promote import STORED, literal
@@ -183,6 +183,12 @@ def trace(
                 scope.name, before, passed, in_tree, handles, _held(scope.name), definition(fn)
             )
         failure = failure_of(scope)
+        if failure:  # a call that raises leaves arrays and params as they were
+            changed = [(obj, unless(failure[0], y, _before(scope, obj))) for obj, y in changed]
+            writes = {i: unless(failure[0], y, inputs[i]) for i, y in writes.items()}
+            for i, y in writes.items():
+                for n, leaf in enumerate(out_leaves):
+                    outputs[n] = y if leaf is handles[i] else outputs[n]
     held = [*failure, *held]
     captured = [] if outer else _used(scope, [*outputs, *writes.values(), *held], changed, lifter)
     results = {id(leaf): i for i, leaf in reversed(list(enumerate(out_leaves)))}
@@ -222,6 +228,12 @@ def trace(
         tuple(scope.errors),
         changes,
     )
+
+
+def _before(scope: Scope, obj: Any) -> Node:
+    """What a param, or an array of the surroundings, stands for when the function begins."""
+    found = scope.params.get(id(obj))
+    return found[2] if found is not None else scope.captures[id(obj)][1]
 
 
 def _used(

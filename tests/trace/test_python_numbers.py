@@ -337,3 +337,28 @@ def test_functions_that_write_refuse_integers_that_do_not_fit(write):
         compiled(x, 300)
     with pytest.raises(RangeError):
         trace(lambda x: fn(x, 300), [x])
+
+
+def test_a_call_that_raises_leaves_arrays_and_params_as_they_were():
+    u, x, surrounding = np.array([1, 2, 3], "u1"), np.array([1, 2, 3], "u1"), np.zeros(3, "u1")
+    weights, state = sf.param(np.ones(3)), {"k": u.copy()}
+
+    @sf.compile
+    def f(x, u, n, state):
+        x[1:] = u[1:] + (n + 1)
+        surrounding[0] += 1
+        sf.update(weights, (u + (n + 1)) * 1.0)
+        state["k"] = state["k"] + (n + 1)
+        return x, x[0]
+
+    def values():
+        return [np.asarray(v).tolist() for v in (x, surrounding, weights.value, state["k"])]
+
+    for round_ in range(1, 4):
+        assert f(x, u, 3, state)[0] is x
+        here = values()
+        assert here[:2] == [[1, 6, 7], [round_, 0, 0]]
+        for _ in range(2):
+            with pytest.raises(RangeError):
+                f(x, u, 300, state)
+            assert values() == here
