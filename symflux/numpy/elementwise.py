@@ -101,9 +101,9 @@ def _enter_ufunc(ufunc: Any) -> None:
         if len(args) != ufunc.nin:
             raise TypeError(f"np.{ufunc.__name__} takes {ufunc.nin} arguments, got {len(args)}")
         pairs = [operand(arg) for arg in args]
-        wanted = None if dtype is None else short_dtype(dtype)
+        wanted = "" if dtype is None else short_dtype(dtype)
         keys = tuple([key for key, _ in pairs])
-        result = Array(record(ufunc, keys, [value for _, value in pairs], wanted))
+        result = Array(record(ufunc, keys, [v for _, v in pairs], wanted, casting))
         if not into:
             return result
         return write(ufunc.__name__, given, result, casting=casting, where=where, grows=True)

@@ -13,10 +13,10 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.node import Node
 from ..ir.origin import user_frame
 from ..ops import products
-from ..trace.array import Array, as_array
+from ..trace.array import Array, as_array, as_node
 from ..trace.dispatch import TABLE, implements
 from ..trace.into import takes_out
-from ..trace.promote import build, cast
+from ..trace.promote import build, cast, check_casting
 from ..trace.scope import short_dtype
 from .elementwise import no_keywords, of_arrays
 from .shape import moveaxis, stack
@@ -57,6 +57,7 @@ def _enter_ufunc(function: Callable[..., Node], *numpy_functions: Any) -> None:
         no_keywords(name, out=out, **kwargs)
         x, y = of_arrays(a, b)
         if dtype is not None:
+            check_casting(name, [as_node(a).dtype, as_node(b).dtype], short_dtype(dtype), casting)
             x, y = cast(x, short_dtype(dtype)), cast(y, short_dtype(dtype))
         return Array(build(function, x, y))
 
@@ -104,7 +105,8 @@ def vecdot(a: Any, b: Any, /, out: Any = None, *, axis: int = -1, dtype: Any = N
            **kwargs: Any) -> Array:  # fmt: skip
     """The dot products of vectors along an axis; the other axes broadcast."""
     no_keywords("vecdot", out=out, **kwargs)
-    return TABLE[np.einsum]("...i,...i->...", _last(a, axis), _last(b, axis), dtype=dtype)
+    pair = _last(a, axis), _last(b, axis)
+    return TABLE[np.einsum]("...i,...i->...", *pair, dtype=dtype, casting="same_kind")
 
 
 @implements(np.linalg.vecdot)
@@ -173,6 +175,8 @@ def einsum(subscripts: Any, /, *operands: Any, out: Any = None, optimize: Any = 
         return view
     nodes = of_arrays(*operands)
     if dtype is not None:
+        kinds = [as_node(each).dtype for each in operands]
+        check_casting("einsum", kinds, short_dtype(dtype), casting)
         nodes = [cast(n, short_dtype(dtype)) for n in nodes]
     return Array(build(products.einsum, subscripts, *nodes))
 

@@ -15,10 +15,10 @@ from ..ir.origin import user_frame
 from ..ir.types import broadcast_shapes
 from ..ops import arrange, composed
 from ..ops.arrange import is_index
-from ..trace.array import Array, as_array, as_node
+from ..trace.array import Array, as_array, as_node, is_weak
 from ..trace.dispatch import implements, numpys
 from ..trace.into import takes_out
-from ..trace.promote import build, cast, literal
+from ..trace.promote import build, cast, check_casting, literal
 from ..trace.scope import short_dtype
 from ..trace.views import reshape
 from .elementwise import common, no_keywords, of_arrays
@@ -185,8 +185,9 @@ def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = 
     if not given:
         raise ShapeError("np.concatenate needs at least one array", place=user_frame())
     nodes = common(*given)
-    if dtype is not None:
-        nodes = [cast(n, short_dtype(dtype)) for n in nodes]
+    if dtype is not None or casting != "same_kind":
+        kinds = [as_node(a).dtype for a in given if not is_weak(a)]
+        nodes = _as_asked("concatenate", nodes, kinds, dtype, casting)
     if axis is None:
         nodes = [reshape(n, (math.prod(n.shape),)) for n in nodes]
         axis = 0
@@ -206,22 +207,32 @@ def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
     """Arrays of one shape along a new axis."""
     no_keywords("stack", out=out)
     nodes = of_arrays(*arrays)
-    if dtype is not None:
-        nodes = [cast(n, short_dtype(dtype)) for n in nodes]
+    if dtype is not None or casting != "same_kind":
+        nodes = _as_asked("stack", nodes, [as_node(a).dtype for a in arrays], dtype, casting)
     return Array(build(arrange.stack, nodes, axis))
+
+
+def _as_asked(
+    what: str, nodes: list[Node], dtypes: list[str], dtype: Any, casting: str
+) -> list[Node]:
+    """Operands that are joined, in the dtype that the user asks for, where that is permitted."""
+    wanted = nodes[0].dtype if dtype is None else short_dtype(dtype)
+    check_casting(what, dtypes, wanted, casting)
+    return [cast(n, wanted) for n in nodes]
 
 
 @implements(np.vstack)
 def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Array:
     """Rows below one another."""
-    return concatenate([atleast_2d(a) for a in tup], 0, dtype=dtype)
+    return concatenate([atleast_2d(a) for a in tup], 0, dtype=dtype, casting=casting)
 
 
 @implements(np.hstack)
 def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Array:
     """Side by side."""
     arrays = [atleast_1d(a) for a in tup]
-    return concatenate(arrays, 0 if arrays[0].ndim == 1 else 1, dtype=dtype)
+    number = 0 if arrays[0].ndim == 1 else 1
+    return concatenate(arrays, number, dtype=dtype, casting=casting)
 
 
 @implements(np.dstack)

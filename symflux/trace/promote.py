@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..ir.origin import user_frame
 from ..ir.types import dtype_of, numpy_dtype
 
 __all__ = [
-    "BOOL", "FLOAT", "INT", "build", "cast", "fits", "joined", "literal",
+    "BOOL", "FLOAT", "INT", "build", "cast", "check_casting", "fits", "joined", "literal",
     "literal_scalar", "promoted",
     "reduced_dtype", "resolve",
 ]  # fmt: skip
@@ -31,33 +31,62 @@ WEAK_KEYS = {"bool": BOOL, "i64": INT, "f64": FLOAT}
 _resolved: dict[Any, tuple[str, ...]] = {}
 
 
-def resolve(ufunc: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
+def resolve(
+    ufunc: Any, keys: tuple[str, ...], dtype: str = "", casting: str = "same_kind"
+) -> tuple[str, ...]:
     """The dtypes in which NumPy would run ``ufunc`` for these operands: inputs, then outputs.
+
+    Args:
+        dtype: that of the outputs, where the user asked for one.
+        casting: which conversions to the dtypes of the loop are permitted, in NumPy's words.
 
     Raises:
         DTypeError: naming the user's line, where NumPy has no such loop.
     """
+    plain = not dtype and casting == "same_kind"
+    key = (ufunc, keys) if plain else (ufunc, keys, dtype, casting)
     try:
-        return _resolved[ufunc, keys]
+        return _resolved[key]
     except KeyError:
         pass
     kinds = _PYTHON
     if all(key in STORED for key in keys):  # nothing to adapt to; two Python ints would be objects
         kinds = {key: numpy_dtype(stored) for key, stored in STORED.items()}
     given = tuple([kinds.get(key) or numpy_dtype(key) for key in keys])
+    options: dict[str, Any] = {} if plain else {"casting": casting}
+    if dtype:
+        wanted = numpy_dtype(dtype)
+        options["signature"] = (*[None] * ufunc.nin, *[wanted] * ufunc.nout)
     try:
-        dtypes = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+        dtypes = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout), **options)
         found = tuple([dtype_of(dtype) for dtype in dtypes])
     except TypeError as error:
-        names = " and ".join(keys)
+        names = " and ".join(keys) + (f" with dtype={wanted.name!r}" if dtype else "")
         raise DTypeError(
             f"np.{ufunc.__name__} is not defined for {names}",
             place=user_frame(),
             why=str(error).split("\n")[0][:200],
             right="x.astype(int)" if set(keys) & {"bool", BOOL, "f16", "f32", "f64"} else "",
         ) from None
-    _resolved[ufunc, keys] = found
+    _resolved[key] = found
     return found
+
+
+def check_casting(what: str, dtypes: Iterable[str], wanted: str, casting: str) -> None:
+    """Raise where a function may not convert its operands to a dtype.
+
+    Raises:
+        DTypeError: naming the user's line and ``astype``.
+    """
+    for dtype in dtypes:
+        if not np.can_cast(numpy_dtype(dtype), numpy_dtype(wanted), casting):  # type: ignore[arg-type]
+            name = numpy_dtype(wanted).name
+            raise DTypeError(
+                f"np.{what} cannot convert {numpy_dtype(dtype).name} to {name} under "
+                f"casting={casting!r}",
+                place=user_frame(),
+                right=f"x.astype(np.{name})",
+            )
 
 
 def promoted(keys: list[str]) -> str:

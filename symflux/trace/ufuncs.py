@@ -280,7 +280,10 @@ BUILDERS.update(
 )
 
 
-def record(ufunc: Any, keys: tuple[str, ...], values: list[Any], dtype: str | None = None) -> Node:
+def record(
+    ufunc: Any, keys: tuple[str, ...], values: list[Any], dtype: str = "",
+    casting: str = "same_kind",
+) -> Node:  # fmt: skip
     """The node of ``ufunc`` applied to nodes and Python numbers.
 
     Args:
@@ -288,8 +291,9 @@ def record(ufunc: Any, keys: tuple[str, ...], values: list[Any], dtype: str | No
         keys: what each operand counts as in promotion (see ``promote.py``).
         values: a Node, or a number, for each operand.
         dtype: the result's, where the user asked for one (``np.add(x, y, dtype=...)``).
+        casting: which conversions of the operands are permitted.
     """
-    dtypes = resolve(ufunc, keys if dtype is None else (dtype,) * len(keys))
+    dtypes = resolve(ufunc, keys, dtype, casting)
     if ufunc is np.power and type(values[1]) is not Node and np.ndim(values[1]) == 0:
         base = values[0]
         if type(base) is Node:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from symflux.errors import SymFluxError
-from tests.numpy.test_edges import same
+from tests.numpy.test_edges import as_numpy, same
 from tests.trace.agreement import traced_result
 
 #: x is an array, W a Python number
@@ -69,3 +69,34 @@ def test_functions_take_python_numbers_as_numpy_does(dtype):
                         same(got, wanted, 4, signed_zeros=False)
                     except AssertionError as error:
                         raise AssertionError(f"{told}: {error}") from None
+
+
+#: x has four elements, D is a dtype
+WITH_DTYPE = """
+np.add(x, x, dtype=D); np.multiply(x, 2, dtype=D); np.multiply(x, 2.5, dtype=D); np.sin(x, dtype=D)
+np.maximum(x, 1, dtype=D); np.divide(x, 2, dtype=D); np.floor(x, dtype=D); np.negative(x, dtype=D)
+np.power(x, 2, dtype=D); np.isnan(x, dtype=D); np.less(x, 1, dtype=D); np.bitwise_and(x, 1, dtype=D)
+np.logical_and(x, 1, dtype=D); np.left_shift(x, 1, dtype=D); np.matmul(x, x, dtype=D)
+np.einsum('i,i', x, x, dtype=D); np.einsum('i->', x, dtype=D, casting='unsafe')
+np.concatenate([x, x], dtype=D); np.concatenate([x, x], dtype=D, casting='unsafe')
+np.stack([x, x], dtype=D); np.hstack([x, x], dtype=D); np.vstack([x, x], dtype=D)
+np.sum(x, dtype=D); np.cumsum(x, dtype=D); np.mean(x, dtype=D); np.vecdot(x, x, dtype=D)
+np.add(x, np.ones(4, 'f8'), casting='no'); np.add(x, x, dtype=D, casting='unsafe')
+np.add(x, x, dtype=D, casting='safe'); np.add.reduce(x, dtype=D); np.add.accumulate(x, dtype=D)
+np.multiply.outer(x, x, dtype=D); np.equal(x, x, dtype=D); np.hypot(x, x, dtype=D)
+np.invert(x, dtype=D); np.float_power(x, 2, dtype=D); np.trace(x.reshape(2, 2), dtype=D)
+np.concatenate([x, np.ones(4, 'f8')], casting='no'); np.hstack([x, x.astype('f8')], casting='safe')
+"""
+
+
+@pytest.mark.parametrize("dtype", ["f8", "i4"])
+def test_dtype_and_casting_mean_what_they_mean_to_numpy(dtype):
+    """``np.add(floats, floats, dtype="i4")`` cut its operands, NumPy refuses."""
+    x = np.array([1, 3, 2, 1]).astype(dtype)
+    for text in WITH_DTYPE.replace("\n", ";").split(";"):
+        for wanted in ("?", "u1", "i8", "f2", "f8") if text.strip() else ():
+            fn = eval(f"lambda x: {text.replace('=D', f'={wanted!r}')}", {"np": np})
+            try:
+                as_numpy(fn, x, ulps=4)
+            except (AssertionError, pytest.fail.Exception, SymFluxError) as error:
+                raise AssertionError(f"{text}, D = {wanted}: {error}") from None
