@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
@@ -367,8 +368,9 @@ def _dataclass_kind(cls: Any) -> Kind:
 
 
 def _is_metadata(value: Any) -> bool:
-    """Whether a dataclass field can only be static: a string, a function, a class ..."""
-    return isinstance(value, str | bytes | type) or (
+    """Whether a dataclass field can only be static: a string, a member of an enumeration, a
+    function, a class ..."""
+    return isinstance(value, str | bytes | type | enum.Enum) or (
         callable(value) and not is_array(value) and _kind_of(value) is None
     )
 

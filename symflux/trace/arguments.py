@@ -185,12 +185,17 @@ def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
 
 def not_an_argument(fn: Callable[..., Any], name: str, leaf: Any) -> ArgumentError:
     top = name.split(".")[0].split("[")[0]
+    right = f"sf.compile({getattr(fn, 'expression', name_of(fn))}, static_argnames={top!r})"
+    field = name.rpartition(".")[2]
+    if field != name and field.isidentifier():
+        kind = type(leaf).__name__
+        right = f"{field}: {kind} = dataclasses.field(metadata={{'static': True}})\n{right}"
     return ArgumentError(
         f"argument `{name}` of {name_of(fn)} is neither an array nor a number: "
         f"{leaf!r:.60} ({type(leaf).__name__})",
         place=user_frame(),
         why="arrays and numbers are traced; anything else must be a setting, fixed at compile time",
-        right=f"sf.compile({getattr(fn, 'expression', name_of(fn))}, static_argnames={top!r})",
+        right=right,
     )
 
 

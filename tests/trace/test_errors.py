@@ -481,8 +481,9 @@ def test_static_names_are_offered_for_other_arguments():
     text = str(caught.value)
     assert "argument `mode` of f is neither an array nor a number: 'up' (str)" in text
     assert "sf.compile(f, static_argnames='mode')" in text
-    with pytest.raises(errors.ArgumentError, match=r"argument `x\.options` of f"):
+    with pytest.raises(errors.ArgumentError, match=r"argument `x\.options` of f") as caught:
         trace(f, (Config({1, 2}), 1.0))
+    assert "options: set = dataclasses.field(metadata={'static': True})" in str(caught.value)
     with pytest.raises(
         errors.ArgumentError, match="the static argument `mode` of f is not hashable"
     ):

@@ -1,6 +1,7 @@
 """Tracing: what becomes an input, a constant, an output; names, captures, nesting, leaks."""
 
 import dataclasses
+import enum
 import functools
 import threading
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import symflux as sf
 import symflux.numpy as snp
 from symflux import tree
 from symflux.errors import ArgumentError, LeakedValue
@@ -365,6 +367,32 @@ def test_dataclasses_with_strings_and_functions_are_arguments():
 
     found = trace(lambda c, x: c.activation(c.W * x), (Config(W, "a", np.tanh), 2.0))
     assert names(found) == ["c.W", "x"]
+
+
+def test_members_of_enumerations_in_dataclasses_are_settings():
+    class Kind(enum.Enum):
+        LINEAR = 1
+        SQUARE = 2
+
+    class Order(enum.IntEnum):
+        FIRST = 1
+        SECOND = 2
+
+    @dataclasses.dataclass
+    class Config:
+        w: Any
+        kind: Kind = Kind.LINEAR
+        order: Order = Order.FIRST
+
+    def f(c, x):
+        y = c.w * x if c.kind is Kind.LINEAR else (c.w * x) ** 2
+        return y if c.order is Order.FIRST else -y
+
+    compiled = sf.compile(f)
+    for _ in range(2):
+        for config in (Config(W), Config(W, Kind.SQUARE), Config(W, Kind.SQUARE, Order.SECOND)):
+            np.testing.assert_array_equal(compiled(config, 3.0), f(config, 3.0))
+    assert sf.grad(lambda c: np.sum(f(c, 3.0)))(config).order is Order.SECOND
 
 
 @pytest.mark.parametrize(
