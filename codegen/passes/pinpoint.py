@@ -33,6 +33,7 @@ from ..ir import (
     Store,
     Var,
     While,
+    blocks_of,
     walk,
 )
 
@@ -48,8 +49,21 @@ def pinpoint(program: Program) -> Program:
 
 
 def _kernel(kernel: Kernel) -> Kernel:
+    if not _compares(kernel.body):  # as most: found out quickly
+        return kernel
     body = _block(kernel.body)
     return kernel if body is kernel.body else replace(kernel, body=body)
+
+
+def _compares(block: Block) -> bool:
+    """Whether something is compared for equality in a block."""
+    for statement in block.statements:
+        if type(statement) is Let:
+            if statement.op == "eq":
+                return True
+        elif type(statement) not in LEAVES and any(map(_compares, blocks_of(statement))):
+            return True
+    return False
 
 
 def _block(block: Block) -> Block:
