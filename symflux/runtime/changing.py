@@ -17,11 +17,8 @@ import numpy as np
 
 from ..codegen.llvm.words import MISSING
 from ..errors import TraceError
-from ..ir.node import Node, symbol
-from ..ir.origin import Origin
+from ..ir.origin import Origin, user_frame
 from ..ir.walk import substitute
-from ..trace.array import Array
-from ..trace.scope import short_dtype
 from ..trace.trace import Traced, definition
 from .lift import Lifter
 from .names import is_library, is_library_file
@@ -53,9 +50,11 @@ def changed_again(
     place: Any = None
     try:
         call.trace(shadow)
-        same = _are_same(first, call.traced)
+        same = not shadow.uses and _are_same(first, call.traced)
     except Exception as error:
         same, place = False, getattr(error, "place", None) or _user_line(error)
+    if shadow.uses:
+        place = shadow.uses[0].place
     call.traced = first
     again = shadow.changed(changed)
     if same:
@@ -86,6 +85,7 @@ class Shadow(Lifter):
         self.own = own
         self.now = {r.place: r.value for r in seen.reads}
         self.holders = {place[1] for place in (*self.before, *own)}
+        self.uses: list[TraceError] = []  # of unknown numbers; the code may have caught them
         self.depth = 0
         self.initial: dict[Place, Any] = {}
 
@@ -127,11 +127,9 @@ class Shadow(Lifter):
         return self.unknown(v, self.before.get(place, v if place in self.own else None))
 
     def unknown(self, v: Any, before: Any) -> Any:
-        """What stands for a value that was another one before: for numbers, a traced one."""
+        """What stands for a value that was another one before."""
         if _is_number(v) and _is_number(before):
-            plain = type(v) in (int, float)
-            dtype = short_dtype(np.asarray(v).dtype)
-            return Array(symbol("changing", (), dtype), plain)
+            return Unknown(self.uses)
         if type(v) is tuple and type(before) is tuple:
             return tuple([self.unknown(x, y) for x, y in zip(v, v, strict=True)])
         return self.value(v)
@@ -182,6 +180,40 @@ class Shadow(Lifter):
         return [(v, made.node) for v, made, node in self.arrays if made.node is not node]
 
 
+class Unknown:
+    """Stands for a number that changes. It may be counted on and shown; anything else is a use."""
+
+    __slots__ = ("_uses",)
+    __array_ufunc__ = None
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, uses: list[TraceError]) -> None:
+        self._uses = uses
+
+    def __repr__(self) -> str:
+        return "?"
+
+    def __format__(self, spec: str) -> str:
+        return "?"
+
+    def _combined(self, *others: Any) -> Any:
+        if all(type(v) in (bool, Unknown) or _is_number(v) for v in others):
+            return Unknown(self._uses)
+        return self._used()
+
+    def _used(self, *others: Any) -> Any:
+        self._uses.append(TraceError("a number that changes is used", place=user_frame()))
+        raise self._uses[-1]
+
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = __array__ = __iter__ = _used
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _used
+    __neg__ = __pos__ = __abs__ = __invert__ = __round__ = _combined
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _combined
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = _combined
+    __pow__ = __rpow__ = __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _combined
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = __rmod__ = _combined
+
+
 def _is_number(v: Any) -> bool:
     return type(v) in (int, float) or isinstance(v, np.integer | np.floating)
 
@@ -207,16 +239,22 @@ def _put_back(r: Read, value: Any) -> None:
 def _are_same(a: Traced, b: Traced) -> bool:
     """Whether two traces of a function for the same arguments say the same."""
     count = len(a.arguments.types)
-
-    def captured(t: Traced) -> dict[int, Node]:
-        return dict(zip(map(id, t.captures), t.graph.inputs[count:], strict=True))
+    ours = dict(zip(map(id, a.captures), a.graph.inputs[count:], strict=True))
+    mapping = dict(zip(b.graph.inputs[:count], a.graph.inputs, strict=False))
+    theirs = list(zip(b.captures, b.graph.inputs[count:], strict=True))
+    mapping |= {node: ours[id(c)] for c, node in theirs if id(c) in ours}
+    # arrays that each trace makes anew are matched in their order
+    known = {id(c) for c, _ in theirs}
+    made = [(c, ours[id(c)]) for c in a.captures if id(c) not in known]
+    for (c, node), (old, mine) in zip(
+        [t for t in theirs if id(t[0]) not in ours], made, strict=False
+    ):
+        if isinstance(c, np.ndarray) and isinstance(old, np.ndarray) and _equal(c, old):
+            mapping[node] = mine
 
     def updates(t: Traced) -> Any:
         return {id(t.captures[i]): o for i, o in t.updates.items()}, t.argument_updates
 
-    theirs, ours = captured(b), captured(a)
-    mapping = dict(zip(b.graph.inputs[:count], a.graph.inputs, strict=False))
-    mapping |= {node: ours[i] for i, node in theirs.items() if i in ours}
     outputs = substitute(b.graph.outputs, mapping)
     return (
         len(outputs) == len(a.graph.outputs)
@@ -224,6 +262,10 @@ def _are_same(a: Traced, b: Traced) -> bool:
         and (a.out_tree, a.weak, a.bounds, a.changes) == (b.out_tree, b.weak, b.bounds, b.changes)
         and updates(a) == updates(b)
     )
+
+
+def _equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 def _name(place: Place, holder: Any, seen: Observation) -> str:

@@ -221,6 +221,38 @@ def test_slots_that_change_do_not_hide_others(kind):
     assert f(1.0) == 3.0
 
 
+def test_counters_in_functions_that_are_derived_or_looped_over_are_harmless():
+    n, shown = 0, []
+
+    def square(x):
+        nonlocal n
+        n += 1
+        shown.append(f"{n}: {np.float64(2.0) * n!r}, {n:03d}")
+        return x * x
+
+    def f(x):
+        y = sf.grad(square)(x) + sf.grad(sf.grad(square))(x) + sf.vmap(square)(x * np.ones(3))[0]
+        return sf.fori_loop(0, 3, lambda i, c: square(c), y) + square(x)
+
+    assert sf.compile(f)(1.0) == 5.0**8 + 1.0
+    assert len(shown) == n
+
+
+def test_uses_that_the_function_catches_are_seen():
+    n = 0
+
+    def f(x):
+        nonlocal n
+        n += 1
+        try:
+            return x * n
+        except Exception:
+            return x
+
+    with pytest.raises(TraceError, match="changes `n`"):
+        sf.compile(f)(X)
+
+
 def test_another_signature_that_reads_what_the_first_one_changed_is_refused():
     n = 0
 
