@@ -442,9 +442,9 @@ def _test(name: str, oracle: Any, doc: str, domain: str = EVERY, commutative: bo
 eq: Op = _test("eq", np.equal, "x = y.", commutative=True)
 ne = _test("ne", np.not_equal, "x ≠ y; true for nan.", commutative=True)
 lt: Op = _test("lt", np.less, "x < y.")
-le = _test("le", np.less_equal, "x ≤ y.")
+le: Op = _test("le", np.less_equal, "x ≤ y.")
 gt: Op = _test("gt", np.greater, "x > y.")
-ge = _test("ge", np.greater_equal, "x ≥ y.")
+ge: Op = _test("ge", np.greater_equal, "x ≥ y.")
 isnan = _test("isnan", np.isnan, "Whether x is nan.", domain="f")
 isfinite = _test("isfinite", np.isfinite, "Whether x is neither nan nor infinite.", domain="f")
 

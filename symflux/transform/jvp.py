@@ -141,18 +141,20 @@ def _push_linear(node: Node, statement: Linear, tangents: list[Any]) -> Node | N
         if tangents[position] is not None:
             inputs = list(node.inputs)
             inputs[position] = tangents[position]
-            if node.op.kind is Kind.INDEX_MAP and len(inputs) == 1:
+            if len(inputs) == 1 and node.op.kind in (Kind.INDEX_MAP, Kind.POINTWISE):
                 return _moved(node, tangents[position])
             terms.append(node.op(*inputs, **node.attributes))
     return add_all(terms)
 
 
 def _moved(node: Node, tangent: Node) -> Node:
-    """The tangent of an op that moves elements; what is selected of them stays so."""
+    """The tangent of an op that moves or converts elements; what is selected of them stays so."""
     mask, kept = _selected(tangent)
     if mask is None or mask.shape != kept.shape:
         return node.op(tangent, **node.attributes)
-    return select(node.op(mask, **node.attributes), node.op(kept, **node.attributes))
+    if node.op.kind is Kind.INDEX_MAP:
+        mask = node.op(mask, **node.attributes)
+    return select(mask, node.op(kept, **node.attributes))
 
 
 def _push_selection(node: Node, statement: Selection, tangents: list[Any]) -> Node:

@@ -188,6 +188,7 @@ CLAMPED = {
     "root of where": (lambda v: np.sqrt(2 * np.where(v > 0, v, 0.0)), 2**0.5 / 2),
     "root of the other branch": (lambda v: np.sqrt(np.where(v <= 0, 0.0, v)), 0.5),
     "moved": (lambda v: np.sqrt(np.maximum(v, 0.0)[::-1, None] * np.ones(2)).sum(1)[::-1], 1.0),
+    "converted": (lambda v: np.sqrt(np.maximum(v, 0.0).astype("f4").astype("f8")), 0.5),
     "clamp of a root": (lambda v: np.maximum(np.sqrt(np.where(v > 0, v, 0.0)), 0.5), 0.5),
     "root of a clamp of a clamp": (lambda v: np.sqrt(np.maximum(np.minimum(v, 9.0), 0)), 0.5),
     "inverse cosine": (lambda v: np.arccos(np.clip(1 - v, -1, 1)), 1.0),
