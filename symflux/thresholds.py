@@ -1,9 +1,10 @@
 """Every threshold of the compiler: one table of sizes at which it decides otherwise.
 
 A small array takes other ways through the compiler than a large one. So that small programs can go
-every way, tests lower thresholds with :func:`lowered`; any value of the same type is allowed, and
-every result is right whatever they are. What was measured to be fast are the defaults. Code that
-was made with others is not kept for those who use the defaults: they are part of every key.
+every way, tests lower thresholds with :func:`lowered`; any value of the same type from ``least`` on
+is allowed, and every result is right whatever they are. What was measured to be fast are the
+defaults. Code that was made with others is not kept for those who use the defaults: they are part
+of every key.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ __all__ = ["TABLE", "Threshold", "changed", "lowered", "thresholds"]
 
 
 class Threshold:
-    """One threshold; ``low`` are values that make small programs take the ways of large ones."""
+    """One threshold; ``low`` are values that make small programs take the ways of large ones,
+    ``least`` is where the numbers that it may be begin (each of them, where it is several)."""
 
-    __slots__ = ("default", "help", "low")
+    __slots__ = ("default", "help", "least", "low")
 
-    def __init__(self, default: Any, help: str, low: tuple[Any, ...]) -> None:
-        self.default, self.help, self.low = default, help, low
+    def __init__(self, default: Any, help: str, low: tuple[Any, ...], least: float) -> None:
+        self.default, self.help, self.low, self.least = default, help, low, least
 
 
-def _row(default: Any, *low: Any, help: str) -> Any:
-    return Threshold(default, help, low)
+def _row(default: Any, *low: Any, help: str, least: float = 0) -> Any:
+    return Threshold(default, help, low, least)
 
 
 class _Thresholds:
@@ -81,7 +83,7 @@ class _Thresholds:
     )
     tiny_loop_values: int = _row(32, 1, 2, help="values in such a loop at most")
     loop_values: int = _row(64, 1, 3, help="values in a loop up to which more nests share it")
-    plans: int = _row(4, 1, 2, help="how often the loops of a graph are planned at most")
+    plans: int = _row(4, 1, 2, least=1, help="how often the loops of a graph are planned at most")
     kernel_from: int = _row(
         512, 0, 8, help="elements of a loop from which on it is a kernel of its own"
     )
@@ -99,12 +101,16 @@ class _Thresholds:
     share_from: float = _row(
         30_000.0, 0.0, help="nanoseconds of work from which on a loop is shared out"
     )
-    share_piece: float = _row(15_000.0, 1e-3, 0.5, help="nanoseconds of work in a piece")
-    share_pieces: int = _row(64, 2, 3, 5, help="pieces of a loop at most")
-    share_grain: int = _row(
-        64, 1, 3, help="iterations of which pieces of innermost loops are multiples"
+    share_piece: float = _row(
+        15_000.0, 1e-3, 0.5, least=1e-9, help="nanoseconds of work in a piece"
     )
-    share_rows: int = _row(8, 1, 2, help="iterations in a piece with partial sums at least")
+    share_pieces: int = _row(64, 2, 3, 5, least=2, help="pieces of a loop at most")
+    share_grain: int = _row(
+        64, 1, 3, least=1, help="iterations of which pieces of innermost loops are multiples"
+    )
+    share_rows: int = _row(
+        8, 1, 2, least=1, help="iterations in a piece with partial sums at least"
+    )
     share_partial: int = _row(8 << 20, 256, help="bytes of the partial sums of a loop at most")
     share_outer: int = _row(
         8, 1, 2, help="iterations, and their part of those inside, up to which inner loops are "
@@ -123,11 +129,11 @@ class _Thresholds:
     product_share_from: float = _row(
         15.0, 0.0, help="microseconds of work from which on a contraction is cut into pieces"
     )
-    product_piece: float = _row(8.0, 1e-9, 1e-3, help="microseconds of work in a piece")
+    product_piece: float = _row(8.0, 1e-9, 1e-3, least=1e-9, help="microseconds of work in a piece")
     product_pieces: int = _row(
         0, 2, 7, help="pieces of a contraction at most; 0: two for each processor, from 4 to 64"
     )
-    product_share_rows: int = _row(48, 1, 4, help="rows, or columns, in a piece at least")
+    product_share_rows: int = _row(48, 1, 4, least=1, help="rows, or columns, in a piece at least")
 
     # --- contractions ---
     product_unrolled: int = _row(
@@ -143,7 +149,9 @@ class _Thresholds:
         24, 1, 4, help="rows or columns up to which long sums side by side are dot products"
     )
     product_long_dots: int = _row(24, 1, help="terms for each of these from which on they are")
-    product_dots_block: int = _row(512, 8, help="terms in a block of such dot products at least")
+    product_dots_block: int = _row(
+        512, 8, least=8, help="terms in a block of such dot products at least"
+    )
     product_panel: int = _row(
         96 * 1024, 256, 2048, help="bytes of the panel of b that is read for every tile of rows: "
         "it streams from the second cache as fast as it is used",
@@ -172,19 +180,20 @@ class _Thresholds:
     pack_a_straight: int = _row(
         400 * 1024, 0, help="bytes of a from which on it is copied if its rows lie side by side"
     )
-    pack_together: int = _row(8, 1, 2, help="panels of b that are copied together")
+    pack_together: int = _row(8, 1, 2, least=1, help="panels of b that are copied together")
     pack_terms: int = _row(
-        64, 8, help="terms that are transposed for all columns before the next ones"
+        64, 8, least=8, help="terms that are transposed for all columns before the next ones"
     )
     streamed: int = _row(
         1 << 20, 0, 256, help="bytes of b from which on it comes from far and is read where it is"
     )
     streamed_vectors: int = _row(
-        8, 2, help="vectors of such a b that a single row reads side by side"
+        8, 2, least=1, help="vectors of such a b that a single row reads side by side"
     )
     streamed_terms: int = _row(
-        32, 8, help="terms in a block of such a b: the lines that are fetched ahead of at once"
-    )
+        32, 8, least=8, help="terms in a block of such a b: the lines that are fetched ahead of at "
+        "once",
+    )  # fmt: skip
     streamed_rows: int = _row(8, 2, help="rows from which on such blocks are made")
     fetched_panels: int = _row(
         512 * 1024, 0, help="bytes of copied b from which on its panels are fetched ahead"
@@ -221,11 +230,12 @@ class _Thresholds:
     thread_from: int = _row(
         20_000, 1, help="operations of a parallel loop from which on it starts threads"
     )
-    chunk: int = _row(160_000, 1, 64, help="operations in a chunk of a parallel loop")
-    chunks: int = _row(64, 2, 5, help="chunks of a parallel loop at most")
+    chunk: int = _row(160_000, 1, 64, least=1, help="operations in a chunk of a parallel loop")
+    chunks: int = _row(64, 2, 5, least=1, help="chunks of a parallel loop at most")
     chunk_grain: int = _row(
-        64, 1, help="iterations of which chunks of innermost loops are multiples, or whole vectors"
-    )
+        64, 1, least=1, help="iterations of which chunks of innermost loops are multiples, or "
+        "whole vectors",
+    )  # fmt: skip
     long_run: int = _row(
         20_000, 0, help="operations of a program from which on other Python threads run meanwhile"
     )
@@ -240,9 +250,11 @@ class _Thresholds:
         16, 0, 4, help="words of memory that a call compares one by one, without a loop"
     )
     ask_every: int = _row(200_000, 1, 100, help="operations of a loop after which it asks")
-    function_statements: int = _row(1000, 12, 50, help="statements that one function may hold")
+    function_statements: int = _row(
+        1000, 12, 50, least=12, help="statements that one function may hold"
+    )
     straight_statements: int = _row(
-        4000, 20, 100, help="statements that one function of straight-line code may hold"
+        4000, 20, 100, least=1, help="statements that one function of straight-line code may hold"
     )
     straight_from: int = _row(
         500, 5, 20, help="statements in a row from which on they are a function of their own"
@@ -267,7 +279,9 @@ class _Thresholds:
         10, 0, 10**6, help="statements from which on the rare case of an elementary function is a "
         "function of its own"
     )  # fmt: skip
-    module_lines: int = _row(700, 10, help="lines of functions worth a module of their own")
+    module_lines: int = _row(
+        700, 10, least=1, help="lines of functions worth a module of their own"
+    )
     modules: int = _row(4, 1, 2, help="modules that one is made into at most")
     large_result: int = _row(
         256 * 1024, 1, 64, help="bytes of a result from which on its memory is used again"
@@ -291,6 +305,7 @@ def lowered(**values: Any) -> Iterator[None]:
 
     Raises:
         KeyError: if there is no such threshold.
+        ValueError: if a value is less than the least that it may be.
 
     >>> with lowered(unroll=2):
     ...     thresholds.unroll, changed()
@@ -301,6 +316,10 @@ def lowered(**values: Any) -> Iterator[None]:
     unknown = [name for name in values if name not in TABLE]
     if unknown:
         raise KeyError(f"no threshold {unknown[0]!r}; there are {', '.join(TABLE)}")
+    for name, value in values.items():
+        least = TABLE[name].least
+        if any(v < least for v in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"threshold {name}={value!r}: the least is {least}")
     own = vars(thresholds)
     before = dict(own)
     own.update(values)

@@ -77,6 +77,18 @@ def test_a_name_that_is_no_threshold_is_refused():
         pass
 
 
+def test_values_below_the_least_are_refused():
+    """They were divided by, or left nothing to run."""
+    for name, row in TABLE.items():
+        assert all(
+            v >= row.least for low in row.low for v in (low if type(low) is tuple else [low])
+        )
+        below = type(row.default)([-1] * 3) if type(row.default) is tuple else row.least - 1
+        with pytest.raises(ValueError, match=f"threshold {name}=.*: the least is"):
+            lowered(**{name: below}).__enter__()
+    assert changed() == ""
+
+
 def test_every_row_has_lower_values_of_its_own_type():
     for name, row in TABLE.items():
         assert row.low and row.default not in row.low and row.help, name
