@@ -160,6 +160,15 @@ def literal(value: Any, dtype: str) -> Node:
             why=f"{name} holds {limits.min} to {limits.max}",
             right="x.astype(np.int64)" if dtype != "i64" else "a float, or a smaller number",
         )
+    if type(value) is int and dtype[0] == "f":
+        try:
+            value = float(value)
+        except OverflowError:
+            raise RangeError(
+                f"a Python integer of {value.bit_length()} bits is beyond all floats",
+                place=user_frame(),
+                right="float('inf'), or its logarithm",
+            ) from None
     with np.errstate(all="ignore"):
         node = constant(np.asarray(value).astype(numpy_dtype(dtype)), dtype)
     if key is not None:

@@ -362,3 +362,16 @@ def test_a_call_that_raises_leaves_arrays_and_params_as_they_were():
             with pytest.raises(RangeError):
                 f(x, u, 300, state)
             assert values() == here
+
+
+def test_numbers_beyond_a_float_dtype_are_infinite_and_beyond_all_floats_refused():
+    for dtype in ("f2", "f4"):
+        x = np.ones(2, dtype)
+        for number in (10**5, 1e300, 10**39):
+            with np.errstate(all="ignore"):
+                wanted = x + number
+            got = sf.compile(lambda x, n=number: x + n)(x)
+            np.testing.assert_array_equal(got, wanted)
+            assert got.dtype == wanted.dtype
+        with pytest.raises(RangeError, match="beyond all floats"):
+            trace(lambda x: x + 10**400, [x])
