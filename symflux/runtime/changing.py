@@ -221,10 +221,14 @@ def _is_number(v: Any) -> bool:
 def _put_back(r: Read, value: Any) -> None:
     """Let a place hold again what it held."""
     kind, holder = r.kind, r.holder
-    if kind == "entry":
-        _ = holder.pop(r.key, None) if value is MISSING else holder.__setitem__(r.key, value)
+    if kind == "entry" and value is MISSING:
+        holder.pop(r.key, None)
+    elif kind == "entry":
+        holder[r.key] = value
+    elif kind in ("attribute", "slot") and value is MISSING:
+        delattr(holder, r.key)
     elif kind in ("attribute", "slot"):
-        _ = delattr(holder, r.key) if value is MISSING else setattr(holder, r.key, value)
+        setattr(holder, r.key, value)
     elif kind == "cell" and value is not MISSING:
         holder.cell_contents = value
     elif kind == "list":

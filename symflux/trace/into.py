@@ -47,7 +47,7 @@ def write(
     Raises:
         DTypeError, ShapeError: where NumPy raises too.
     """
-    target = _single(out)
+    target: Array = _single(out)
     if target.weak:
         raise ArgumentError(
             f"np.{name}: out= must be an array, not a number", place=user_frame(),
@@ -68,7 +68,7 @@ def write(
     elif node.shape != old.shape:
         raise _misfit(name, node.shape, old.shape)
     target.assign(node if mask is None else build("where", mask, node, old))
-    return target  # type: ignore[no-any-return]
+    return target
 
 
 _KINDS = {"b": "b", "i": "i", "u": "i", "f": "f"}

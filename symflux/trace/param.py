@@ -138,10 +138,12 @@ def _into(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """A function of NumPy's on what params stand for; one that is given as ``out`` is updated."""
     given = kwargs.get("out")
     target = given[0] if isinstance(given, tuple) and len(given) == 1 else given
-    now = target._symflux_value() if type(target) is Param else None
+    if type(target) is not Param:
+        return function(*_plain(args), **_plain(kwargs))
+    now = target._symflux_value()
     if type(now) is not Array:
-        result = function(*_plain(args), **_plain(kwargs))
-        return result if now is None else target
+        function(*_plain(args), **_plain(kwargs))
+        return target
     handle = Array(now.node)
     function(*_plain(args), **{**_plain(kwargs), "out": handle})
     rebind(target, handle.node)
