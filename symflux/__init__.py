@@ -11,7 +11,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from . import numpy
+from . import (
+    checkout,  # noqa: F401  (first)
+    numpy,
+)
 from .api import (
     compile,
     cond,
@@ -62,6 +65,16 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: what other libraries call it
+_HABITS = {
+    "jit": "compile", "njit": "compile", "tensor": "param", "Tensor": "param",
+    "Variable": "param", "parameter": "param", "Parameter": "param", "jacrev": "jacobian",
+    "jacfwd": "jacobian", "while_": "while_loop", "lax": "scan, sf.cond, sf.while_loop",
+    "no_grad": "stop_gradient(x)", "detach": "stop_gradient(x)", "sgd": "optim.Descent",
+    "pmap": "vmap", "tree_map": "tree.map", "foreach": "map",
+}  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(numpy, name)
@@ -69,7 +82,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_ELSEWHERE[name]), name)
     if name in _SUBMODULES:
         return importlib.import_module(f"symflux.{name}")
-    raise AttributeError(f"module 'symflux' has no attribute {name!r}")
+    hint = f"; write sf.{_HABITS[name]}" if name in _HABITS else ""
+    raise AttributeError(f"module 'symflux' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

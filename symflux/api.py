@@ -355,7 +355,10 @@ def gradient(fn: Callable[..., Any], *args: Any) -> Any:
     >>> float(grads[W]), float(grads[b])
     (4.0, 1.0)
     """
-    if len(args) == 1 and isinstance(args[0], Params):
+    by_params = len(args) == 1 and isinstance(args[0], Params)
+    cure = "sf.gradient(lambda: loss(x, y), sf.params(W))" if by_params else "sf.gradient(f, x)"
+    check_function("gradient", fn, f"{cure}      # not of loss(x, y), a number")
+    if by_params:
         return _gradient_by_params(fn, args[0])
     argnums: int | Sequence[int] = 0 if len(args) == 1 else tuple(range(len(args)))
 

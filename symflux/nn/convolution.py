@@ -16,7 +16,7 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.origin import user_frame
 from ..trace.param import Param
 from .initialise import Seed, glorot_uniform
-from .layers import Layer, shown
+from .layers import Layer, checked_activation, shown
 
 __all__ = ["Conv", "MaxPool", "MeanPool"]
 
@@ -73,7 +73,7 @@ class Conv(Layer):
         self.padding = padding
         self.W = Param(init((n_out, *self.size, n_in), seed, dtype), "W")
         self.b = Param(np.zeros(n_out, dtype), "b") if bias else None
-        self.activation = activation
+        self.activation = checked_activation("Conv", activation)
 
     def __call__(self, x: Any) -> Any:
         rank = len(self.size)

@@ -86,6 +86,22 @@ def parameter_count(model: Any) -> int:
     return sum(int(p.size) for p in found.values())
 
 
+def checked_activation(layer: str, activation: Any) -> Any:
+    """The activation of a layer.
+
+    Raises:
+        ArgumentError: if it is no function, such as a name.
+    """
+    if activation is None or callable(activation):
+        return activation
+    name = activation if isinstance(activation, str) and activation.isidentifier() else "relu"
+    raise ArgumentError(
+        f"{layer}: the activation is a function of arrays, not {activation!r}",
+        place=user_frame(),
+        right=f"sf.nn.{layer}(..., sf.{name})",
+    )
+
+
 class Dense(Layer):
     """A layer in which every output sees every input: ``activation(x @ W.T + b)``.
 
@@ -125,7 +141,7 @@ class Dense(Layer):
             )
         self.W = Param(init((n_out, n_in), seed, dtype), "W")
         self.b = Param(np.zeros(n_out, dtype), "b") if bias else None
-        self.activation = activation
+        self.activation = checked_activation("Dense", activation)
 
     def __call__(self, x: Any) -> Any:
         shape = np.shape(x)

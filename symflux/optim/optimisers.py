@@ -56,6 +56,16 @@ class Optimizer:
     #: names of the arrays that are kept per parameter; they start at zero
     slots: tuple[str, ...] = ()
 
+    def __new__(cls, *_: Any, **settings: Any) -> Optimizer:
+        for name in ("lr", "learning_rate", "eta"):
+            if name in settings:
+                raise ArgumentError(
+                    f"{cls.__name__}: the learning rate is called rate, not {name}",
+                    place=user_frame(),
+                    right=f"sf.optim.{cls.__name__}(rate={settings[name]!r})",
+                )
+        return super().__new__(cls)
+
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
 
@@ -107,6 +117,7 @@ class Optimizer:
 
         Raises:
             StructureError: if the gradients have another structure.
+            ArgumentError: for params, which :meth:`update` changes.
 
         >>> import numpy as np, symflux as sf
         >>> optimizer = sf.optim.Momentum(0.5, 0.9)
@@ -116,6 +127,13 @@ class Optimizer:
         (array([0.5, 2. ]), (array([1., 0.]),))
         """
         leaves, structure = tree.flatten(params)
+        if any(isinstance(leaf, Param) for leaf in leaves):
+            raise ArgumentError(
+                "step: returns new values and changes no params",
+                place=user_frame(),
+                wrong="optimizer.step(W, grads, state)       # W is a param",
+                right="optimizer.update(W, grads, state)",
+            )
         count = state.count + 1
         moved, slots = [], []
         given = _per_leaf(params, gradients)

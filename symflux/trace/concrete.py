@@ -275,8 +275,28 @@ def pickled(x: Handle) -> NoReturn:
     )
 
 
+#: attributes of other libraries' arrays: what is written with them, and what to write
+_HABITS = {
+    "backward": ("loss.backward()", "sf.grad(loss)(x)        # of the function"),
+    "grad": ("x.grad", "sf.grad(loss)(x)        # of the function"),
+    "detach": ("x.detach()", "sf.stop_gradient(x)"),
+    "numpy": ("x.numpy()", "the result itself: it is a NumPy array"),
+    "unsqueeze": ("x.unsqueeze(0)", "x[None]"),
+    "permute": ("x.permute(1, 0)", "x.transpose(1, 0)"),
+    "at": ("x.at[0].set(y)", "x[0] = y"),
+}
+
+
 def missing(x: Handle, name: str) -> Any:
     """An attribute that traced arrays do not have."""
+    if name in _HABITS:
+        wrong, right = _HABITS[name]
+        raise MissingAttribute(
+            f"'Array' object has no attribute {name!r}",
+            place=user_frame(),
+            wrong=wrong,
+            right=right,
+        )
     if name.startswith("__") or not hasattr(np.ndarray, name):
         raise AttributeError(f"'Array' object has no attribute {name!r}")
     value = known(x)

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError, StructureError, Unsu
 from ..ir.node import Node, symbol
 from ..ir.origin import user_frame
 from .array import Array
+from .holders import held
 from .operands import refuse_foreign
 from .scope import Scope, is_tracing, outermost, pushed, scopes, short_dtype
 
@@ -39,6 +40,8 @@ class Param:
     def __init__(self, value: Any, name: str = "") -> None:
         refuse_foreign(value)
         array = np.array(value)
+        if array.dtype.kind in "iu" and not hasattr(value, "dtype"):
+            array = array.astype(np.float64)  # learned values are no integers
         short_dtype(array.dtype)
         self.value = array
         self.name = name
@@ -266,8 +269,8 @@ def param(value: Any, name: str = "") -> Param:
     """A param that starts as a copy of ``value``.
 
     Args:
-        value: an array, number or nested list, of any dtype that graphs hold. Python numbers become
-            arrays of shape () of float64 or int64.
+        value: an array, number or nested list, of any dtype that graphs hold. Python numbers,
+            integers too, become arrays of shape () of float64; lists of them likewise.
         name: shown in graphs.
 
     >>> W = param([1.0, 2.0])
@@ -388,7 +391,8 @@ class Params:
 
 
 def params(*holders: Any) -> Params:
-    """The params among ``holders``: params, and layers and containers that hold some.
+    """The params among ``holders``: params, and what holds some: layers, containers, objects with
+    params as attributes, functions that read params (closures, methods, global variables).
 
     A param that appears twice is listed once.
 
@@ -396,31 +400,46 @@ def params(*holders: Any) -> Params:
         ArgumentError: for an argument without any params.
 
     >>> W, b = param(2.0), param(3.0)
-    >>> len(params([W, {"b": b}], W))
-    2
+    >>> len(params([W, {"b": b}], W)), len(params(lambda x: W * x + b))
+    (2, 2)
     """
     found: dict[int, Param] = {}
     for holder in holders:
-        own = [leaf for leaf in tree.leaves(holder) if isinstance(leaf, Param)]
+        own = held(holder, Param)
         if not own:
-            raise ArgumentError(
-                f"params: a {type(holder).__name__} holds no params",
-                place=user_frame(),
-                wrong="W = np.zeros(3); sf.params(W)",
-                right="W = sf.param(np.zeros(3)); sf.params(W)",
-            )
+            raise _no_params(holder)
         found.update({id(p): p for p in own})
     return Params(tuple(found.values()))
 
 
-class Gradients(Mapping[Param, Any]):
-    """Gradients by param: ``grads[W]``; by position: ``grads[0]``; ``for W, g in ...items()``.
+def _no_params(holder: Any) -> ArgumentError:
+    if isinstance(holder, Array | np.ndarray | np.generic | float | int):
+        return ArgumentError(
+            "params: an array is no param; what is computed from a param is an array",
+            place=user_frame(),
+            wrong="W = W - 0.1 * grads[W]           # another array, under the param's name",
+            right="sf.update(W, -0.1 * grads[W])    # of W = sf.param(np.zeros(3))",
+        )
+    return ArgumentError(
+        f"params: no param is found in a {type(holder).__name__}",
+        place=user_frame(),
+        wrong="W = np.zeros(3); sf.params(W)",
+        right="W = sf.param(np.zeros(3)); sf.params(W)",
+    )
+
+
+class Gradients:
+    """Gradients by param: ``grads[W]``; by position: ``grads[0]``, ``dW, db = grads``; with their
+    params: ``for W, g in grads.items()``.
 
     >>> import symflux as sf
     >>> W, b = sf.param(2.0), sf.param(3.0)
     >>> grads = sf.gradient(lambda: W * 4.0 + b, sf.params(W, b))
     >>> float(grads[W]), float(grads[1]), len(grads)
     (4.0, 1.0, 2)
+    >>> dW, db = grads
+    >>> float(dW)
+    4.0
     """
 
     __slots__ = ("_by_id", "params", "values_")
@@ -438,10 +457,21 @@ class Gradients(Mapping[Param, Any]):
                 return self._by_id[id(key)]
             except KeyError:
                 raise KeyError("no gradient with respect to this param was asked for") from None
+        if isinstance(key, Array | np.ndarray | np.floating | float):
+            raise _no_params(key)
         return self.values_[key]
 
-    def __iter__(self) -> Iterator[Param]:
-        return iter(self.params)
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values_)
+
+    def keys(self) -> tuple[Param, ...]:
+        return self.params
+
+    def values(self) -> tuple[Any, ...]:
+        return self.values_
+
+    def items(self) -> tuple[tuple[Param, Any], ...]:
+        return tuple(zip(self.params, self.values_, strict=True))
 
     def __len__(self) -> int:
         return len(self.params)
