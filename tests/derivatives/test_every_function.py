@@ -251,6 +251,7 @@ def test_elementwise_functions_at_their_seams(dtype):
                         check(name, results[order][i], wanted, points, dtype, what)
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("power", [1 / 3, -0.1, 0.3])
 def test_powers_whose_exponent_less_one_is_rounded(power, dtype):
@@ -424,6 +425,7 @@ ARRAYS: dict[str, list[OfArray]] = {
 SINGLE = pytest.param("float32", marks=pytest.mark.slow)
 
 
+@pytest.mark.quick(every=4)
 @pytest.mark.parametrize("dtype", ["float64", SINGLE])
 @pytest.mark.parametrize("name", ARRAYS)
 def test_functions_of_arrays_at_their_seams(name, dtype):

@@ -176,6 +176,7 @@ def test_every_function_is_swept():
     assert [n for n in BY_NAME if n.rpartition(".")[2] not in known] == []
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_functions_at_edge_values_are_numpys(dtype):
     """One of 43 cases for each dtype, other ones for the next."""

@@ -83,6 +83,7 @@ def in_list_argument(body, a):
 PLACES = [in_argument, in_variable, in_object, in_list_argument]
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("body", [*WRITERS, needed_by_python])
 def test_written_arrays_in_the_memory_of_others(body, place):
@@ -130,6 +131,7 @@ BODIES = [lambda x, a: x + a[::-1], lambda x, a: (a[::-1] + np.cumsum(x), x * 2 
 MANNERS = [((), 1), ((), 0), (("x",), None), (("x",), 1), (("x", "a"), None), (("a",), 0)]
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize(("donate", "target"), MANNERS)
 def test_donated_arrays_and_out_in_the_memory_of_others(body, donate, target):
