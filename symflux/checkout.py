@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from typing import Any
 
 _package = os.path.dirname(os.path.abspath(__file__))
-if not os.path.isdir(os.path.join(_package, "codegen")):
-    sys.modules[__package__].__path__.append(os.path.dirname(_package))
+_codegen = os.path.join(os.path.dirname(_package), "codegen")
+
+
+class _Beside:
+    """Finds that package when nothing else does."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != f"{__package__}.codegen":
+            return None
+        place = os.path.join(_codegen, "__init__.py")
+        return spec_from_file_location(name, place, submodule_search_locations=[_codegen])
+
+
+if not os.path.isdir(os.path.join(_package, "codegen")) and os.path.isdir(_codegen):
+    sys.meta_path.append(_Beside)
