@@ -21,7 +21,7 @@ __all__ = [
     "ArgumentError", "AxisOutOfRange", "BranchOnTracedValue", "CacheWarning", "ConversionError",
     "DTypeError",
     "DerivativeError", "IndexOutOfRange", "LeakedValue", "MissingAttribute", "NegativePower",
-    "RangeError", "ShapeError", "StructureError", "SymFluxError", "TraceError",
+    "RangeError", "ReadOnlyError", "ShapeError", "StructureError", "SymFluxError", "TraceError",
     "UnsupportedOperation", "VerifyError",
 ]  # fmt: skip
 
@@ -130,6 +130,10 @@ class UnsupportedOperation(TraceError, TypeError, NotImplementedError):
 
 class MissingAttribute(UnsupportedOperation, AttributeError):
     """An attribute of NumPy arrays that traced arrays do not have."""
+
+
+class ReadOnlyError(TraceError, ValueError):
+    """A write to a traced view that NumPy lets nobody write to."""
 
 
 class LeakedValue(TraceError):

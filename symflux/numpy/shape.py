@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..trace.dispatch import implements, numpys
 from ..trace.into import takes_out
 from ..trace.promote import build, cast, check_casting, literal
 from ..trace.scope import short_dtype
-from ..trace.views import reshape
+from ..trace.views import ReadOnlyView, reshape
 from .elementwise import common, no_keywords, of_arrays
 from .reduce import axes_of
 
@@ -132,7 +132,21 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Array:
     """Repeated along new leading axes and axes of extent 1."""
     given = (shape,) if is_index(shape) else tuple(shape)
     wanted = tuple(n.__index__() for n in given)
-    return Array(broadcast_node(as_node(array), wanted))
+    return _repeated(array, wanted)
+
+
+def _repeated(x: Any, shape: tuple[int, ...]) -> Array:
+    node = broadcast_node(as_node(x), shape)
+    if not isinstance(x, Array) or x.weak:
+        return Array(node)
+    lead = len(shape) - len(x.shape)
+    kept = [s if n == m else 0 for s, n, m in zip(x._strides(), x.shape, shape[lead:], strict=True)]
+    return _shown(x, (0,) * lead + tuple(kept), lambda base: broadcast_node(base, shape))
+
+
+def _shown(x: Array, strides: tuple[int, ...], shown: Callable[[Node], Node]) -> Array:
+    """A view of ``x`` that cannot be written to."""
+    return x._viewing(ReadOnlyView(x, strides, shown))
 
 
 @implements(np.broadcast_arrays)
@@ -141,7 +155,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
     nodes = [as_node(a) for a in args]
     shape = _common_shape(nodes)
     return tuple(
-        a if isinstance(a, Array) and n.shape == shape else Array(broadcast_node(n, shape))
+        a if isinstance(a, Array) and n.shape == shape else _repeated(a, shape)
         for a, n in zip(args, nodes, strict=True)
     )
 
@@ -414,9 +428,16 @@ def sliding_window_view(
             place=user_frame(),
             right="as many sizes as axes: sliding_window_view(x, (3, 3), axis=(1, 2))",
         )
-    for a, size in zip(axes, sizes, strict=True):
-        node = build("windows", node, axis=a, size=int(size), step=1, dilation=1)
-    return Array(node)
+
+    def windows(node: Node) -> Node:
+        for a, size in zip(axes, sizes, strict=True):
+            node = build("windows", node, axis=a, size=int(size), step=1, dilation=1)
+        return node
+
+    if not isinstance(x, Array):
+        return Array(windows(node))
+    strides = x._strides()
+    return _shown(x, (*strides, *(strides[a] for a in axes)), windows)
 
 
 # --- picking --------------------------------------------------------------------------------------
@@ -497,7 +518,18 @@ def triu(m: Any, k: int = 0) -> Array:
 @implements(np.diagonal)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements of a diagonal, as the last axis."""
-    return Array(build(arrange.diagonal, as_node(a), offset, axis1, axis2))
+
+    def along(node: Node) -> Node:
+        return build(arrange.diagonal, node, offset, axis1, axis2)
+
+    if not isinstance(a, Array):
+        return Array(along(as_node(a)))
+    found = along(a.node)  # checks the axes
+    rank = len(found.shape) + 1
+    both = (axis1 % rank, axis2 % rank)
+    strides = a._strides()
+    kept = tuple(s for i, s in enumerate(strides) if i not in both)
+    return _shown(a, (*kept, strides[both[0]] + strides[both[1]]), along)
 
 
 @implements(np.diag)
@@ -544,7 +576,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     grids = [v.reshape([-1 if i == j else 1 for j in range(rank)]) for i, v in enumerate(vectors)]
     if indexing == "xy" and rank > 1:
         grids = [swapaxes(g, 0, 1) for g in grids]
-    return tuple(grids) if sparse else broadcast_arrays(*grids)
+    shown = tuple(grids) if sparse else broadcast_arrays(*grids)
+    return tuple([Array(g.node) for g in shown]) if copy else shown
 
 
 @implements(np.shape)

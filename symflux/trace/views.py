@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import ShapeError
+from ..errors import ReadOnlyError, ShapeError
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from .array import Array
 
 __all__ = [
-    "ReshapeView", "SliceView", "TransposeView", "View", "contiguous_strides", "fill_place",
-    "flip_axes",
-    "read_slice", "reshaped_strides", "write_slice",
+    "ReadOnlyView", "ReshapeView", "SliceView", "TransposeView", "View", "contiguous_strides",
+    "fill_place", "flip_axes", "read_slice", "reshaped_strides", "write_slice",
 ]  # fmt: skip
 
 
@@ -50,6 +49,35 @@ class View:
 
     def _key(self) -> object:
         raise NotImplementedError
+
+
+class ReadOnlyView(View):
+    """What NumPy shows and lets nobody write to: repeated elements, windows, diagonals.
+
+    ``shown`` makes the view's elements of the base's."""
+
+    __slots__ = ("shown",)
+
+    def __init__(
+        self, base: Array, strides: tuple[int, ...], shown: Callable[[Node], Node]
+    ) -> None:
+        super().__init__(base, strides)
+        self.shown = shown
+
+    def read(self, base: Node) -> Node:
+        return self.shown(base)
+
+    def write(self, base: Node, value: Node) -> Node:
+        raise ReadOnlyError(
+            "assignment destination is read-only: a diagonal, windows, and what is broadcast are "
+            "views that cannot be written to, as in NumPy",
+            place=user_frame(),
+            wrong="np.diagonal(x)[:] = 0",
+            right="np.fill_diagonal(x, 0)            # or: a copy, np.diagonal(x).copy()",
+        )
+
+    def _key(self) -> object:
+        return id(self)
 
 
 class SliceView(View):
