@@ -7,6 +7,7 @@ import functools
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -172,7 +173,7 @@ class ObjectWriter:
         for _ in self._threads:
             self._texts.put(None)
         for thread in self._threads:
-            thread.join()
+            _join(thread)
         self._threads.clear()
 
     def __enter__(self) -> ObjectWriter:
@@ -195,3 +196,14 @@ def objects_of(modules: Sequence[ModuleText], machine: Machine) -> list[bytes]:
         for module in modules[:-1]:
             writer.add(module)
         return writer.finish(modules[-1])
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for a thread's end. An interrupt in its start leaves open whether it has begun."""
+    end = time.monotonic() + 1.0
+    while thread.is_alive() or time.monotonic() < end:
+        try:
+            thread.join()
+            return
+        except RuntimeError:  # not begun yet
+            time.sleep(0.001)

@@ -524,9 +524,8 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
 
     if not isinstance(a, Array):
         return Array(along(as_node(a)))
-    found = along(a.node)  # checks the axes
-    rank = len(found.shape) + 1
-    both = (axis1 % rank, axis2 % rank)
+    rank = len(along(a.node).shape) + 1  # checks the axes
+    both = (arrange.axis_of(axis1, rank), arrange.axis_of(axis2, rank))
     strides = a._strides()
     kept = tuple(s for i, s in enumerate(strides) if i not in both)
     return _shown(a, (*kept, strides[both[0]] + strides[both[1]]), along)

@@ -134,7 +134,7 @@ def test_losses_may_have_more_than_one_target():
 
 
 def test_a_model_without_params_cannot_be_trained():
-    with pytest.raises(ArgumentError, match="holds no params"):
+    with pytest.raises(ArgumentError, match="no param is found"):
         sf.train(np.tanh, sf.nn.mse, (x, x), sf.optim.Descent(0.1))
     with pytest.raises(ValueError, match="no data"):
         sf.train(sf.nn.Dense(3, 1), sf.nn.mse, (x[:0], y[:0]), sf.optim.Descent(0.1))

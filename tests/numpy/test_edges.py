@@ -99,8 +99,11 @@ def test_isclose_does_not_wrap(first):
 def test_functions_of_one_array_at_the_edges(dtype):
     x = edge(dtype)
     for function in (np.sinc, np.angle, lambda x: np.angle(x, deg=True)):
-        wide = x if dtype != "float16" else x[np.abs(x) < 50]  # sin(pi x) beyond: other roundings
-        as_numpy(function, wide if function is np.sinc and dtype in FLOATS else x[:5], ulps=4)
+        as_numpy(function, x[:0] if function is np.sinc and dtype in FLOATS else x[:5], ulps=4)
+    if dtype in FLOATS:  # pi x is rounded by NumPy's sinc of narrow floats: zeros are moved
+        with np.errstate(all="ignore"):
+            exact = np.sinc(x.astype(np.float64)).astype(dtype)
+        same(traced_result(np.sinc, x)[0], exact, 4)
     for decimals in (0, 1, -1, -2):
         as_numpy(lambda x, d=decimals: np.round(x, d), x)
     as_numpy(np.modf, x)
