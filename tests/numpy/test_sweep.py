@@ -185,7 +185,8 @@ def test_functions_at_edge_values_are_numpys(dtype):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_all_functions_at_edge_values_are_numpys(dtype):
-    cases = list(sweep(dtype))
+def test_more_functions_at_edge_values_are_numpys(dtype):
+    """One of three cases for each dtype, other ones for the next."""
+    cases = list(sweep(dtype))[DTYPES.index(dtype) % 3 :: 3]
     for start in range(0, len(cases), 150):
         check(cases[start : start + 150])
