@@ -33,11 +33,11 @@ Objects are immutable; passes build new ones.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-from ..records import field, record
+from ..records import field, record, replace
 
 __all__ = [
     "BYTES",
@@ -312,6 +312,14 @@ def length(block: Block) -> int:
     for statement in nests(block):
         total += sum([len(inner.statements) for inner in blocks_of(statement)])
     return total
+
+
+def map_kernels(program: Program, change: Callable[[Kernel], Kernel]) -> Program:
+    """The program with every kernel changed; the same object when all stayed the same objects."""
+    kernels = tuple([change(kernel) for kernel in program.kernels])
+    if all(new is old for new, old in zip(kernels, program.kernels, strict=True)):
+        return program
+    return replace(program, kernels=kernels)
 
 
 def walk(block: Block) -> Iterator[Statement]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
 from typing import Any
 
 _package = os.path.dirname(os.path.abspath(__file__))
@@ -16,9 +14,11 @@ class _Beside:
     """Finds that package when nothing else does."""
 
     @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
         if name != f"{__package__}.codegen":
             return None
+        from importlib.util import spec_from_file_location  # not loaded by installed packages
+
         place = os.path.join(_codegen, "__init__.py")
         return spec_from_file_location(name, place, submodule_search_locations=[_codegen])
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from ...records import replace
 from ...thresholds import thresholds
-from ..ir import BYTES, Block, Let, Load, Loop, Program, Statement, Store, Var
+from ..ir import BYTES, Block, Kernel, Let, Load, Loop, Program, Statement, Store, Var, map_kernels
 from .moved import Moved
 
 __all__ = ["block"]
@@ -33,15 +33,12 @@ LINE = 64
 
 def block(program: Program) -> Program:
     """Every kernel with such loops in blocks; the same object if there are none."""
-    kernels = tuple(
-        [
-            replace(k, body=body) if (body := _block(k.body)) is not k.body else k
-            for k in program.kernels
-        ]
-    )
-    if all(new is old for new, old in zip(kernels, program.kernels, strict=True)):
-        return program
-    return replace(program, kernels=kernels)
+    return map_kernels(program, _kernel)
+
+
+def _kernel(kernel: Kernel) -> Kernel:
+    body = _block(kernel.body)
+    return kernel if body is kernel.body else replace(kernel, body=body)
 
 
 def _block(body: Block) -> Block:

@@ -39,6 +39,7 @@ from ..ir import (
     Store,
     Var,
     While,
+    map_kernels,
     nests,
 )
 from ..ranges import Range, index_range, loop_range
@@ -51,10 +52,7 @@ _HELD_FROM_START = frozenset({Role.INPUT, Role.INOUT, Role.CONST})
 
 def hoist(program: Program) -> Program:
     """Every kernel of the program with loop invariants hoisted; the same object if none were."""
-    kernels = tuple([hoist_kernel(kernel) for kernel in program.kernels])
-    if all(new is old for new, old in zip(kernels, program.kernels, strict=True)):
-        return program
-    return replace(program, kernels=kernels)
+    return map_kernels(program, hoist_kernel)
 
 
 def hoist_kernel(kernel: Kernel) -> Kernel:

@@ -34,6 +34,7 @@ from ..ir import (
     Var,
     While,
     blocks_of,
+    map_kernels,
     walk,
 )
 
@@ -42,10 +43,7 @@ __all__ = ["pinpoint"]
 
 def pinpoint(program: Program) -> Program:
     """The program without such loops; the same object when there are none."""
-    kernels = tuple([_kernel(k) for k in program.kernels])
-    if all(a is b for a, b in zip(kernels, program.kernels, strict=True)):
-        return program
-    return replace(program, kernels=kernels)
+    return map_kernels(program, _kernel)
 
 
 def _kernel(kernel: Kernel) -> Kernel:

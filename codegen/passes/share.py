@@ -31,6 +31,7 @@ from ..ir import (
     Statement,
     Var,
     While,
+    map_kernels,
     walk,
 )
 from ..threads import processors
@@ -44,10 +45,7 @@ RATE = 75_000
 
 def share_contractions(program: Program) -> Program:
     """The program with its large contractions cut; the same object when there are none."""
-    kernels = tuple([_kernel(kernel) for kernel in program.kernels])
-    if all(new is old for new, old in zip(kernels, program.kernels, strict=True)):
-        return program
-    return replace(program, kernels=kernels)
+    return map_kernels(program, _kernel)
 
 
 def _kernel(kernel: Kernel) -> Kernel:

@@ -43,6 +43,7 @@ from ..ir import (
     Store,
     Var,
     While,
+    map_kernels,
 )
 from ..ranges import LIMITS
 from ..scalars import FLOATS, SCALARS, numpy_dtype
@@ -58,10 +59,7 @@ _AFFINE = frozenset({"add", "sub", "mul", "neg"})
 
 def simplify(program: Program) -> Program:
     """Every kernel of the program, simplified; the same object when nothing changed."""
-    kernels = tuple([simplify_kernel(kernel) for kernel in program.kernels])
-    if all(new is old for new, old in zip(kernels, program.kernels, strict=True)):
-        return program
-    return replace(program, kernels=kernels)
+    return map_kernels(program, simplify_kernel)
 
 
 def simplify_kernel(kernel: Kernel) -> Kernel:

@@ -13,12 +13,12 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
-from ..ir.types import numpy_dtype
+from ..ir.types import broadcast_shapes, numpy_dtype
 from .array import Array
 from .fitting import adapted
 from .operands import as_node, operand
 from .promote import INT, build, cast, literal
-from .views import broadcast_shapes, reshape
+from .views import reshape
 
 __all__ = ["is_target", "takes_out", "write"]
 
