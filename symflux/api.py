@@ -11,8 +11,12 @@ from typing import Any, overload
 import numpy as np
 
 from . import tree
+from .boundary import boundary
+from .errors import OptionError
+from .frames import shorten
 from .ir.graph import Graph
 from .ir.node import symbol as new_symbol
+from .ir.origin import user_frame
 from .ops.elementwise import stop_gradient as stop_gradient_op
 from .runtime.execute import execute
 from .runtime.function import Call, CompiledFunction, Options
@@ -72,6 +76,7 @@ def compile(
     donate: str | Sequence[str] = (),
     write_back: bool = True,
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+@boundary
 def compile(
     fn: Callable[..., Any] | None = None,
     *,
@@ -132,6 +137,7 @@ def compile(
     return wrap if fn is None else wrap(fn)
 
 
+@boundary
 def trace(fn: Callable[..., Any]) -> Callable[..., Graph]:
     """The graph of a function: ``sf.trace(fn)(*args)`` records ``fn`` without running anything.
 
@@ -141,6 +147,7 @@ def trace(fn: Callable[..., Any]) -> Callable[..., Graph]:
     (1, 1)
     """
 
+    @boundary
     @functools.wraps(fn)
     def traced(*args: Any, **kwargs: Any) -> Graph:
         target = fn.traced if isinstance(fn, Transformed) else fn
@@ -149,6 +156,7 @@ def trace(fn: Callable[..., Any]) -> Callable[..., Graph]:
     return traced
 
 
+@boundary
 def symbol(name: str, shape: int | Sequence[int] = (), dtype: Any = "float64") -> Array:
     """A symbolic array, to write an expression down directly; see :func:`function`.
 
@@ -162,6 +170,7 @@ def symbol(name: str, shape: int | Sequence[int] = (), dtype: Any = "float64") -
     return Array(new_symbol(name, extents, short_dtype(dtype)))
 
 
+@boundary
 def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> CompiledFunction:
     """Compile expressions of symbols: ``f(*values of inputs) -> values of outputs``.
 
@@ -239,15 +248,19 @@ class Transformed(Wrapping):
         traced.expression = f"sf.{name}({shown})"  # type: ignore[attr-defined]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if is_tracing():
-            return self.traced(*args, **kwargs)
-        if self._compiled is not None:
+        try:
+            if is_tracing():
+                return self.traced(*args, **kwargs)
+            if self._compiled is not None:
+                return self._compiled(*args, **kwargs)
+            if not self._called and "out" not in kwargs:
+                self._called = True
+                return run_now(self.traced, args, kwargs, self.statics, again=True)
+            self._compiled = CompiledFunction(self.traced, self.statics)
             return self._compiled(*args, **kwargs)
-        if not self._called and "out" not in kwargs:
-            self._called = True
-            return run_now(self.traced, args, kwargs, self.statics, again=True)
-        self._compiled = CompiledFunction(self.traced, self.statics)
-        return self._compiled(*args, **kwargs)
+        except Exception as error:
+            shorten(error)
+            raise
 
     def _again(self, fn: Callable[..., Any], bound: bool = False) -> Transformed:
         return _transformed(fn, self._transform, *self._options)
@@ -288,6 +301,7 @@ def run_now(
     return call.finish(execute(call.traced.graph, call.values()))
 
 
+@boundary
 def value_and_grad(
     fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Transformed:
@@ -319,6 +333,7 @@ def value_and_grad(
     return Transformed(fn, traced, "value_and_grad", argnums, has_aux)
 
 
+@boundary
 def grad(
     fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Transformed:
@@ -340,6 +355,7 @@ def grad(
     return Transformed(fn, traced, "grad", argnums, has_aux)
 
 
+@boundary
 def gradient(fn: Callable[..., Any], *args: Any) -> Any:
     """The gradient now: of ``fn`` at ``args``, or with respect to params.
 
@@ -385,6 +401,7 @@ def _gradient_by_params(fn: Callable[[], Any], wanted: Params) -> Any:
     return Gradients(members, found)
 
 
+@boundary
 def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """``(fn(*primals), derivative of fn along tangents)``, in forward mode.
 
@@ -406,6 +423,7 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     return run_now(traced, (tuple(primals), tuple(tangents)), {})
 
 
+@boundary
 def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """``(fn(*primals), pullback)``: ``pullback(cotangent)`` gives the cotangents of the primals, in
     reverse mode.
@@ -443,6 +461,7 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
     return value, pullback
 
 
+@boundary
 def jacobian(
     fn: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto"
 ) -> Transformed:
@@ -460,7 +479,11 @@ def jacobian(
            [0., 4.]])
     """
     if mode not in ("auto", "forward", "reverse"):
-        raise ValueError(f"jacobian: mode must be 'auto', 'forward' or 'reverse', got {mode!r}")
+        raise OptionError(
+            f"jacobian: mode is 'auto', 'forward' or 'reverse', not {mode!r}",
+            place=user_frame(),
+            right="sf.jacobian(f, mode='reverse')",
+        )
 
     def traced(*args: Any, **kwargs: Any) -> Any:
         return functions.jacobian_of(fn, args, kwargs, argnums, mode)
@@ -468,6 +491,7 @@ def jacobian(
     return Transformed(fn, traced, "jacobian", argnums, mode)
 
 
+@boundary
 def hessian(fn: Callable[..., Any], argnums: int = 0) -> Transformed:
     """All second derivatives of a scalar function: shape a + a, forward over reverse mode.
 
@@ -485,6 +509,7 @@ def hessian(fn: Callable[..., Any], argnums: int = 0) -> Transformed:
     return Transformed(fn, traced, "hessian", argnums)
 
 
+@boundary
 def hvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """Hessian times vector without the Hessian: the derivative of the gradient along ``tangents``.
 
@@ -496,6 +521,7 @@ def hvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     return jvp(grad(fn, numbers).traced, primals, tangents)[1]
 
 
+@boundary
 def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Transformed:
     """Map a function over an axis of its arguments, as one graph.
 
@@ -517,6 +543,7 @@ def vmap(fn: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Transfo
     return Transformed(fn, traced, "vmap", in_axes, out_axes)
 
 
+@boundary
 def stop_gradient(x: Any) -> Any:
     """``x``, treated as a constant by derivatives (containers leaf by leaf).
 
@@ -537,6 +564,7 @@ def _now_or_traced(fn: Callable[..., Any], *args: Any) -> Any:
     return fn(*args) if is_tracing() else run_now(fn, args, {})
 
 
+@boundary
 def cond(
     predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any], *operands: Any
 ) -> Any:
@@ -557,6 +585,7 @@ def cond(
     )
 
 
+@boundary
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """``branches[index](*operands)``; the index is clamped to the branches there are.
 
@@ -570,6 +599,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     return _now_or_traced(lambda i, *xs: control_flow.switch(i, branches, xs), index, *operands)
 
 
+@boundary
 def scan(
     body: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,
@@ -601,6 +631,7 @@ def scan(
     return _now_or_traced(lambda c, x: control_flow.scan(body, c, x, length, reverse), init, xs)
 
 
+@boundary
 def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any) -> Any:
     """``for i in range(lower, upper): carry = body(i, carry)``; returns the last carry.
 
@@ -618,6 +649,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any
     return _now_or_traced(lambda a, b, c: control_flow.fori_loop(a, b, body, c), lower, upper, init)
 
 
+@boundary
 def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any) -> Any:
     """``while test(carry): carry = body(carry)``; returns the last carry. Forward mode only.
 
@@ -631,6 +663,7 @@ def while_loop(test: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
     return _now_or_traced(lambda c: control_flow.while_loop(test, body, c), init)
 
 
+@boundary
 def map(fn: Callable[[Any], Any], xs: Any) -> Any:
     """``fn`` of each element along the first axis, one after the other; see :func:`vmap` for all
     at once.

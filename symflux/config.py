@@ -81,6 +81,8 @@ SETTINGS: dict[str, Setting] = {
                 "`off` keeps none (default: symflux in the user's cache directory)", in_code=False),
         Setting("cache_size", 512, "MiB of compiled code that are kept on disk at most", int,
                 in_code=False),
+        Setting("full_tracebacks", False, "show the frames of SymFlux itself in the tracebacks of "
+                "errors", _flag, in_code=False),
         Setting("timing", False, "print the seconds that each step of a compilation took", _flag,
                 in_code=False),
     )

@@ -19,9 +19,9 @@ from typing import Protocol
 
 __all__ = [
     "ArgumentError", "AxisOutOfRange", "BranchOnTracedValue", "CacheWarning", "ConversionError",
-    "DTypeError",
-    "DerivativeError", "IndexOutOfRange", "LeakedValue", "MissingAttribute", "NegativePower",
-    "RangeError", "ReadOnlyError", "ShapeError", "StructureError", "SymFluxError", "TraceError",
+    "DTypeError", "DerivativeError", "EndlessRecursion", "IndexOutOfRange", "LeakedValue",
+    "MissingAttribute", "NegativePower", "OptionError", "RangeError", "ReadOnlyError",
+    "SettingError", "ShapeError", "StructureError", "SymFluxError", "TraceError",
     "UnsupportedOperation", "VerifyError",
 ]  # fmt: skip
 
@@ -136,6 +136,10 @@ class ReadOnlyError(TraceError, ValueError):
     """A write to a traced view that NumPy lets nobody write to."""
 
 
+class EndlessRecursion(TraceError, RecursionError):
+    """The function calls itself for ever, or deeper than Python goes, while it is traced."""
+
+
 class LeakedValue(TraceError):
     """A traced value was used after the function in which it was made had returned."""
 
@@ -166,6 +170,16 @@ class NegativePower(SymFluxError, ValueError):
 
 class IndexOutOfRange(SymFluxError, IndexError):
     """A static index lies outside of the axis."""
+
+
+class OptionError(SymFluxError, ValueError):
+    """An option has a value that it cannot have."""
+
+
+class SettingError(SymFluxError, KeyError):
+    """A setting that there is not."""
+
+    __str__ = Exception.__str__  # KeyError's shows the text as a literal
 
 
 class StructureError(SymFluxError, ValueError):

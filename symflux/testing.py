@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import api, tree
+from .boundary import boundary
 
 __all__ = ["check_gradients"]
 
@@ -15,6 +16,7 @@ __all__ = ["check_gradients"]
 _SETTINGS = {"float64": (1e-3, 1e-6), "float32": (2e-2, 2e-2), "float16": (1e-1, 1.5e-1)}
 
 
+@boundary
 def check_gradients(
     fn: Callable[..., Any],
     args: Sequence[Any],

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from .api import compile, gradient
+from .boundary import boundary
 from .data.minibatches import minibatches, rows
+from .errors import ShapeError
+from .ir.origin import user_frame
 from .optim.optimisers import Optimizer, State
 from .runtime.function import CompiledFunction
 from .trace.param import params as params_of
@@ -66,6 +69,7 @@ class History:
         return f"History({len(self.epochs)} epochs, loss {first:.4g} -> {last:.4g})"
 
 
+@boundary
 def training_step(
     model: Callable[..., Any], loss: Callable[..., Any], optimizer: Optimizer,
     state: State | None = None,
@@ -106,6 +110,7 @@ def training_step(
     return compile(training_step)
 
 
+@boundary
 def train(
     model: Callable[..., Any], loss: Callable[..., Any], data: Sequence[Any], optimizer: Optimizer,
     *, epochs: int = 10, batch_size: int = 32, seed: int | np.random.Generator | None = 0,
@@ -129,7 +134,7 @@ def train(
 
     Raises:
         ArgumentError: if the model holds no params.
-        ValueError: if the arrays have no rows or different numbers of them.
+        ShapeError: if the arrays have no rows or different numbers of them.
 
     >>> import numpy as np, symflux as sf
     >>> model = sf.nn.Dense(2, 8, np.tanh, seed=0) >> sf.nn.Dense(8, 2, seed=1)
@@ -143,7 +148,7 @@ def train(
     """
     arrays, count = rows(data)
     if count == 0:
-        raise ValueError("there is no data to train on")
+        raise ShapeError("train: there is no data to train on: 0 rows", place=user_frame())
     rng = np.random.default_rng(seed)
     kept = optimizer.init(params_of(model)) if state is None else state
     step = training_step(model, loss, optimizer, kept)

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("checkout", "forking", "once", "records", "same", "thresholds"),
     ("codegen",),
-    ("errors", "config", "tree", "version", "collector"),
-    ("ir",),
+    ("errors", "config", "tree", "version", "collector", "frames"),
+    ("ir", "boundary"),
     ("ops",),
     ("passes",),
     ("trace",),

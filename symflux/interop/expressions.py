@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import numpy as snp
 from ..api import function, symbol
+from ..boundary import boundary
 from ..errors import UnsupportedOperation
 from ..ops import lgamma, polygamma
 from ..runtime.function import CompiledFunction
@@ -27,6 +28,7 @@ def _sympy() -> Any:
     return sympy
 
 
+@boundary
 def from_sympy(expr: Any, symbols: Sequence[Any], dtype: Any = "float64") -> CompiledFunction:
     """Compile SymPy expressions to a native function of their symbols.
 

@@ -10,22 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import numpy
-
+from ..frames import IS_USERS, judge
 from ..records import record
 
 __all__ = ["Origin", "current", "derived", "exchange", "user_frame"]
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
-_NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
-_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-#: where packages are installed; a user's own package may be among them
-_INSTALLED = os.path.dirname(os.path.dirname(_NUMPY)) + os.sep
-_CALLERS = ("scipy", "pandas", "sklearn", "statsmodels", "sympy", "numba")
-_LIBRARIES = (
-    _PACKAGE, _CODEGEN, _NUMPY, "<frozen", *(_INSTALLED + name + os.sep for name in _CALLERS),
-)  # fmt: skip
 
 
 @record(frozen=True, slots=True)
@@ -60,21 +48,8 @@ class _State(threading.local):
 _state = _State()
 
 
-#: file name -> whether its code is the user's
-_is_users: dict[str, bool] = {}
 #: (file, line, function) -> the one origin object for it
 _origins: dict[tuple[str, int, str], Origin] = {}
-
-
-def _judge(file: str) -> bool:
-    """Whether code of ``file`` is the user's; seen for the first time."""
-    users = not file.startswith(_LIBRARIES) and (
-        not file.startswith(_STANDARD) or "-packages" in file[len(_STANDARD) :]
-    )
-    if len(_is_users) > 10_000:  # code made on the fly has new names for ever
-        _is_users.clear()
-    _is_users[file] = users
-    return users
 
 
 def user_frame() -> Origin | None:
@@ -86,7 +61,7 @@ def user_frame() -> Origin | None:
     while frame is not None:
         code = frame.f_code
         file = code.co_filename
-        if _is_users[file] if file in _is_users else _judge(file):
+        if IS_USERS[file] if file in IS_USERS else judge(file):
             key = (file, frame.f_lineno, code.co_name)
             origin = _origins.get(key)
             if origin is None:

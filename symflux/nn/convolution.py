@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ..boundary import boundary
 from ..errors import ArgumentError, ShapeError
 from ..ir.origin import user_frame
 from ..trace.param import Param
@@ -56,6 +57,7 @@ class Conv(Layer):
     (8, 28, 28, 4)
     """
 
+    @boundary
     def __init__(
         self, n_in: int, n_out: int, size: Sequence[int],
         activation: Callable[[Any], Any] | None = None, bias: bool = True, *,
@@ -75,6 +77,7 @@ class Conv(Layer):
         self.b = Param(np.zeros(n_out, dtype), "b") if bias else None
         self.activation = checked_activation("Conv", activation)
 
+    @boundary
     def __call__(self, x: Any) -> Any:
         rank = len(self.size)
         x = _checked(self, x, rank, self.W.shape[-1])
@@ -105,6 +108,7 @@ class Conv(Layer):
 class _Pool(Layer):
     """The base of pooling layers."""
 
+    @boundary
     def __init__(self, size: Sequence[int], step: int | Sequence[int] | None = None) -> None:
         self.size = _extents(size, "size")
         self.step = self.size if step is None else _for_each(step, len(self.size))
@@ -132,6 +136,7 @@ class MaxPool(_Pool):
     (8, 14, 14, 4)
     """
 
+    @boundary
     def __call__(self, x: Any) -> Any:
         return np.max(self._seen(x), axis=tuple(range(-len(self.size), 0)))
 
@@ -139,6 +144,7 @@ class MaxPool(_Pool):
 class MeanPool(_Pool):
     """The mean of each window, channel by channel; see :class:`MaxPool`."""
 
+    @boundary
     def __call__(self, x: Any) -> Any:
         return np.mean(self._seen(x), axis=tuple(range(-len(self.size), 0)))
 

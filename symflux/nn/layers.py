@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
+from ..boundary import boundary
 from ..errors import ArgumentError, ShapeError
 from ..ir.origin import user_frame
 from ..trace.param import Param
@@ -41,9 +42,11 @@ class Layer(tree.Container):
     def __call__(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
+    @boundary
     def __rshift__(self, other: Any) -> Chain:
         return Chain(self, other) if callable(other) else NotImplemented
 
+    @boundary
     def __rrshift__(self, other: Any) -> Chain:
         return Chain(other, self) if callable(other) else NotImplemented
 
@@ -130,6 +133,7 @@ class Dense(Layer):
     (4, 2)
     """
 
+    @boundary
     def __init__(
         self, n_in: int, n_out: int, activation: Callable[[Any], Any] | None = None,
         bias: bool = True, *, seed: Seed = None, init: Callable[..., Any] = glorot_uniform,
@@ -143,6 +147,7 @@ class Dense(Layer):
         self.b = Param(np.zeros(n_out, dtype), "b") if bias else None
         self.activation = checked_activation("Dense", activation)
 
+    @boundary
     def __call__(self, x: Any) -> Any:
         shape = np.shape(x)
         if not shape or shape[-1] != self.W.shape[1]:
@@ -169,9 +174,11 @@ class Function(Layer):
     tanh
     """
 
+    @boundary
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.fn = fn
 
+    @boundary
     def __call__(self, x: Any, *more: Any) -> Any:
         return self.fn(x, *more)
 
@@ -201,12 +208,14 @@ class Chain(Layer):
     )  # 67 parameters
     """
 
+    @boundary
     def __init__(self, *layers: Any) -> None:
         found: list[Any] = []
         for layer in layers:
             found += layer.layers if type(layer) is Chain else [_as_layer(layer)]
         self.layers: tuple[Any, ...] = tuple(found)
 
+    @boundary
     def __call__(self, x: Any, *more: Any) -> Any:
         if not self.layers:
             return (x, *more) if more else x

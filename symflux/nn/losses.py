@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import numpy as snp
 from ..api import stop_gradient
+from ..boundary import boundary
 from ..errors import DTypeError, ShapeError
 from ..ir.origin import user_frame
 
@@ -24,6 +25,7 @@ def _same_shape(name: str, prediction: Any, target: Any) -> None:
         )
 
 
+@boundary
 def mse(prediction: Any, target: Any) -> Any:
     """The mean of the squared errors.
 
@@ -45,6 +47,7 @@ def mse(prediction: Any, target: Any) -> Any:
     return snp.mean(snp.square(snp.subtract(prediction, target)))
 
 
+@boundary
 def mae(prediction: Any, target: Any) -> Any:
     """The mean of the absolute errors; its slope at an error of zero is zero.
 
@@ -58,6 +61,7 @@ def mae(prediction: Any, target: Any) -> Any:
     return snp.mean(snp.abs(snp.subtract(prediction, target)))
 
 
+@boundary
 def cross_entropy(logits: Any, target: Any) -> Any:
     """The mean negative log-likelihood of the targets under ``softmax(logits)``.
 
@@ -113,6 +117,7 @@ def cross_entropy(logits: Any, target: Any) -> Any:
     return snp.mean(normaliser - picked) + snp.where(known, 0.0, np.nan).astype(picked.dtype)
 
 
+@boundary
 def accuracy(scores: Any, labels: Any) -> Any:
     """The share of rows whose largest score is at the place the label names.
 

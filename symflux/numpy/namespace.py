@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..frames import shorten
 from ..trace import dispatch
 from ..trace.array import Array
 from ..trace.scope import is_tracing
@@ -44,11 +45,15 @@ def public(name: str) -> Callable[..., Any]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         tracing = is_tracing()
-        if (makes and tracing) or any(_is_traced(a, tracing) for a in args) or (
-            kwargs and any(_is_traced(a, tracing) for a in kwargs.values())
-        ):  # fmt: skip
-            return record(*args, **kwargs)
-        return plain(*args, **kwargs)
+        try:
+            if (makes and tracing) or any(_is_traced(a, tracing) for a in args) or (
+                kwargs and any(_is_traced(a, tracing) for a in kwargs.values())
+            ):  # fmt: skip
+                return record(*args, **kwargs)
+            return plain(*args, **kwargs)
+        except Exception as error:
+            shorten(error)
+            raise
 
     summary = (record.__doc__ or "elementwise.").split("\n\n")[0]
     call.__doc__ = f"``numpy.{name}`` for traced and plain arrays: {summary}"

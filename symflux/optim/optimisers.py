@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import numpy as snp
 from .. import tree
+from ..boundary import boundary
 from ..errors import ArgumentError, DTypeError
 from ..ir.origin import user_frame
 from ..trace.param import Gradients, Param, Params, update
@@ -56,6 +57,7 @@ class Optimizer:
     #: names of the arrays that are kept per parameter; they start at zero
     slots: tuple[str, ...] = ()
 
+    @boundary
     def __new__(cls, *_: Any, **settings: Any) -> Optimizer:
         for name in ("lr", "learning_rate", "eta"):
             if name in settings:
@@ -90,6 +92,7 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define rule")
 
+    @boundary
     def init(self, params: Any) -> State:
         """The state before the first step.
 
@@ -107,6 +110,7 @@ class Optimizer:
         count = Param(np.int64(0), "count") if kept else np.int64(0)
         return State(count, {s: tuple([_zeros(leaf, s) for leaf in leaves]) for s in self.slots})
 
+    @boundary
     def step(self, params: Any, gradients: Any, state: State) -> tuple[Any, State]:
         """New parameters and the new state; nothing is changed.
 
@@ -144,6 +148,7 @@ class Optimizer:
         collected = {name: tuple([each[name] for each in slots]) for name in self.slots}
         return structure.unflatten(moved), State(count, collected)
 
+    @boundary
     def update(self, params: Any, gradients: Any, state: State) -> None:
         """Take a step in place: params and state get new values.
 

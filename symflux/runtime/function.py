@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import forking, tree
+from ..boundary import boundary
 from ..codegen.llvm.callspec import OUT, CallSpec
 from ..codegen.llvm.capi import entry_address
 from ..codegen.llvm.image import repoint
 from ..codegen.llvm.vectorcall import Pointed, direct, point, pointed
 from ..codegen.llvm.words import Words
 from ..collector import collector_paused
+from ..frames import shorten
 from ..ir.graph import Graph
 from ..records import record, replace
 from ..trace.arguments import Static, leaf_type, mark_static
@@ -440,7 +442,11 @@ def _fallback(state: weakref.ref[_State]) -> Callable[..., Any]:
         alive = state()
         if alive is None:
             raise ReferenceError("the compiled function that this native code belonged to is gone")
-        return alive.call(*args, **kwargs)
+        try:
+            return alive.call(*args, **kwargs)
+        except Exception as error:
+            shorten(error)
+            raise
 
     return fallback
 
@@ -463,6 +469,7 @@ class CompiledFunction(Pointed, Wrapping):
 
     __slots__ = ("__call__", "__dict__", "__weakref__", "_state")
 
+    @boundary
     def __init__(self, fn: Callable[..., Any], options: Options) -> None:
         if hasattr(self, "_state"):  # calls go straight into the code that it keeps
             raise TypeError(f"{self!r} is made already; sf.compile(fn) makes another one")
@@ -498,11 +505,13 @@ class CompiledFunction(Pointed, Wrapping):
         count = len(self._state.made)
         return f"<compiled {self.__name__}, {count} signature{'' if count == 1 else 's'}>"
 
+    @boundary
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Every level of the generated code for these arguments, without running it."""
         found, _ = self._state.find(args, kwargs)
         return Lowered(found.stages, found.entry)
 
+    @boundary
     def profile(self, *args: Any, **kwargs: Any) -> Profile:
         """How long each kernel takes for these arguments, its share of the time, and how far it
         is from what the machine can do. Arguments are not changed. Prints as a table.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
+from ..boundary import boundary
 from ..errors import ArgumentError, DTypeError, ShapeError, StructureError, UnsupportedOperation
 from ..ir.node import Node, symbol
 from ..ir.origin import user_frame
@@ -265,6 +266,7 @@ def bind(values: Mapping[Param, Node]) -> Iterator[None]:
 # --- the public functions -------------------------------------------------------------------------
 
 
+@boundary
 def param(value: Any, name: str = "") -> Param:
     """A param that starts as a copy of ``value``.
 
@@ -319,6 +321,7 @@ def set_value(target: Param, value: Any) -> None:
     rebind(target, handle.node)
 
 
+@boundary
 def update(target: Any, delta: Any) -> Any:
     """Add ``delta`` to a param in place, and return the param: ``W += delta``.
 
@@ -390,6 +393,7 @@ class Params:
         return f"params({', '.join(map(repr, self.items))})"
 
 
+@boundary
 def params(*holders: Any) -> Params:
     """The params among ``holders``: params, and what holds some: layers, containers, objects with
     params as attributes, functions that read params (closures, methods, global variables).
@@ -451,6 +455,7 @@ class Gradients:
             raise StructureError(f"{len(self.params)} params, {len(self.values_)} gradients")
         self._by_id = dict(zip(map(id, self.params), self.values_, strict=True))
 
+    @boundary
     def __getitem__(self, key: Param | int) -> Any:
         if isinstance(key, Param):
             try:

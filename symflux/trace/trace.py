@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import inspect
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .. import tree
+from ..boundary import called_wrongly
 from ..collector import collector_paused
-from ..errors import ArgumentError, LeakedValue, SymFluxError
+from ..errors import ArgumentError, EndlessRecursion, LeakedValue, SymFluxError
+from ..frames import IS_USERS, judge
 from ..ir.graph import Graph
 from ..ir.node import CONSTANT, INPUT, Node, symbol
 from ..ir.origin import Origin, user_frame
@@ -42,7 +46,16 @@ from .scope import (
     written_undone,
 )  # fmt: skip
 
-__all__ = ["Traced", "close", "definition", "node_of", "raise_by_number", "trace", "trace_body"]
+__all__ = [
+    "Traced",
+    "call_function",
+    "close",
+    "definition",
+    "node_of",
+    "raise_by_number",
+    "trace",
+    "trace_body",
+]
 
 
 @record(frozen=True, slots=True)
@@ -166,7 +179,7 @@ def trace(
     outer = is_tracing()
     with pushed(scope), collector_paused():
         run = fn if lifter is None else lifter.value(fn)
-        result = _call(run, _unwrapped(call_args), dict(zip(
+        result = call_function(run, _unwrapped(call_args), dict(zip(
             call_kwargs, _unwrapped(call_kwargs.values()), strict=True
         )))  # fmt: skip
         out_leaves, out_tree = tree.flatten(result)
@@ -252,20 +265,45 @@ def _unwrapped(values: Iterable[Any]) -> list[Any]:
     return [v.value if type(v) is Static else v for v in values]
 
 
-def _call(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def call_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call ``fn``; where NumPy put an error of its own in place of one of ours, raise ours."""
     refusals.forget()
     try:
         return fn(*args, **kwargs)
     except SymFluxError:
         raise
+    except RecursionError as error:
+        raise _endless(fn, error) from None
     except (TypeError, ValueError, SystemError) as error:
+        if type(error) is TypeError and (wrong := called_wrongly(error, fn, kwargs)) is not None:
+            raise wrong from None
         ours = error.__cause__ or error.__context__
         if not isinstance(ours, SymFluxError) and "Array(" in str(error):
             ours = refusals.last
         if isinstance(ours, SymFluxError):
             raise ours from None
         raise
+
+
+def _endless(fn: Callable[..., Any], error: RecursionError) -> EndlessRecursion:
+    """What to raise for a function that calls itself for ever; its line that is met most often."""
+    lines: collections.Counter[Origin] = collections.Counter()
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if IS_USERS[code.co_filename] if code.co_filename in IS_USERS else judge(code.co_filename):
+            lines[Origin(code.co_filename, trace.tb_lineno, code.co_name)] += 1
+        trace = trace.tb_next
+    place = max(lines, key=lambda p: lines[p], default=None)
+    name = place.function if place is not None and place.function != "<lambda>" else name_of(fn)
+    return EndlessRecursion(
+        f"{name} calls itself more than {sys.getrecursionlimit()} deep while it is traced",
+        place=place,
+        why="both sides of np.where and of the like are recorded, also the one that calls on",
+        wrong=f"np.where(n > 0, {name}(n - 1), 1)",
+        right="x = sf.while_loop(test, body, x)        # n is traced\n"
+        f"sf.compile({name}, static_argnames='n')   # `if n > 0:` is Python's then",
+    )
 
 
 def definition(fn: Callable[..., Any]) -> Origin | None:
@@ -456,7 +494,7 @@ def trace_body(
         for (handle, _), node in zip(scope.written.values(), inputs[len(leaves) :], strict=True):
             handle.rebind(node)
         with locked_arrays(fn):
-            result = _call(fn, in_tree.unflatten(handles), {})
+            result = call_function(fn, in_tree.unflatten(handles), {})
         out_leaves, out_tree = tree.flatten(result)
         outputs, weak = _output_nodes(fn, out_leaves, out_tree)
         written = [handle for handle, _ in scope.written.values()]

@@ -35,7 +35,7 @@ from ..trace.param import rebind, updated
 from ..trace.passed import detached
 from ..trace.promote import cast, fits
 from ..trace.scope import Scope, pushed, written_undone
-from ..trace.trace import Traced
+from ..trace.trace import Traced, call_function
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
 from .vjp import pullback_with_primals
@@ -152,7 +152,7 @@ def _recorded(
     told the numbers of the nodes that say which error is to be raised.
     """
     with pushed(scope), written_undone(scope):
-        leaves, structure = tree.flatten(fn(*args, **kwargs))
+        leaves, structure = tree.flatten(call_function(fn, args, kwargs))
         results = [(leaf.node, leaf.weak) if isinstance(leaf, Array) else leaf for leaf in leaves]
         changed = [(handle, handle.node) for handle, _ in scope.written.values()]
         params = updated(scope)
