@@ -42,11 +42,17 @@ class TreeDef:
             return True
         if not isinstance(other, TreeDef) or self._hash != other._hash:
             return False
-        return (
-            self.kind is other.kind
-            and self.children == other.children
-            and same(self.static, other.static)
-        )
+        pairs = [(self, other)]
+        while pairs:
+            mine, theirs = pairs.pop()
+            if mine is theirs:
+                continue
+            if mine._hash != theirs._hash or mine.kind is not theirs.kind:
+                return False
+            if len(mine.children) != len(theirs.children) or not same(mine.static, theirs.static):
+                return False
+            pairs += zip(mine.children, theirs.children, strict=True)
+        return True
 
     def __len__(self) -> int:
         """The number of leaves."""
@@ -60,7 +66,34 @@ class TreeDef:
         """
         if len(leaves) != self.size:
             raise StructureError(f"{self} has {self.size} leaves, not {len(leaves)}")
-        return _build(self, iter(leaves))
+        given = iter(leaves)
+
+        def make(tree: TreeDef, children: list[Any]) -> Any:
+            if tree is LEAF:
+                return next(given)
+            return None if tree is NOTHING else tree.kind.join(tree.static, children)
+
+        return self.fold(make)
+
+    def fold(self, make: Callable[[TreeDef, list[Any]], Any]) -> Any:
+        """What ``make(structure, what it made of the children)`` gives for the whole, made from the
+        leaves up, which are met in order.
+
+        >>> flatten([1, (2, 3)])[1].fold(lambda tree, children: 1 + sum(children))
+        5
+        """
+        tree, made = self, []  # type: ignore[var-annotated]
+        waiting: list[tuple[TreeDef, list[Any]]] = []
+        while True:
+            if len(made) < len(tree.children):
+                waiting.append((tree, made))
+                tree, made = tree.children[len(made)], []
+                continue
+            found = make(tree, made)
+            if not waiting:
+                return found
+            tree, made = waiting.pop()
+            made.append(found)
 
     def flatten_up_to(self, obj: Any) -> list[Any]:
         """The parts of ``obj`` at the places of this structure's leaves.
@@ -71,20 +104,39 @@ class TreeDef:
             StructureError: if ``obj`` has other containers or keys.
         """
         out: list[Any] = []
-        _flatten_like(self, obj, out)
+        stack: list[tuple[TreeDef, Any]] = [(self, obj)]
+        while stack:
+            tree, part = stack.pop()
+            if tree is LEAF:
+                out.append(part)
+                continue
+            children = tree.kind.matches(tree.static, part)
+            if children is None or len(children) != len(tree.children):
+                found = flatten(part)[1]
+                raise StructureError(f"expected a container of structure {tree}, got {found}")
+            stack += reversed(list(zip(tree.children, children, strict=True)))
         return out
 
     def paths(self, root: str = "") -> list[str]:
         """A name for each leaf, as one would write it: ``model.layers[0].W``."""
         out: list[str] = []
-        _paths(self, root, out)
+        stack = [(self, root)]
+        while stack:
+            tree, path = stack.pop()
+            if tree is LEAF:
+                out.append(path)
+                continue
+            names = tree.kind.names(tree.static, len(tree.children))
+            below = [path + name for name in names]
+            stack += reversed(list(zip(tree.children, below, strict=True)))
         return out
 
     def __repr__(self) -> str:
         return f"TreeDef({self})"
 
     def __str__(self) -> str:
-        return self.kind.show(self)
+        text: str = self.fold(lambda tree, parts: tree.kind.show(tree, parts))
+        return text
 
 
 @record(frozen=True, eq=False)
@@ -99,7 +151,7 @@ class Kind:
     join: Callable[[Any, list[Any]], Any]
     names: Callable[[Any, int], Sequence[str]]
     matches: Callable[[Any, Any], Sequence[Any] | None]
-    show: Callable[[TreeDef], str]
+    show: Callable[[TreeDef, list[str]], str]  # the text, given that of the children
 
 
 def _numbered(static: Any, count: int) -> list[str]:
@@ -134,36 +186,30 @@ def _join_dict(static: Any, children: list[Any]) -> Any:
     return cls(zip(keys, children, strict=True))
 
 
-def _show_items(before: str, after: str) -> Callable[[TreeDef], str]:
-    def show(tree: TreeDef) -> str:
-        items = ", ".join(map_str(tree.children))
-        comma = "," if before == "(" and len(tree.children) == 1 else ""
-        return f"{before}{items}{comma}{after}"
+def _show_items(before: str, after: str) -> Callable[[TreeDef, list[str]], str]:
+    def show(tree: TreeDef, parts: list[str]) -> str:
+        comma = "," if before == "(" and len(parts) == 1 else ""
+        return f"{before}{', '.join(parts)}{comma}{after}"
 
     return show
 
 
-def map_str(trees: Sequence[TreeDef]) -> Iterator[str]:
-    """The text of each structure."""
-    return (str(tree) for tree in trees)
+def _show_dict(tree: TreeDef, parts: list[str]) -> str:
+    pairs = zip(tree.static[1], parts, strict=True)
+    return "{" + ", ".join(f"{key!r}: {part}" for key, part in pairs) + "}"
 
 
-def _show_dict(tree: TreeDef) -> str:
-    pairs = zip(tree.static[1], tree.children, strict=True)
-    return "{" + ", ".join(f"{key!r}: {child}" for key, child in pairs) + "}"
-
-
-def _show_named(tree: TreeDef) -> str:
-    pairs = zip(tree.kind.names(tree.static, len(tree.children)), tree.children, strict=True)
-    return f"{tree.kind.name}(" + ", ".join(f"{n.strip('.')}={child}" for n, child in pairs) + ")"
+def _show_named(tree: TreeDef, parts: list[str]) -> str:
+    pairs = zip(tree.kind.names(tree.static, len(parts)), parts, strict=True)
+    return f"{tree.kind.name}(" + ", ".join(f"{n.strip('.')}={part}" for n, part in pairs) + ")"
 
 
 LEAF_KIND = Kind(
-    "*", lambda o: ((), None), lambda s, c: None, _numbered, lambda s, o: (), lambda t: "*"
+    "*", lambda o: ((), None), lambda s, c: None, _numbered, lambda s, o: (), lambda t, p: "*"
 )
 NONE = Kind(
     "None", lambda o: ((), None), lambda s, c: None, _numbered,
-    lambda s, o: () if o is None else None, lambda t: "None",
+    lambda s, o: () if o is None else None, lambda t, p: "None",
 )  # fmt: skip
 TUPLE: Kind = Kind(
     "tuple", lambda o: (o, None), lambda s, c: tuple(c), _numbered,
@@ -262,14 +308,20 @@ def is_array(obj: Any) -> bool:
 
 def _holds_arrays(value: Any) -> bool:
     """Whether an attribute is a child: an array, or a container with an array in it."""
-    if is_array(value):
-        return True
-    cls = type(value)
-    if cls is list or cls is tuple:
-        return any(_holds_arrays(v) for v in value)
-    if cls is dict:
-        return any(_holds_arrays(v) for v in value.values())
-    return value is not None and _kind_of(value) is not None
+    stack = [value]
+    met: set[int] = set()
+    while stack:
+        value = stack.pop()
+        if is_array(value):
+            return True
+        cls = type(value)
+        if cls is list or cls is tuple or cls is dict:
+            if id(value) not in met:
+                met.add(id(value))
+                stack += reversed(value.values() if cls is dict else value)
+        elif value is not None and _kind_of(value) is not None:
+            return True
+    return False
 
 
 class Container:
@@ -388,51 +440,56 @@ def flatten(obj: Any) -> tuple[list[Any], TreeDef]:
     return out, _flatten(obj, out)
 
 
+#: how many open containers there are when it is first asked whether one is inside of itself
+_DEEP = 512
+
+
 def _flatten(obj: Any, out: list[Any]) -> TreeDef:
-    kind = _kind_of(obj)
-    if kind is None:
-        out.append(obj)
-        return LEAF
-    if kind is NONE:
-        return NOTHING
-    children, static = kind.split(obj)
-    before = len(out)
-    structures = tuple([_flatten(child, out) for child in children])
-    return TreeDef(kind, static, structures, len(out) - before)
+    #: open containers: kind, static part, children to come, structures of those before, leaves
+    #: before it, itself
+    stack: list[tuple[Kind, Any, Iterator[Any], list[TreeDef], int, Any]] = []
+    while True:
+        kind = _kind_of(obj)
+        if kind is None:
+            out.append(obj)
+            made = LEAF
+        elif kind is NONE:
+            made = NOTHING
+        else:
+            children, static = kind.split(obj)
+            stack.append((kind, static, iter(children), [], len(out), obj))
+            if len(stack) % _DEEP == 0:
+                _refuse_cycle([each[-1] for each in stack])
+            made = None  # type: ignore[assignment]
+        while stack:
+            kind, static, rest, structures, before, _ = stack[-1]
+            if made is not None:
+                structures.append(made)
+            obj = next(rest, _END)
+            if obj is not _END:
+                break
+            made = TreeDef(kind, static, tuple(structures), len(out) - before)
+            stack.pop()
+        else:
+            return made
+
+
+_END = object()
+
+
+def _refuse_cycle(path: Sequence[Any]) -> None:
+    """Raise where the last of these containers, each inside of the one before, is among the
+    others."""
+    if any(obj is path[-1] for obj in path[:-1]):
+        raise StructureError(
+            f"a {type(path[-1]).__name__} that holds itself has no end",
+            right="containers that hold arrays and other containers, and not themselves",
+        )
 
 
 def unflatten(structure: TreeDef, leaves: Sequence[Any]) -> Any:
     """The inverse of :func:`flatten`."""
     return structure.unflatten(leaves)
-
-
-def _build(tree: TreeDef, leaves: Iterator[Any]) -> Any:
-    if tree is LEAF:
-        return next(leaves)
-    if tree is NOTHING:
-        return None
-    return tree.kind.join(tree.static, [_build(child, leaves) for child in tree.children])
-
-
-def _flatten_like(tree: TreeDef, obj: Any, out: list[Any]) -> None:
-    if tree is LEAF:
-        out.append(obj)
-        return
-    children = tree.kind.matches(tree.static, obj)
-    if children is None or len(children) != len(tree.children):
-        found = flatten(obj)[1]
-        raise StructureError(f"expected a container of structure {tree}, got {found}")
-    for child, part in zip(tree.children, children, strict=True):
-        _flatten_like(child, part, out)
-
-
-def _paths(tree: TreeDef, path: str, out: list[str]) -> None:
-    if tree is LEAF:
-        out.append(path)
-        return
-    names = tree.kind.names(tree.static, len(tree.children))
-    for name, child in zip(names, tree.children, strict=True):
-        _paths(child, path + name, out)
 
 
 def structure(obj: Any) -> TreeDef:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 #: The layers, bottom first. What shares a row may import each other.
 LAYERS = (
-    ("checkout", "forking", "once", "records", "same", "thresholds"),
+    ("checkout", "deep", "forking", "once", "records", "same", "thresholds"),
     ("codegen",),
     ("errors", "config", "tree", "version", "collector", "frames"),
     ("ir", "boundary"),

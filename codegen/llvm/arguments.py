@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...deep import deep
 from ..ir import BYTES, Buffer, Role, Var
 from ..scalars import numpy_dtype
 from . import capi
@@ -124,7 +125,8 @@ class Arguments:
         e.line(f"ret ptr {e.value(f'call ptr @entry_out({listed})')}")
         e.start(none)
 
-    def _param(self, param: Param, obj: str, *, nested: bool) -> None:
+    @deep
+    def _param(self, param: Param, obj: str, *, nested: bool) -> Generator[Any, None, None]:
         from .callspec import Leaf, Node
 
         if isinstance(param, Leaf):
@@ -133,14 +135,15 @@ class Arguments:
             if nested and param.kind == "array":
                 self._nested.append(obj)
         elif isinstance(param, Node):
-            self._node(param, obj)
+            yield self._node.step(param, obj)
         else:
             self.require_equal("ptr", obj, object_pointer(self.e, param.value))
 
-    def _node(self, node: Node, obj: str) -> None:
+    @deep
+    def _node(self, node: Node, obj: str) -> Generator[Any, None, None]:
         count = len(node.children)
         if node.kind == "dict":
-            self._dict(node, obj)
+            yield self._dict.step(node, obj)
             return
         tuple_ = node.kind == "tuple"
         self.require_type(obj, "@PyTuple_Type" if tuple_ else "@PyList_Type")
@@ -148,9 +151,10 @@ class Arguments:
         first = capi.ITEMS if tuple_ else 0
         base = obj if tuple_ or not count else self.field("ptr", obj, capi.HEAD + 8)
         for n, child in enumerate(node.children):
-            self._param(child, self.field("ptr", base, first + 8 * n), nested=True)
+            yield self._param.step(child, self.field("ptr", base, first + 8 * n), nested=True)
 
-    def _dict(self, node: Node, obj: str) -> None:
+    @deep
+    def _dict(self, node: Node, obj: str) -> Generator[Any, None, None]:
         """Item by item in the dict's own order, which is part of the signature. Nothing is looked
         up: comparing keys could run code of the user's, which could change what is read here."""
         e = self.e
@@ -164,7 +168,7 @@ class Arguments:
             some = e.value(f"call i32 @PyDict_Next({slots})")
             self.require(e.value(f"icmp ne i32 {some}, 0"))
             self._require_key(e.value(f"load ptr, ptr {key}"), wanted)
-            self._param(child, e.value(f"load ptr, ptr {value}"), nested=True)
+            yield self._param.step(child, e.value(f"load ptr, ptr {value}"), nested=True)
 
     def _require_key(self, key: str, wanted: Any) -> None:
         """The very object, or an equal one of a type whose comparison runs no code of the user's;

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from ...deep import deep
 from ...records import record
 from ..ir import BYTES, Var
 from ..scalars import numpy_dtype
@@ -15,7 +16,7 @@ from .words import Words
 
 __all__ = [
     "OUT", "CallSpec", "Check", "Leaf", "Node", "Param", "Result", "Static", "compared_key",
-    "describe", "leaves", "places", "referred",
+    "describe", "leaves", "parts", "places", "referred",
 ]  # fmt: skip
 
 #: The keyword argument for results; the name in a call's keywords is this very object.
@@ -105,11 +106,17 @@ class CallSpec:
 
 def leaves(tree: Param | Result) -> Iterator[Leaf]:
     """The leaves of an argument or a result, in order."""
-    if isinstance(tree, Leaf):
+    return (part for part in parts(tree) if isinstance(part, Leaf))
+
+
+def parts(tree: Param | Result) -> Iterator[Param | Result]:
+    """An argument or a result, and all that is inside of it, in order."""
+    stack = [tree]
+    while stack:
+        tree = stack.pop()
         yield tree
-    elif isinstance(tree, Node):
-        for child in tree.children:
-            yield from leaves(child)
+        if isinstance(tree, Node):
+            stack += reversed(tree.children)
 
 
 def compared_key(key: Any) -> str | None:
@@ -143,12 +150,11 @@ def places(spec: CallSpec) -> dict[int, int]:
 
 def _named(tree: Param | Result) -> Iterator[Any]:
     """Static values and the keys of dicts."""
-    if isinstance(tree, Static):
-        yield tree.value
-    elif isinstance(tree, Node):
-        yield from tree.keys
-        for child in tree.children:
-            yield from _named(child)
+    for part in parts(tree):
+        if isinstance(part, Static):
+            yield part.value
+        elif isinstance(part, Node):
+            yield from part.keys
 
 
 def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
@@ -158,11 +164,14 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
     ``numbers`` are those of the buffers, which have other names in other functions."""
     at = places(spec)
 
-    def text(tree: Param | Result) -> str:
+    @deep
+    def text(tree: Param | Result) -> Iterator[Any]:
         if isinstance(tree, Static):
             return f"static @{at[id(tree.value)]}"
         if isinstance(tree, Node):
-            children = list(map(text, tree.children))
+            children = []
+            for child in tree.children:
+                children.append((yield text.step(child)))
             if tree.kind == "dict":
                 pairs = zip(tree.keys, children, strict=True)
                 children = [f"{compared_key(k)} @{at[id(k)]}: {child}" for k, child in pairs]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...records import record
 from . import capi
-from .callspec import CallSpec, Node, Param, places, referred
+from .callspec import CallSpec, Node, parts, places, referred
 from .code import Code
 from .machine import host
 from .words import Words
@@ -58,14 +58,9 @@ class Image:
 def is_native(spec: CallSpec) -> bool:
     """Whether a call can be taken apart by machine code: without a global lock another thread may
     change a list while it is read."""
-    return not (capi.FREE_THREADED and _has_mutable_nodes(spec.params))
-
-
-def _has_mutable_nodes(params: tuple[Param, ...]) -> bool:
-    return any(
-        isinstance(p, Node) and (p.kind != "tuple" or _has_mutable_nodes(p.children))
-        for p in params
-    )
+    inside = (part for param in spec.params for part in parts(param))
+    mutable = any(isinstance(part, Node) and part.kind != "tuple" for part in inside)
+    return not (capi.FREE_THREADED and mutable)
 
 
 def service(need: str) -> Any:

@@ -7,9 +7,10 @@ chain of cleanup blocks, one per object, entered at the object allocated last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...deep import deep
 from ...records import field, record
 from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Var
@@ -23,6 +24,7 @@ from .arguments import (
     Arguments,
     object_pointer,
 )
+from .callspec import leaves
 from .emit import Emitter
 from .instructions import memory_type
 from .interrupts import INTERRUPTED
@@ -69,22 +71,13 @@ class Results:
         self.arguments = arguments
         self.pointers: dict[str, str] = {}
         self._arrays: dict[str, str] = {}  # buffer -> array object
-        found = self._walk(spec.result)
+        found = list(leaves(spec.result))
         self._leaves = [leaf for leaf in found if leaf.kind != "argument"]
         self._arguments = [leaf.buffer for leaf in found if leaf.kind == "argument"]
         self._owned: list[tuple[str, str]] = []  # object, label of the block that releases it
         self._failed = e.label("failed")
         self._scalars: dict[tuple[str, str], str] = {}  # kind and buffer -> object
-        self._used: set[str] = set()  # owned objects that a container already took over
-
-    def _walk(self, tree: Result) -> list[Leaf]:
-        from .callspec import Leaf, Node
-
-        if isinstance(tree, Leaf):
-            return [tree]
-        if isinstance(tree, Node):
-            return [leaf for child in tree.children for leaf in self._walk(child)]
-        return []
+        self._ours: set[str] = set()  # owned objects that no container took over so far
 
     # -- failure ----------------------------------------------------------------------------------
 
@@ -102,6 +95,7 @@ class Results:
         e.line(f"br i1 {null}, label %{self._cleanup_label()}, label %{fine}")
         e.start(fine)
         self._owned.append((obj, e.label("release")))
+        self._ours.add(obj)
 
     def check_status(self, status: str) -> None:
         """After the run: scratch memory may have been missing."""
@@ -163,6 +157,7 @@ class Results:
             obj = self.arguments.objects[buffer]
             self.e.line(f"call void @Py_IncRef(ptr {obj})")
             self._owned.append((obj, self.e.label("release")))
+            self._ours.add(obj)
         if self.spec.check is not None:
             self.pointers[self.spec.check.buffer] = self.e.entry_alloca("i64", align=8)
         for leaf in self._leaves:
@@ -265,7 +260,8 @@ class Results:
         e.line(f"ret ptr {root.obj}")
         self._write_cleanup()
 
-    def _make(self, tree: Result, containers: list[_Made]) -> _Made:
+    @deep
+    def _make(self, tree: Result, containers: list[_Made]) -> Generator[Any, _Made, _Made]:
         """The object for a part of the result, children first; containers are still empty."""
         from .callspec import Leaf, Node
 
@@ -273,7 +269,9 @@ class Results:
             return _Made(self._leaf(tree))
         if not isinstance(tree, Node):
             return _Made(object_pointer(self.e, tree.value))
-        children = [self._make(child, containers) for child in tree.children]
+        children: list[_Made] = []
+        for child in tree.children:
+            children.append((yield self._make.step(child, containers)))
         count = len(tree.children)
         call = {
             "tuple": f"@PyTuple_New(i64 {count})",
@@ -334,8 +332,8 @@ class Results:
     def _is_ours(self, obj: str) -> bool:
         """Whether a reference of ours to ``obj`` is still to be given away; then it no longer
         is."""
-        ours = any(obj == name for name, _ in self._owned) and obj not in self._used
-        self._used.add(obj)
+        ours = obj in self._ours
+        self._ours.discard(obj)
         return ours
 
     def _take(self, obj: str) -> None:

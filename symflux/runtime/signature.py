@@ -11,6 +11,7 @@ import numpy as np
 from .. import tree
 from ..codegen.llvm.callspec import CallSpec, Check, Leaf, Node, Static, leaves
 from ..codegen.llvm.words import Words
+from ..deep import deep
 from ..records import replace
 from ..trace.trace import Traced, raise_by_number
 
@@ -73,11 +74,15 @@ def with_out(spec: CallSpec) -> CallSpec | None:
     if any(leaf.kind == "argument" for leaf in results) or len(names) < len(results):
         return None
 
-    def given(tree: Any) -> Any:
+    @deep
+    def given(tree: Any) -> Iterator[Any]:
         if isinstance(tree, Leaf):
             return Leaf("array", tree.dtype, tree.buffer, tree.shape, donated=True)
         if isinstance(tree, Node):
-            return Node(tree.kind, tuple(map(given, tree.children)), tree.keys)
+            children = []
+            for child in tree.children:
+                children.append((yield given.step(child)))
+            return Node(tree.kind, tuple(children), tree.keys)
         return tree
 
     return replace(spec, out=given(spec.result)) if results else None
@@ -113,18 +118,21 @@ def _kind(leaf: Any) -> str | None:
 
 def _native(structure: tree.TreeDef, leaf: Callable[[], Any]) -> Any:
     """The native form of a container (tuple, list, dict of leaves); None where there is none."""
-    kind = structure.kind
-    if kind is tree.LEAF_KIND:
-        return leaf()
-    if kind is tree.NONE:
-        return Static(None)
-    if kind.name == "Static":  # matched by identity; equal but other objects take the slow path
-        return Static(structure.static)
-    plain_dict = kind is tree.DICT and structure.static[0] is dict
-    if kind is tree.TUPLE or kind is tree.LIST or plain_dict:
-        children = [_native(child, leaf) for child in structure.children]
+
+    def native(part: tree.TreeDef, children: list[Any]) -> Any:
+        kind = part.kind
+        if kind is tree.LEAF_KIND:
+            return leaf()
+        if kind is tree.NONE:
+            return Static(None)
+        if kind.name == "Static":  # matched by identity; equal but other objects: the slow path
+            return Static(part.static)
+        plain_dict = kind is tree.DICT and part.static[0] is dict
         if any(child is None for child in children):
             return None
-        keys = tuple(structure.static[1]) if plain_dict else ()
-        return Node(kind.name, tuple(children), keys)  # type: ignore[arg-type]
-    return None
+        if kind is tree.TUPLE or kind is tree.LIST or plain_dict:
+            keys = tuple(part.static[1]) if plain_dict else ()
+            return Node(kind.name, tuple(children), keys)  # type: ignore[arg-type]
+        return None
+
+    return structure.fold(native)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .. import tree
+from ..deep import deep
 from ..errors import ArgumentError
 from ..ir.node import Node
 from ..ir.origin import Origin
@@ -85,9 +86,11 @@ def changes(
     after = places(now)
     kept = frozenset([p for p, obj in after.items() if before.get(p) is obj])
     theirs = {id(obj) for obj in before.values()}
+    stay: set[Path] = set()  # kept, as all that they are in
     for path, obj in after.items():
-        stays = all(path[:n] in kept for n in range(len(path) + 1))
-        if id(obj) in theirs and not stays and obj != ():
+        if path in kept and (not path or path[:-1] in stay):
+            stay.add(path)
+        elif id(obj) in theirs and obj != ():
             raise ArgumentError(
                 f"{name} puts a {type(obj).__name__} of its arguments into another place of them",
                 place=place,
@@ -124,15 +127,17 @@ def refill(given: Any, held: Changes, leaves: Sequence[Any], made: Sequence[Any]
     _fill(given, held.structure.unflatten(values), (), held.kept)
 
 
-def _fill(old: Any, new: Any, path: Path, kept: frozenset[Path]) -> Any:
+@deep
+def _fill(old: Any, new: Any, path: Path, kept: frozenset[Path]) -> Iterator[Any]:
     """What stands in the place of ``old``: itself, changed, if it was kept."""
     if path not in kept:
         return new
     were = dict(_parts(old))
-    items = {
-        key: _fill(were[key], part, (*path, key), kept) if key in were else part
-        for key, part in _parts(new)
-    }
+    items = {}
+    for key, part in _parts(new):
+        if key in were:
+            part = yield _fill.step(were[key], part, (*path, key), kept)
+        items[key] = part
     if isinstance(old, list):
         old[:] = items.values()
     elif isinstance(old, dict):

@@ -9,12 +9,13 @@ other nodes, so the transforms nest in any order.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import tree
+from ..deep import deep
 from ..errors import (
     ArgumentError,
     DerivativeError,
@@ -527,7 +528,8 @@ def _shared(
     return [node for node, _ in found]
 
 
-def _axes_of(axis: Any, structure: tree.TreeDef) -> list[int | None]:
+@deep
+def _axes_of(axis: Any, structure: tree.TreeDef) -> Generator[Any, Any, list[int | None]]:
     """One axis per leaf: an int or None for all, or a container that says it leaf by leaf."""
     if axis is None or isinstance(axis, (int, np.integer)):
         return [None if axis is None else int(axis)] * len(structure)
@@ -536,9 +538,10 @@ def _axes_of(axis: Any, structure: tree.TreeDef) -> list[int | None]:
     ):
         children = structure.children
         values = [axis[k] for k in structure.static[1]] if isinstance(axis, dict) else list(axis)
-        return [
-            a for child, value in zip(children, values, strict=True) for a in _axes_of(value, child)
-        ]
+        axes: list[int | None] = []
+        for child, value in zip(children, values, strict=True):
+            axes += yield _axes_of.step(value, child)
+        return axes
     raise ArgumentError(
         f"vmap: {axis!r} does not fit the structure {structure}", place=user_frame()
     )

@@ -137,3 +137,54 @@ def test_arrays_in_static_parts_compare_by_identity():
     tree.register(Box, lambda b: ((b.value,), b.note), lambda s, c: Box(c[0], s))
     assert tree.structure(Box(1, x)) == tree.structure(Box(2, x))
     assert tree.structure(Box(1, x)) != tree.structure(Box(2, np.ones(2)))
+
+
+def wrapped(n, value, *others):
+    """``value`` in a tuple, list, dict or layer, by ``n``."""
+    if n % 4 == 3:
+        return Layer(np.ones(1), bias=[value, *others])
+    parts = (value, *others)
+    return (parts, list(parts), {"a": parts})[n % 4]
+
+
+def nested(depth, value, *others):
+    for n in range(depth):
+        value = wrapped(n, value, *others)
+    return value
+
+
+def test_containers_nested_beyond_pythons_stack():
+    core, other = np.ones(1), np.zeros(1)
+    deep = nested(8000, core, other)
+    leaves, structure = tree.flatten(deep)
+    assert len(leaves) == len(structure) == 1 + 8000 + 3 * 2000
+    assert sum(leaf is core for leaf in leaves) == 1
+    assert sum(leaf is other for leaf in leaves) == 8000
+    equal = tree.structure(nested(8000, other, core))
+    assert equal == structure and hash(equal) == hash(structure)
+    assert tree.structure(nested(8000, (core,), other)) != structure
+    again = structure.unflatten(leaves)
+    assert all(a is b for a, b in zip(structure.flatten_up_to(again), leaves, strict=True))
+    shallow = tree.structure(nested(400, core))
+    assert shallow.paths("x")[-1].startswith("x.bias[0]['a'][0][0][0].bias")
+    assert str(shallow).count("Layer") == 100
+
+
+def test_structures_that_differ_deep_inside_are_told_so():
+    expected = tree.structure(nested(3000, np.ones(1)))
+    other = np.ones(1)
+    for n in range(1, 3000):
+        other = wrapped(n, other)
+    with pytest.raises(StructureError, match=r"expected a container of structure \(\*,\), got \*"):
+        expected.flatten_up_to(other)
+
+
+def test_a_container_that_holds_itself_is_refused():
+    loop = [1.0]
+    loop.append({"again": (loop,)})
+    with pytest.raises(StructureError, match="holds itself"):
+        tree.flatten((loop, 2.0))
+    layer = Layer(np.ones(2))
+    layer.parts.append(layer.parts)
+    with pytest.raises(StructureError, match="a list that holds itself"):
+        tree.flatten(layer)
