@@ -51,6 +51,15 @@ class _Thresholds:
         100, 0, 1, help="steps for each node (and 100 nodes more) until laws are stopped as endless"
     )
 
+    # --- arrays that are written to while functions are traced ---
+    waiting_writes: int = _row(
+        1 << 16, 0, 6, help="elements of an array up to which writes to parts of it wait until the "
+        "whole is read",
+    )  # fmt: skip
+    written_parts: int = _row(
+        4, 0, 1, help="parts for each write up to which what was written is put side by side"
+    )
+
     # --- loops of graphs: what is computed where ---
     unroll: int = _row(
         8, 1, 2, 3, help="iterations up to which loops are written out, and sums added in registers"

@@ -18,6 +18,8 @@ FOLDERS = [CODEGEN, CODEGEN / "passes", CODEGEN / "llvm"]
 FOLDERS += [Path(sf.__file__).parent / name for name in ("passes", "lower", "runtime")]
 DECIDING = [p for folder in FOLDERS[1:-1] for p in sorted(folder.glob("*.py"))]
 FILES = [path for folder in FOLDERS for path in sorted(folder.glob("*.py"))]
+#: where a threshold decides which graph is traced
+TRACED = Path(sf.__file__).parent / "trace" / "writes.py"
 #: Numbers of modules that are sizes of machines and formats, rates, how deep laws look, or only
 #: cost time.
 NO_THRESHOLDS = {
@@ -97,7 +99,7 @@ def test_every_row_has_lower_values_of_its_own_type():
 
 
 def test_every_threshold_is_read_by_the_compiler():
-    text = "".join(path.read_text() for path in FILES)
+    text = "".join(path.read_text() for path in (*FILES, TRACED))
     read = set(re.findall(r"\bthresholds\.(\w+)", text))
     assert set(TABLE) <= read
 

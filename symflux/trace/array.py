@@ -31,6 +31,7 @@ from .views import (
     reshape,
     reshaped_strides,
 )
+from .writes import bare
 
 __all__ = ["Array", "as_array", "as_node", "element", "is_weak", "operand"]
 
@@ -330,7 +331,9 @@ class Array(Handle):
                 return self._viewing(PickView(self, strides, selection))
             return Array(read_advanced(block_of(self.node, selection), selection))
         if selection.is_scalar:
-            return Array(block_of(self.node, selection))
+            return Array(
+                reshape(bare(self.part(selection.start, selection.step, selection.extent)), ())
+            )
         return self._viewing(self._slice_view(selection))
 
     def view_of(self, picks: Any) -> Array:
@@ -361,7 +364,7 @@ class Array(Handle):
         node = element(value, self._node.dtype)
         if shape is not None:
             node = fill_place(node, shape, self.shape)
-        self.assign(view.write(self.node, node))
+        self.write(view, node)
 
     def add_at(self, index: Any, value: Any) -> None:
         """``np.add.at(self, index, value)``: elements that are picked several times grow by all

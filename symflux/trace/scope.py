@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FunctionType, MethodType
@@ -41,13 +42,25 @@ _WATCHED = 1 << 16
 
 
 class Life:
-    """Whether the scope that a handle was made in is still being recorded."""
+    """Whether the scope that a handle was made in is still being recorded.
 
-    __slots__ = ("name", "open")
+    ``waiting`` are handles with writes that wait, which are put together before another scope
+    begins: what is computed in a loop's body is computed in every iteration."""
+
+    __slots__ = ("name", "open", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.open = True
+        self.waiting: dict[int, weakref.ref[Any]] = {}
+
+    def settle(self) -> None:
+        """Put the arrays together that parts were written of."""
+        waiting, self.waiting = self.waiting, {}
+        for reference in waiting.values():
+            handle = reference()
+            if handle is not None:
+                handle.settle()
 
     def leaked(self, type_: Any) -> LeakedValue:
         """What is raised where a handle of that scope is used after its end."""
@@ -141,8 +154,10 @@ def outermost() -> Scope | None:
 def pushed(scope: Scope) -> Iterator[Scope]:
     """Make ``scope`` the innermost one."""
     stack = _stack
-    stack.scopes.append(scope)
     before = stack.life
+    if before is not None and before.waiting:
+        before.settle()
+    stack.scopes.append(scope)
     if scope.kind != "binding":
         stack.life = scope.life
     try:

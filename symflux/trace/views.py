@@ -24,7 +24,7 @@ __all__ = [
 class View:
     """What connects a handle to the handle that owns its elements.
 
-    ``seen`` is the base's node for which the handle's own node was computed: the handle is read
+    ``seen`` is the base's state for which the handle's own node was computed: the handle is read
     anew when the base has another one by now.
     """
 
@@ -32,8 +32,12 @@ class View:
 
     def __init__(self, base: Array, strides: tuple[int, ...]) -> None:
         self.base = base
-        self.seen: Node | None = None
+        self.seen: object = None
         self.strides = strides
+
+    def shown_of(self, base: Array) -> Node:
+        """The view's elements of its base by now."""
+        return self.read(base.node)
 
     def read(self, base: Node) -> Node:
         """The view's elements out of the base's."""
@@ -94,6 +98,9 @@ class SliceView(View):
         self.step = step
         self.extent = extent
         self.shape = shape
+
+    def shown_of(self, base: Array) -> Node:
+        return reshape(base.part(self.start, self.step, self.extent), self.shape)
 
     def read(self, base: Node) -> Node:
         return reshape(read_slice(base, self.start, self.step, self.extent), self.shape)
