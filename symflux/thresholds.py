@@ -248,6 +248,10 @@ class _Thresholds:
     long_run: int = _row(
         20_000, 0, help="operations of a program from which on other Python threads run meanwhile"
     )
+    plain_entry: int = _row(
+        400, 0, 10**9, help="operations of a program from which on the code around its run, "
+        "which takes some nanoseconds, is compiled without optimisation",
+    )  # fmt: skip
     ask_from: int = _row(
         20_000_000, 1, help="operations of a kernel from which on its loops ask for interrupts"
     )

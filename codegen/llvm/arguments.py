@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,16 @@ def _equal_numbers(dtype: np.dtype[Any]) -> list[int]:
     return sorted({np.dtype(kind).num for kind in kinds if np.dtype(kind) == dtype})
 
 
+def _described(number: int, order: int) -> int:
+    """A word of a dtype object as the processor reads it: its number and byte order, else 0."""
+    word = bytearray(8)
+    at = capi.DESCR["byteorder"] - capi.DESCR["word"]
+    word[at : at + 1] = order.to_bytes(1, sys.byteorder)
+    at = capi.DESCR["type_num"] - capi.DESCR["word"]
+    word[at : at + 4] = (number & 0xFFFFFFFF).to_bytes(4, sys.byteorder)
+    return int.from_bytes(word, sys.byteorder, signed=True)
+
+
 class Arguments:
     """Writes the first part of the entry: from Python objects to buffer pointers.
 
@@ -54,6 +65,7 @@ class Arguments:
         self.pointers: dict[str, str] = {}
         self.objects: dict[str, str] = {}
         self.sizes: dict[Var, str] = {}
+        self._dtypes: dict[str, str] = {}  # addresses of their usual objects
         self._captures: list[str] = []  # others may take their places while the program runs
         self._nested: list[str] = []  # objects that only a container holds
         self._ranges: list[tuple[bool, str, str]] = []  # donated, pointer, bytes
@@ -286,17 +298,18 @@ class Arguments:
         e = self.e
         usual = numpy_dtype(dtype)
         fine, other = e.label("fine"), e.label("other")
-        same = e.value(f"icmp eq ptr {descr}, {object_pointer(self.e, usual)}")
+        if dtype not in self._dtypes:
+            self._dtypes[dtype] = object_pointer(e, usual)
+        same = e.value(f"icmp eq ptr {descr}, {self._dtypes[dtype]}")
         e.line(f"br i1 {same}, label %{fine}, label %{other}")
         e.start(other)
-        number = self.field("i32", descr, capi.DESCR["type_num"])
-        order = self.field("i8", descr, capi.DESCR["byteorder"])
-        right_number = "false"
-        for equal in _equal_numbers(usual):
-            is_it = e.value(f"icmp eq i32 {number}, {equal}")
-            right_number = e.value(f"or i1 {right_number}, {is_it}")
-        right_order = e.value(f"icmp eq i8 {order}, {ord(usual.byteorder)}")
-        both = e.value(f"and i1 {right_number}, {right_order}")
+        word = self.field("i64", descr, capi.DESCR["word"])
+        word = e.value(f"and i64 {word}, {_described(-1, 0xFF)}")
+        equal = [
+            e.value(f"icmp eq i64 {word}, {_described(number, ord(usual.byteorder))}")
+            for number in _equal_numbers(usual)
+        ]
+        both = equal[0] if len(equal) == 1 else e.value(f"or i1 {', '.join(equal)}")
         e.line(f"br i1 {both}, label %{fine}, label %{self._fallback}")
         e.start(fine)
 

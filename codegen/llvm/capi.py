@@ -55,8 +55,8 @@ ARRAY: dict[str, int] = {
     "flags": HEAD + 48,
     "mem_handler": HEAD + 72,
 }
-#: fields of a dtype object
-DESCR: dict[str, int] = {"byteorder": HEAD + 10, "type_num": HEAD + 12}
+#: fields of a dtype object, and the word that they lie in
+DESCR: dict[str, int] = {"word": HEAD + 8, "byteorder": HEAD + 10, "type_num": HEAD + 12}
 
 #: name -> LLVM signature of the functions that generated code may call
 FUNCTIONS: dict[str, str] = {

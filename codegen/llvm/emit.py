@@ -89,6 +89,7 @@ class Emitter(Writer):
         #: statements of the whole program
         self.weight = sum([length(kernel.body) for kernel in program.kernels])
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
+        self.plain_entry = False  # whether the entry is not optimised
         self.raw_arena = ""  # the heap block behind the arena of the function being written
 
     @property
@@ -522,6 +523,7 @@ class Emitter(Writer):
         words = {group: "alwaysinline" if v else "noinline" for group, v in self._inlined().items()}
         lines = [f"attributes #0 = {{ nounwind {width} }}"]
         lines += [f"attributes {g} = {{ {word} nounwind {width} }}" for g, word in words.items()]
+        lines.append("attributes #5 = { noinline optnone nounwind }")
         return "\n".join([*lines, ""])
 
     def _inlined(self) -> dict[str, bool]:

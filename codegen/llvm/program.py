@@ -173,12 +173,14 @@ def write_program(
     clock: Callable[[Emitter, int, str], None] | None = None,
     asks: str = "",
     given_arena: bool = False,
+    apart: bool = False,
 ) -> None:
     """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked.
 
     ``asks`` is the function that long kernels ask whether to stop (``stops.py``), if any.
     ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants.
-    With ``given_arena`` the caller has the scratch memory: its pointer follows the arguments."""
+    With ``given_arena`` the caller has the scratch memory: its pointer follows the arguments.
+    ``apart`` keeps ``run`` out of its callers."""
     program = e.program
     _check_sizes(program)
     heap = program.arena > thresholds.stack_arena and not given_arena
@@ -197,7 +199,8 @@ def write_program(
     items += [f"i64 %n{n}" for n in range(len(program.sizes))]
     items += ["ptr noalias noundef nonnull align 64 %arena"] if given_arena else []
     constants = {b: constant_memory(e, b) for b in program.buffers if b.role is Role.CONST}
-    with e.function(f"define internal i32 @run({', '.join(items)})", attributes="#1"):
+    attributes = "#2" if apart else "#1"
+    with e.function(f"define internal i32 @run({', '.join(items)})", attributes=attributes):
         bind_parameters(list(arguments_), e)
         arena = _take_arena(e, program, given_arena)
         for buffer in program.buffers:

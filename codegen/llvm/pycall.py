@@ -15,7 +15,7 @@ from ..ir import Buffer, Program, Role
 from . import capi, stops
 from .arguments import Arguments
 from .callspec import OUT, CallSpec, Leaf, leaves, places, referred
-from .cost import is_long
+from .cost import is_long, outlasts_entry
 from .emit import Emitter
 from .entry import Entry
 from .image import Image, is_native, load_entry, service
@@ -65,7 +65,10 @@ def _write(
 ) -> Emitter:
     e = Emitter(program, fast_math=fast_math, sink=sink)
     asks = "symflux_poll" if is_long(program) else "symflux_poll_locked"
-    write_program(e, call=False, asks=asks if stops.may_run_long(program) else "")
+    e.plain_entry = outlasts_entry(program)
+    write_program(
+        e, call=False, asks=asks if stops.may_run_long(program) else "", apart=e.plain_entry
+    )
     for line in capi.DECLARATIONS.values():
         e.add_function(line)
     buffers = {b.name: b for b in program.arguments()}
@@ -85,7 +88,9 @@ def _write_entry(
     results are given."""
     linkage, name = ("internal ", "entry_out") if out else ("", "entry")
     listed = "ptr %self, ptr %arguments, i64 %count, ptr %keywords"
-    with e.function(f"define {linkage}ptr @{name}({listed})"):
+    with e.function(
+        f"define {linkage}ptr @{name}({listed})", attributes="#5" if e.plain_entry else "#0"
+    ):
         arguments = Arguments(e, spec, buffers, out)
         arguments.read()
         made = replace(spec, result=Leaf("argument", "bool", OUT)) if out else spec

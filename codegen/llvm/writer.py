@@ -156,7 +156,9 @@ class Writer:
 
     def rarely(self) -> str:
         """What is appended to a branch that is taken rarely."""
-        return f", !prof {self.metadata(_RARELY)}"
+        if _RARELY not in self.helpers:
+            self.helpers[_RARELY] = self.metadata(_RARELY)
+        return f", !prof {self.helpers[_RARELY]}"
 
     def global_name(self, hint: str) -> str:
         """A new module-level name, ``@hint`` made unique and harmless."""

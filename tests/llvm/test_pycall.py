@@ -9,12 +9,21 @@ import weakref
 import numpy as np
 import pytest
 from symflux.codegen.builder import Builder
-from symflux.codegen.llvm import capi
+from symflux.codegen.llvm import arguments, capi
 from symflux.codegen.llvm.callspec import CallSpec, Leaf, Node, Static
 from symflux.codegen.llvm.pycall import build_entry
 from symflux.codegen.scalars import numpy_dtype
 
+from symflux.thresholds import lowered
+
 from . import programs
+
+
+@pytest.fixture(params=[10**9, 0], ids=["optimised", "plain"])
+def both_entries(request):
+    """Code around a run that is optimised, and as it is around long runs."""
+    with lowered(plain_entry=request.param):
+        yield
 
 
 def fallback(*args, **kwargs):
@@ -45,6 +54,17 @@ def array_entry(shape=(3, 4), dtype="f64", fall=fallback):
                                              fall))  # fmt: skip
 
 
+def bool_entry():
+    """``f(x) = x & x`` on three bools."""
+    b = Builder("same")
+    x, y = b.input("x", "bool", 3), b.output("y", "bool", 3)
+    with b.kernel("k"), b.loop(3, mode="vector") as i:
+        b.store(y, i, b.let("and", b.load(x, i), b.load(x, i)))
+    leaf = Leaf("array", "bool", "x", (3,))
+    return build_entry(b.program(), CallSpec("same", (leaf,), Leaf("array", "bool", "y", (3,)),
+                                             fallback))  # fmt: skip
+
+
 def is_fallback(answer):
     return isinstance(answer, tuple) and isinstance(answer[0], str)
 
@@ -61,6 +81,7 @@ def test_other_types_go_to_the_fallback(other):
     assert is_fallback(answer) and answer[1][0] is other
 
 
+@pytest.mark.usefixtures("both_entries")
 def test_argument_counts_and_keywords_go_to_the_fallback():
     f = scalar_entry("float", "f64").call
     assert f() == ("fallback", (), {})
@@ -135,6 +156,7 @@ class Sub(np.ndarray):
     pass
 
 
+@pytest.mark.usefixtures("both_entries")
 @pytest.mark.parametrize(
     "change",
     [
@@ -158,10 +180,26 @@ def test_arrays_that_do_not_fit_go_to_the_fallback(change):
     assert is_fallback(array_entry().call(change(x)))
 
 
+@pytest.mark.usefixtures("both_entries")
 def test_a_dtype_object_from_a_pickle_fits():
     x = np.arange(12.0).reshape(3, 4)
     other = x.view(pickle.loads(pickle.dumps(np.dtype("f8"))))
     np.testing.assert_array_equal(array_entry().call(other), 2 * x)
+
+
+@pytest.mark.usefixtures("both_entries")
+@pytest.mark.parametrize("code", "bBhHiIlLqQ?efd")
+def test_all_of_a_size_fit_by_number_and_byte_order(code):
+    """C's integers of one size are one to the code; other kinds and byte orders are not."""
+    dtype = np.dtype(code)
+    name = {"b": "bool"}.get(dtype.kind) or f"{dtype.kind}{8 * dtype.itemsize}"
+    f = array_entry((3,), name).call if name != "bool" else bool_entry().call
+    x = np.array([0, 1, 3]).astype(dtype)
+    np.testing.assert_array_equal(f(x), x if name == "bool" else 2 * x)
+    for other in {np.dtype(c) for c in "bBhHiIlLqQ?efdFD"} - {dtype}:
+        assert is_fallback(f(x.astype(other)))
+    if dtype.itemsize > 1:
+        assert is_fallback(f(x.astype(dtype.newbyteorder())))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "f16", "f32", "i8", "u16", "i64", "u64"])
@@ -210,6 +248,7 @@ def donating_entry(n=8):
     return build_entry(b.program(), CallSpec("step", params, result, fallback))
 
 
+@pytest.mark.usefixtures("both_entries")
 def test_donated_arrays_are_updated_in_place():
     f = donating_entry().call
     w, g = np.ones(8), np.arange(8.0)
@@ -221,6 +260,7 @@ def test_donated_arrays_are_updated_in_place():
     assert sys.getrefcount(w) == before
 
 
+@pytest.mark.usefixtures("both_entries")
 def test_donated_arrays_must_be_writeable_and_alone():
     f = donating_entry().call
     frozen = np.ones(8)
@@ -259,6 +299,7 @@ def nested_entry():
     return build_entry(b.program(), CallSpec("nested", (first, Static(None)), result, fallback))
 
 
+@pytest.mark.usefixtures("both_entries")
 def test_nested_containers():
     f = nested_entry().call
     a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
@@ -354,6 +395,7 @@ def test_captured_arrays_are_read_at_every_call():
     assert is_fallback(f(np.ones(3)))
 
 
+@pytest.mark.usefixtures("both_entries")
 def test_sizes_come_from_the_shapes():
     b = Builder("rows")
     n = b.size("n")
@@ -382,6 +424,7 @@ def failing_entry():
     return build_entry(b.program(), CallSpec("huge", params, result, fallback)).call
 
 
+@pytest.mark.usefixtures("both_entries")
 def test_an_allocation_that_fails_releases_what_was_allocated():
     f = failing_entry()
     x = np.ones(1)
@@ -525,6 +568,10 @@ def test_layouts_that_the_code_relies_on():
     assert word(x, capi.ARRAY["flags"], ctypes.c_int32) == x.flags.num
     assert word(x.dtype, capi.DESCR["type_num"], ctypes.c_int32) == x.dtype.num
     assert word(x.dtype, capi.DESCR["byteorder"], ctypes.c_int8) == ord("=")
+    for dtype in map(np.dtype, "bhilqd?e"):
+        described = arguments._described(dtype.num, ord(dtype.byteorder))
+        mask = arguments._described(-1, 0xFF)
+        assert word(dtype, capi.DESCR["word"]) & mask == described
     assert word((x, 1), capi.ITEMS) == id(x)
     assert word(1.5, capi.HEAD, ctypes.c_double) == 1.5
     assert word(np.float32(1.5), capi.HEAD, ctypes.c_float) == 1.5
