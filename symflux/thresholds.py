@@ -267,7 +267,7 @@ class _Thresholds:
         1000, 12, 50, least=12, help="statements that one function may hold"
     )
     straight_statements: int = _row(
-        4000, 20, 100, least=1, help="statements that one function of straight-line code may hold"
+        1000, 20, 100, least=1, help="statements that one function of straight-line code may hold"
     )
     straight_from: int = _row(
         500, 5, 20, help="statements in a row from which on they are a function of their own"
