@@ -53,9 +53,10 @@ class Linear:
     cotangent, for the input at ``position``. Forward mode applies the op itself to the tangents:
     to one at a time where it is linear in each of ``positions`` with the others fixed
     (multilinear; the default), or to all at once where it is linear in all of them together
-    (``joint``, every input)."""
+    (``joint``, every input). There may be thousands of those: ``transpose`` is then given all
+    positions that are wanted, and makes a list."""
 
-    transpose: Callable[..., Node]
+    transpose: Callable[..., Any]
     positions: tuple[int, ...] = (0,)
     joint: bool = False
 

@@ -10,13 +10,14 @@ from .origin import exchange
 __all__ = ["dependents", "rewrite", "substitute", "topological", "use_counts"]
 
 
-def topological(outputs: Iterable[Node]) -> list[Node]:
-    """All nodes that ``outputs`` depend on, inputs before users, in order of creation."""
-    seen = {node.id: node for node in outputs}
+def topological(outputs: Iterable[Node], since: int = 0) -> list[Node]:
+    """All nodes that ``outputs`` depend on, inputs before users, in order of creation; those
+    older than the one with the id ``since`` are left out."""
+    seen = {node.id: node for node in outputs if node.id >= since}
     stack = list(seen.values())
     while stack:
         for node in stack.pop().inputs:
-            if node.id not in seen:
+            if node.id not in seen and node.id >= since:
                 seen[node.id] = node
                 stack.append(node)
     return [seen[key] for key in sorted(seen)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -245,13 +246,19 @@ def _concatenate_type(*types: ArrayType, axis: int) -> ArrayType:
     return ArrayType(tuple(shape), dtype)
 
 
-def _concatenate_transpose(ct: Node, position: int, *inputs: Node, axis: int) -> Node:
-    start = [0] * len(ct.shape)
-    start[axis] = sum(x.shape[axis] for x in inputs[:position])
-    shape = inputs[position].shape
-    if 0 in shape:
+def _concatenate_transpose(
+    ct: Node, positions: Sequence[int], *inputs: Node, axis: int
+) -> list[Node]:
+    ends = list(itertools.accumulate([x.shape[axis] for x in inputs]))
+    steps = (1,) * len(ct.shape)
+    found = []
+    for position in positions:
+        shape = inputs[position].shape
         start = [0] * len(shape)
-    return slice_(ct, start=tuple(start), step=(1,) * len(shape), shape=shape)
+        if 0 not in shape:
+            start[axis] = ends[position] - shape[axis]
+        found.append(slice_(ct, start=tuple(start), step=steps, shape=shape))
+    return found
 
 
 def _batch_concatenate(inputs: Sequence[Node], batched: Sequence[bool], *, axis: int) -> Node:

@@ -115,19 +115,17 @@ def pullback_with_primals(
     Reverse mode through a loop makes the forward loop keep its carried values; the returned outputs
     are those of that loop, so that it runs once.
     """
-    nodes = topological(outputs)
-    active = dependents(nodes, wrt)
     targets = {node.id for node in wrt}
+    first = min(targets, default=0)
+    nodes = topological(outputs, first)  # users are younger than what they use
+    active = dependents(nodes, wrt)
     state = _Pullback({}, {}, {})
     for node, cotangent in zip(outputs, cotangents, strict=True):
         if cotangent is not None and node.id in active:
             state.add(node, Adjoint(cotangent))
-    first = min(targets, default=0)
     before = exchange()
     try:
         for node in reversed(nodes):
-            if node.id < first:
-                break
             if node.id not in active or (node.id in targets and not node.inputs):
                 continue
             if node.id in state.adjoints or isinstance(node.type, TupleType):
@@ -252,11 +250,10 @@ class _Pullback:
     ) -> None:
         adjoint = adjoint.cleaned()
         positions = range(len(node.inputs)) if statement.joint else statement.positions
-        for position in positions:
-            if not wanted[position]:
-                continue
-            value = statement.transpose(adjoint.value, position, *node.inputs, **node.attributes)
-            mask = _transpose_mask(node, statement, adjoint.mask, position)
+        positions = [position for position in positions if wanted[position]]
+        values = _transposed(node, statement, adjoint.value, positions)
+        masks = _transpose_masks(node, statement, adjoint.mask, positions)
+        for position, value, mask in zip(positions, values, masks, strict=True):
             self.add(node.inputs[position], Adjoint(value, mask))
 
     def _pull_transposed(
@@ -310,25 +307,40 @@ class _ReplacingEngine(Engine):
         self._replaced[old] = new
 
 
-def _transpose_mask(node: Node, statement: Linear, mask: Node | None, position: int) -> Node | None:
-    """Where the transposed value counts: wherever an element that counts flowed back to."""
+def _transposed(
+    node: Node, statement: Linear, cotangent: Node, positions: Sequence[int]
+) -> list[Node]:
+    """The adjoint map of the op, for the inputs at some positions."""
+    if statement.joint:
+        made: list[Node] = statement.transpose(
+            cotangent, positions, *node.inputs, **node.attributes
+        )
+        return made
+    return [statement.transpose(cotangent, p, *node.inputs, **node.attributes) for p in positions]
+
+
+def _transpose_masks(
+    node: Node, statement: Linear, mask: Node | None, positions: Sequence[int]
+) -> list[Node | None]:
+    """Where the transposed values count: wherever an element that counts flowed back to."""
     if mask is None or mask.shape == ():
-        return mask
+        return [mask] * len(positions)
     if mask.type.size == 1:
-        return reshape(mask, shape=())
+        return [reshape(mask, shape=())] * len(positions)
     if node.op.kind is Kind.POINTWISE:
-        return mask  # of a conversion: elements stay where they are
+        return [mask] * len(positions)  # of a conversion: elements stay where they are
     mask = match_shape(mask, node.shape)
     if node.op.kind is Kind.CONTRACTION:
-        return _contraction_mask(mask, node["spec"], position, node.inputs[position].shape)
+        spec = node["spec"]
+        return [_contraction_mask(mask, spec, p, node.inputs[p].shape) for p in positions]
     # with indices as values, some elements may be picked twice and others not at all
     moves = node.op.kind is Kind.INDEX_MAP and len(node.inputs) == 1
-    if moves and 0 < node.type.size == node.inputs[position].type.size:
+    if moves and 0 < node.type.size == node.inputs[0].type.size:
         # the elements are only moved: the mask moves with them
-        return statement.transpose(mask, position, *node.inputs, **node.attributes)
+        return [*_transposed(node, statement, mask, positions)]
     counts = lookup("cast")(mask, dtype=node.dtype)
-    pulled = statement.transpose(counts, position, *node.inputs, **node.attributes)
-    return lookup("ne")(pulled, constant(0, node.dtype))
+    pulled = _transposed(node, statement, counts, positions)
+    return [lookup("ne")(x, constant(0, node.dtype)) for x in pulled]
 
 
 def _contraction_mask(mask: Node, spec: str, position: int, shape: tuple[int, ...]) -> Node:
