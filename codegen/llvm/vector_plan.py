@@ -255,6 +255,12 @@ def _cost(loop: Loop) -> int:
     return total
 
 
+def _is_one_function(loop: Loop) -> bool:
+    """Whether most of a loop's body is one mathematical function: one long chain."""
+    native = [SCALARS[s.op].native for s in walk(loop.body) if isinstance(s, Let)]
+    return native.count("mathlib") == 1 and len(native) <= 8
+
+
 def plan_loop(loop: Loop, machine: Machine) -> VectorPlan | None:
     """How to write a vector loop in vectors; None when it has to be left to LLVM."""
     combines = combining_lets(loop)
@@ -268,4 +274,6 @@ def plan_loop(loop: Loop, machine: Machine) -> VectorPlan | None:
         copies = 4 if cost <= four else 2 if cost <= two else 1
     else:
         copies = 2 if cost <= independent else 1
+        if machine.vector_bytes == 32 and _is_one_function(loop):
+            width *= 2  # two chains of dependent instructions, side by side
     return VectorPlan(width, copies, lanes, combines)

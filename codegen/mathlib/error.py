@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from ..expression import Value
 from .arithmetic import Math, Pair, in_double
-from .coefficients import ERF, ERF_TAIL, ERFC, ERFC_CENTRE
+from .coefficients import (
+    ERF,
+    ERF_CENTRE,
+    ERF_END,
+    ERF_INNER,
+    ERF_MIDDLE,
+    ERF_OUTER,
+    ERF_TAIL,
+    ERFC,
+    ERFC_CENTRE,
+)
 from .error_tables import ERF_POLYNOMIALS, ERF_STEP
 from .exp import exp_plain, exp_rest
 
@@ -18,7 +28,9 @@ _ERFC_LEAST = 0.85
 
 
 def erf(m: Math, x: Value) -> Value:
-    return _erf_by_tables(m, x) if m.permutes else _erf_by_exp(m, x)
+    if m.permutes:
+        return _erf_by_tables(m, x)
+    return _erf_by_polynomials(m, x) if m.dtype == "f32" else _erf_by_exp(m, x)
 
 
 def _erf_by_tables(m: Math, x: Value) -> Value:
@@ -33,6 +45,16 @@ def _erf_by_tables(m: Math, x: Value) -> Value:
     constant, linear, *rest = [m.lookup(place, numbers) for numbers in polynomials]
     y = m.fma(t, m.fma(t, m.polynomial(t, rest), linear), constant)
     return m.copysign(y, x)
+
+
+def _erf_by_polynomials(m: Math, x: Value) -> Value:
+    """x + x P(x**2) up to ERF_MIDDLE, in f32; above it one polynomial until erf has become 1."""
+    inner = m.fma(x, m.polynomial(x * x, ERF_INNER), x)
+    size = m.at_most(abs(x), ERF_END)
+    t = size - ERF_CENTRE
+    constant, *rest = ERF_OUTER
+    outer = m.fma(t, m.polynomial(t, rest), constant)
+    return m.select(size < ERF_MIDDLE, inner, m.copysign(outer, x))
 
 
 def _erf_by_exp(m: Math, x: Value) -> Value:

@@ -17,7 +17,9 @@ from .coefficients import (
     ROOTS,
     ROOTS_REST,
     TANH,
+    TANH_INNER,
     TANH_LEAST,
+    TANH_MIDDLE,
     TANH_NEAR_0,
     TANH_STEP,
 )
@@ -138,8 +140,11 @@ def expm1(m: Math, x: Value) -> Value:
 
 def tanh(m: Math, x: Value) -> Value:
     """tanh(abs(x)) with the sign of x: in f32 one of 32 polynomials, in t = abs(x) minus the
-    nearest multiple of TANH_STEP; in f64 e / (e + 2) for e = exp(2 abs(x)) - 1."""
+    nearest multiple of TANH_STEP; in f64 e / (e + 2) for e = exp(2 abs(x)) - 1. Both look numbers
+    up; without lookups in registers see _tanh_by_exp."""
     size = m.at_most(abs(x), _TANH_GREATEST[m.dtype])
+    if not m.permutes:
+        return m.copysign(_tanh_by_exp(m, size), x)
     if m.dtype == "f64":
         return m.copysign(_tanh_by_expm1(m, size), x)
     n, place = m.nearest(size, 1 / TANH_STEP)
@@ -158,6 +163,19 @@ def _tanh_by_expm1(m: Math, size: Value) -> Value:
     s = m.from_bits(root + (whole << (m.format.fraction - 4)))
     e = m.fma(s, p, s - 1.0)
     return m.select(size < TANH_LEAST, inner, e / (e + 2.0))
+
+
+def _tanh_by_exp(m: Math, size: Value) -> Value:
+    """tanh of size >= 0: size + size**3 P(size**2) below TANH_MIDDLE, 1 - 2 / (exp(2 size) + 1)
+    above: there the fraction is so small that its rounding errors are."""
+    square = size * size
+    inner = m.fma(size * square, m.polynomial(square, TANH_INNER[m.dtype]), size)
+    n, whole = m.nearest(size, 2.0 * LOG2_E)
+    r = m.fma(n, -LN2[m.dtype][0], size + size)
+    p = m.fma(r * r, m.polynomial(r, EXP[m.dtype]), r)
+    s = m.power_of_two(whole)
+    outer = 1.0 - 2.0 / m.fma(s, p, s + 1.0)
+    return m.select(size < TANH_MIDDLE, inner, outer)
 
 
 def sigmoid(m: Math, x: Value) -> Value:

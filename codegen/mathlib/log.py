@@ -24,6 +24,7 @@ from .coefficients import (
     LOG10_E,
     LOG_NEAR_1,
     LOG_NEAR_1_F32,
+    LOG_SERIES,
     PARTS,
     PARTS_LEAST,
     PARTS_LOG,
@@ -81,6 +82,12 @@ def _log_rest(m: Math, f: Value) -> tuple[Value, Value]:
     return half_square, s * (half_square + series)
 
 
+def _log_series(m: Math, f: Value) -> tuple[Value, Value]:
+    """The same from a polynomial in f, without a division: f**2 / 2 and f**3 P(f), in f32."""
+    square = f * f
+    return 0.5 * square, f * square * m.polynomial(f, LOG_SERIES)
+
+
 def _domain(m: Math, x: Value, y: Value, pole: float = 0.0) -> Value:
     """``y`` inside (pole, inf), -inf at the pole, nan below it; inf and nan stay."""
     outside = m.select(m.equal(x, pole), -INFINITY, _NAN)
@@ -124,7 +131,8 @@ def log(m: Math, x: Value) -> Value:
             return _log_by_tables(m, x, offset)
         k, _, mantissa, _ = split(m, x)
         f = mantissa - 1.0
-        return _k_log2(m, k + offset, f, *_log_rest(m, f))
+        rest = _log_series(m, f) if m.dtype == "f32" else _log_rest(m, f)
+        return _k_log2(m, k + offset, f, *rest)
 
     return _of_positive(m, x, of)
 

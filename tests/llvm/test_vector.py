@@ -355,21 +355,18 @@ def test_constant_tables_are_looked_up_in_registers_where_they_fit(dtype, n, siz
 def test_tables_are_gathered_where_registers_cannot_be_looked_up(monkeypatch):
     """The bits are those of the machine that looks up."""
     x = np.concatenate([np.linspace(-12, 12, 101), [np.nan, np.inf, 0.0]])
-    arguments = {name: (abs(x), x) if name == "pow" else (x,) for name in ("pow", "tanh")}
 
-    def run(name, dtype):
-        typed = [a.astype(numpy_dtype(dtype)) for a in arguments[name]]
-        return evaluate(name, dtype, *typed)
+    def run(dtype):
+        return evaluate("pow", dtype, *(a.astype(numpy_dtype(dtype)) for a in (abs(x), x)))
 
-    cases = [(name, dtype) for name in arguments for dtype in ("f32", "f64")]
-    looked_up = [run(*case) for case in cases]
+    looked_up = [run(dtype) for dtype in ("f32", "f64")]
     monkeypatch.setattr(Machine, "has_permutes", False)
-    for case, wanted in zip(cases, looked_up, strict=True):
-        np.testing.assert_array_equal(run(*case), wanted)
+    for dtype, wanted in zip(("f32", "f64"), looked_up, strict=True):
+        np.testing.assert_array_equal(run(dtype), wanted)
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-@pytest.mark.parametrize("name", ["erf", "exp", "log", "sigmoid"])
+@pytest.mark.parametrize("name", ["erf", "exp", "log", "sigmoid", "tanh"])
 def test_functions_without_tables(monkeypatch, name, dtype):
     """A machine that would gather their numbers computes them in another way."""
     ends = [1e-30, 0.0, -0.0, np.inf, -np.inf, np.nan, 800.0, -800.0, -87.5, -708.5, -740.0, 1e-310]

@@ -41,10 +41,26 @@ STATEMENTS = {
     ),
     "ARCTAN": (odd_rest(mp.atan), (0, (mp.sqrt(2) - 1) ** 2), lambda u: u),
     "ARCSIN": (odd_rest(mp.asin), (0, 0.25), lambda u: u),
+    "TANH_INNER": (
+        odd_rest(mp.tanh), (0, table.TANH_MIDDLE**2),
+        lambda u: u * mp.sqrt(u) / mp.tanh(mp.sqrt(u)),
+    ),
     "ERF": (lambda u: mp.erf(mp.sqrt(u)) / mp.sqrt(u) - 1, (0, 1), lambda u: 1),
     "ERF_TAIL": (lambda t: -mp.log(mp.erfc(1 + t)), (0, 5), lambda t: mp.erfc(1 + t)),
 }  # fmt: skip
 STATEMENTS_OF_ONE = {
+    "LOG_SERIES": (
+        lambda f: (mp.log1p(f) - f + f * f / 2) / f**3,
+        (-0.2929, 0.4143), lambda f: f**3 / mp.log1p(f), 27,
+    ),
+    "ERF_INNER": (
+        lambda u: mp.erf(mp.sqrt(u)) / mp.sqrt(u) - 1, (0, table.ERF_MIDDLE**2),
+        lambda u: mp.sqrt(u) / mp.erf(mp.sqrt(u)), 29,
+    ),
+    "ERF_OUTER": (
+        lambda t: mp.erf(table.ERF_CENTRE + t),
+        (table.ERF_MIDDLE - table.ERF_CENTRE, table.ERF_END - table.ERF_CENTRE), lambda t: 1, 24.8,
+    ),
     "LOG_NEAR_1_F32": (
         lambda r: (mp.log1p(r) - r) / r**2, (-0.0227, 0.0227), lambda r: r, 32,
     ),
