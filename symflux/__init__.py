@@ -37,6 +37,8 @@ from .api import (
     vmap,
     while_loop,
 )
+from .boundary import boundary, missing_name
+from .config import warn_of_unknown_variables
 from .errors import SymFluxError
 from .trace.param import Gradients, Param, Params, param, params, update
 from .version import __version__ as __version__
@@ -75,6 +77,7 @@ _HABITS = {
 }  # fmt: skip
 
 
+@boundary
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(numpy, name)
@@ -82,9 +85,12 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_ELSEWHERE[name]), name)
     if name in _SUBMODULES:
         return importlib.import_module(f"symflux.{name}")
-    hint = f"; write sf.{_HABITS[name]}" if name in _HABITS else ""
-    raise AttributeError(f"module 'symflux' has no attribute {name!r}{hint}")
+    habits = {each: f"sf.{ours}" for each, ours in _HABITS.items()}
+    raise missing_name("symflux", name, __all__, habits, "sf")
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+warn_of_unknown_variables()

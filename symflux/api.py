@@ -12,9 +12,10 @@ import numpy as np
 
 from . import tree
 from .boundary import boundary
-from .errors import OptionError
+from .errors import ArgumentError, OptionError
 from .frames import shorten
 from .ir.graph import Graph
+from .ir.node import INPUT
 from .ir.node import symbol as new_symbol
 from .ir.origin import user_frame
 from .ops.elementwise import stop_gradient as stop_gradient_op
@@ -190,10 +191,16 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
     leaves, structure = tree.flatten(outputs)
     graph = Graph(name, tuple(x.node for x in inputs), tuple(as_node(y) for y in leaves))
 
+    _check_inputs(graph)
+
     def call(*args: Any) -> Any:
         types = [x.type for x in graph.inputs]
         if len(args) != len(types):
-            raise TypeError(f"{name}() takes {len(types)} arguments, got {len(args)}")
+            raise ArgumentError(
+                f"{name}() takes {len(types)} arguments, got {len(args)}",
+                place=user_frame(),
+                right=f"f({', '.join(x['name'] for x in graph.inputs)})",
+            )
         nodes = [
             functions.conform(a, t, x["name"])
             for a, t, x in zip(args, types, graph.inputs, strict=True)
@@ -207,6 +214,19 @@ def function(inputs: Sequence[Array], outputs: Any, name: str = "function") -> C
         parameters = [inspect.Parameter(n, positional) for n in names]
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return CompiledFunction(call, Options(declared=tuple(x.dtype for x in graph.inputs)))
+
+
+def _check_inputs(graph: Graph) -> None:
+    """Raise where an expression has symbols that are no inputs."""
+    given = {id(x) for x in graph.inputs}
+    foreign = [n for n in graph.nodes if n.op is INPUT and id(n) not in given]
+    if foreign:
+        names = [x["name"] for x in (*graph.inputs, *foreign)]
+        raise ArgumentError(
+            f"the outputs depend on the symbol `{foreign[0]['name']}`, which is none of the inputs",
+            place=user_frame(),
+            right=f"sf.function([{', '.join(names)}], ...)",
+        )
 
 
 def _is_plain_name(name: str) -> bool:
@@ -418,6 +438,13 @@ def jvp(fn: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any])
     def traced(primals: Any, tangents: Any) -> Any:
         return functions.forward_mode(fn, primals, tangents)
 
+    if not all(isinstance(given, tuple | list) for given in (primals, tangents)):
+        raise ArgumentError(
+            "jvp takes a tuple of primals and one of tangents",
+            place=user_frame(),
+            wrong="sf.jvp(f, x, dx)",
+            right="sf.jvp(f, (x,), (dx,))",
+        )
     if is_tracing():
         return traced(tuple(primals), tuple(tangents))
     return run_now(traced, (tuple(primals), tuple(tangents)), {})
@@ -454,6 +481,7 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
     compiled = CompiledFunction(pulled, Options())
     given = tree.flatten(tuple(primals))[1].unflatten(values[:count])
 
+    @boundary
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         """The cotangents of the primals, one entry each."""
         return compiled(given, values[count:], cotangent)

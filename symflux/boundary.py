@@ -6,16 +6,43 @@ import difflib
 import inspect
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from .errors import ArgumentError
-from .frames import shorten
-from .ir.origin import user_frame
+from .errors import ArgumentError, MissingAttribute
+from .frames import shorten, user_frame
 
-__all__ = ["boundary", "called_wrongly"]
+__all__ = ["boundary", "called_wrongly", "missing_name", "nearest", "wrong_call"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What is most like a misspelt name among those that there are; empty if nothing is.
+
+    >>> nearest("argnum", ["argnums", "has_aux"]), nearest("n", ["argnums", "has_aux"])
+    ('argnums', '')
+    """
+    found = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return found[0] if found else ""
+
+
+def missing_name(
+    module: str, name: str, known: Iterable[str], habits: Mapping[str, str] = {}, short: str = ""
+) -> MissingAttribute:
+    """What to raise where a module has no attribute of that name.
+
+    Args:
+        known: the names that it has.
+        habits: what other libraries call it -> what to write.
+        short: how the module is written.
+    """
+    right = habits.get(name, "")
+    if not right and not name.startswith("_") and (near := nearest(name, known)):
+        right = f"{short or module}.{near}"
+    return MissingAttribute(
+        f"module {module!r} has no attribute {name!r}", place=user_frame(), right=right
+    )
 
 
 def called_wrongly(
@@ -34,6 +61,13 @@ def called_wrongly(
     trace = error.__traceback__
     if trace is None or trace.tb_next is not None or isinstance(error, ArgumentError):
         return None
+    return wrong_call(error, fn, kwargs, shown)
+
+
+def wrong_call(
+    error: TypeError, fn: Callable[..., Any], kwargs: Mapping[str, Any], shown: str = ""
+) -> ArgumentError | None:
+    """The same for an error of which it is known."""
     try:
         parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):  # a builtin
@@ -43,12 +77,14 @@ def called_wrongly(
         parameters = parameters[1:]
     known = [p.name for p in parameters]
     unknown = [k for k in kwargs if k not in known]
-    near = difflib.get_close_matches(unknown[0], known, 1, 0.5) if unknown else []
+    near = nearest(unknown[0], known) if unknown else ""
     if near:
-        right = f"{name}(..., {near[0]}={_shown(kwargs[unknown[0]])})"
+        right = f"{name}(..., {near}={_shown(kwargs[unknown[0]])})"
     else:
         right = f"{name}({', '.join(map(_as_written, parameters))})"
     what = re.sub(r"^.*?\(\)", f"{name}()", str(error))
+    if "()" not in what:  # of ``inspect``
+        what = f"{name}(): {what}"
     return ArgumentError(what, place=user_frame(), right=right)
 
 
@@ -62,6 +98,8 @@ def _name(fn: Callable[..., Any]) -> str:
 
 
 def _shown(value: Any) -> str:
+    if type(value).__name__ == "Array":  # a traced one
+        return "value"
     return getattr(value, "__name__", None) or f"{value!r:.40}"
 
 

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from .boundary import boundary, nearest
+from .errors import MissingKey, OptionError, SettingWarning
+from .frames import user_frame
 from .records import record
 from .thresholds import changed
 
-__all__ = ["SETTINGS", "Setting", "get", "in_code", "names", "override", "put", "reset"]
+__all__ = [
+    "SETTINGS", "Setting", "get", "in_code", "names", "override", "put", "reset",
+    "unknown_variables", "warn_of_unknown_variables",
+]  # fmt: skip
 
 
 @record(frozen=True, slots=True)
@@ -98,17 +105,54 @@ _local = _Values()
 _global: dict[str, Any] = {}
 
 
+#: variables that are read elsewhere: by the loop compiler
+_OTHERS = ("SYMFLUX_NUM_THREADS", "SYMFLUX_TARGET")
+
+
+def unknown_variables(variables: Iterable[str]) -> list[str]:
+    """A sentence for each environment variable ``SYMFLUX_...`` that nothing reads.
+
+    >>> unknown_variables(["SYMFLUX_VERFY", "HOME"])
+    ['SYMFLUX_VERFY is set, which is no setting; is SYMFLUX_VERIFY meant?']
+    """
+    known = [*(s.variable for s in SETTINGS.values()), *_OTHERS]
+    unknown = [v for v in variables if v.startswith("SYMFLUX_") and v not in known]
+    return [
+        f"{v} is set, which is no setting" + (f"; is {near} meant?" if near else "")
+        for v, near in ((v, nearest(v, known)) for v in unknown)
+    ]
+
+
+def warn_of_unknown_variables() -> None:
+    """Warn at the user's line, which imports SymFlux."""
+    for sentence in unknown_variables(os.environ):
+        place = user_frame()
+        file, line = (place.file, place.line) if place is not None else ("symflux", 1)
+        warnings.warn_explicit(sentence, SettingWarning, file, line)
+
+
+def _missing(name: str) -> MissingKey:
+    return MissingKey(
+        f"no setting {name!r}; there are {', '.join(SETTINGS)}",
+        place=user_frame(),
+        right=repr(nearest(name, SETTINGS)) if nearest(name, SETTINGS) else "",
+    )
+
+
+@boundary
 def get(name: str) -> Any:
     """The value of a setting: the innermost ``override``, else ``put``, else the environment, else
     the default.
 
     Raises:
-        KeyError: if there is no such setting.
-        ValueError: if the environment variable's text means nothing.
+        MissingKey: if there is no such setting.
+        OptionError: if the environment variable's text means nothing.
 
     >>> get("dump")
     ''
     """
+    if name not in SETTINGS:
+        raise _missing(name)
     setting = SETTINGS[name]
     for frame in reversed(_local.stack):
         if name in frame:
@@ -121,8 +165,11 @@ def get(name: str) -> Any:
     try:
         return setting.parse(text)
     except ValueError:
-        message = f"{setting.variable}={text!r} is not a value for: {setting.help}"
-        raise ValueError(message) from None
+        raise OptionError(
+            f"{setting.variable}={text!r} is not a value for: {setting.help}",
+            place=user_frame(),
+            right=f"{setting.variable}={setting.default!s:.10}      # the default",
+        ) from None
 
 
 def in_code() -> str:
@@ -141,7 +188,7 @@ def names(setting: str, known: Iterable[str]) -> list[str]:
     """The comma-separated names that a setting holds.
 
     Raises:
-        ValueError: for a name that is not among ``known``.
+        OptionError: for a name that is not among ``known``.
 
     >>> with override(dump="graph, asm"):
     ...     names("dump", ["graph", "kernels", "asm"])
@@ -150,15 +197,20 @@ def names(setting: str, known: Iterable[str]) -> list[str]:
     found = [name.strip() for name in get(setting).split(",") if name.strip()]
     for name in found:
         if name not in known:
-            raise ValueError(f"setting {setting}: no {name!r}; there are {', '.join(known)}")
+            raise OptionError(
+                f"setting {setting}: no {name!r}; there are {', '.join(known)}",
+                place=user_frame(),
+                right=nearest(name, known),
+            )
     return found
 
 
+@boundary
 def put(name: str, value: Any) -> None:
     """Set a setting for the whole process.
 
     Raises:
-        KeyError: if there is no such setting.
+        MissingKey: if there is no such setting.
 
     >>> put("verify", True)
     >>> get("verify")
@@ -166,7 +218,7 @@ def put(name: str, value: Any) -> None:
     >>> reset("verify")
     """
     if name not in SETTINGS:
-        raise KeyError(f"no setting {name!r}; there are {', '.join(SETTINGS)}")
+        raise _missing(name)
     _global[name] = value
 
 
@@ -181,12 +233,12 @@ def reset(name: str) -> None:
     _global.pop(name, None)
 
 
-@contextmanager
-def override(**values: Any) -> Iterator[None]:
+@boundary
+def override(**values: Any) -> AbstractContextManager[None]:
     """Set settings inside a ``with`` block, on this thread.
 
     Raises:
-        KeyError: if there is no such setting.
+        MissingKey: if there is no such setting.
 
     >>> with override(verify=True):
     ...     get("verify")
@@ -196,7 +248,12 @@ def override(**values: Any) -> Iterator[None]:
     """
     unknown = [name for name in values if name not in SETTINGS]
     if unknown:
-        raise KeyError(f"no setting {unknown[0]!r}; there are {', '.join(SETTINGS)}")
+        raise _missing(unknown[0])
+    return _overridden(values)
+
+
+@contextmanager
+def _overridden(values: dict[str, Any]) -> Iterator[None]:
     _local.stack.append(values)
     try:
         yield

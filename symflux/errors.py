@@ -15,14 +15,15 @@ The paragraphs of ``docs/errors.md`` explain each class at length.
 from __future__ import annotations
 
 import os
+import pickle
 from typing import Protocol
 
 __all__ = [
     "ArgumentError", "AxisOutOfRange", "BranchOnTracedValue", "CacheWarning", "ConversionError",
     "DTypeError", "DerivativeError", "EndlessRecursion", "IndexOutOfRange", "LeakedValue",
-    "MissingAttribute", "NegativePower", "OptionError", "RangeError", "ReadOnlyError",
-    "SettingError", "ShapeError", "StructureError", "SymFluxError", "TraceError",
-    "UnsupportedOperation", "VerifyError",
+    "MissingAttribute", "MissingKey", "NegativePower", "NotPicklable", "NotRunYet", "OptionError",
+    "RangeError", "ReadOnlyError", "SettingWarning", "ShapeError", "StructureError",
+    "SymFluxError", "TraceError", "UnsupportedOperation", "VerifyError",
 ]  # fmt: skip
 
 
@@ -49,6 +50,10 @@ class CacheWarning(UserWarning):
 
     The message says why: others may write to the folder, an entry is damaged, the disk is full.
     """
+
+
+class SettingWarning(UserWarning):
+    """An environment variable ``SYMFLUX_...`` is set that nothing reads, such as a misspelt one."""
 
 
 class SymFluxError(Exception):
@@ -129,7 +134,7 @@ class UnsupportedOperation(TraceError, TypeError, NotImplementedError):
 
 
 class MissingAttribute(UnsupportedOperation, AttributeError):
-    """An attribute of NumPy arrays that traced arrays do not have."""
+    """An attribute that traced arrays, or a module, do not have."""
 
 
 class ReadOnlyError(TraceError, ValueError):
@@ -176,10 +181,18 @@ class OptionError(SymFluxError, ValueError):
     """An option has a value that it cannot have."""
 
 
-class SettingError(SymFluxError, KeyError):
-    """A setting that there is not."""
+class MissingKey(SymFluxError, KeyError):
+    """A setting, or a gradient, that there is not."""
 
     __str__ = Exception.__str__  # KeyError's shows the text as a literal
+
+
+class NotRunYet(SymFluxError, ValueError):
+    """Generated code was asked for before there is any."""
+
+
+class NotPicklable(SymFluxError, pickle.PicklingError):
+    """A function that other processes would not find, and that cannot be sent by value."""
 
 
 class StructureError(SymFluxError, ValueError):

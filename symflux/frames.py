@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import linecache
 import os
+import sys
 import types
 
 import numpy
 
-from . import config
 from .errors import SymFluxError, VerifyError
+from .records import record
 
-__all__ = ["IS_USERS", "judge", "shorten"]
+__all__ = ["IS_USERS", "Origin", "judge", "raised_at", "shorten", "user_frame"]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
@@ -45,6 +47,62 @@ def judge(file: str) -> bool:
     return users
 
 
+@record(frozen=True, slots=True)
+class Origin:
+    """``file:line`` of the user's code; ``rule`` names what derived the node, e.g. ``vjp of
+    exp``."""
+
+    file: str
+    line: int
+    function: str = ""
+    rule: str = ""
+
+    @property
+    def source(self) -> str:
+        """The text of the line, stripped; empty when the file cannot be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        place = f"{os.path.basename(self.file)}:{self.line}"
+        return f"{place} ({self.rule})" if self.rule else place
+
+
+#: (file, line, function) -> the one origin object for it
+_origins: dict[tuple[str, int, str], Origin] = {}
+
+
+def user_frame() -> Origin | None:
+    """The innermost frame outside of SymFlux, NumPy, the standard library and the like; None when
+    there is none.
+
+    This runs for every node that is traced: file names are judged once, and origins are shared."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        file = code.co_filename
+        if IS_USERS[file] if file in IS_USERS else judge(file):
+            key = (file, frame.f_lineno, code.co_name)
+            origin = _origins.get(key)
+            if origin is None:
+                if len(_origins) > 100_000:
+                    _origins.clear()
+                origin = _origins[key] = Origin(*key)
+            return origin
+        frame = frame.f_back
+    return None
+
+
+def raised_at(error: BaseException) -> Origin | None:
+    """The user's innermost line in the traceback of an error."""
+    found = None
+    for trace, whose in _frames(error):
+        if whose == _USERS:
+            found = Origin(
+                trace.tb_frame.f_code.co_filename, trace.tb_lineno, trace.tb_frame.f_code.co_name
+            )
+    return found
+
+
 def shorten(error: BaseException) -> None:
     """Drop the frames of SymFlux from an error's traceback, and from those of its causes.
 
@@ -52,6 +110,8 @@ def shorten(error: BaseException) -> None:
     function keeps what lies behind it there. One that arises in SymFlux itself (a ``VerifyError``,
     too) is a fault of ours, and keeps all frames. The setting ``full_tracebacks`` leaves everything
     as it is."""
+    from . import config  # which has functions that users call
+
     try:
         if config.get("full_tracebacks"):
             return

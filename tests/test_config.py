@@ -9,6 +9,7 @@ import pytest
 
 import symflux as sf
 from symflux import config
+from symflux.errors import SettingWarning
 from symflux.runtime.lowered import LEVELS
 from symflux.runtime.passes import PASS_NAMES
 
@@ -66,6 +67,18 @@ def test_nonsense_in_the_environment(monkeypatch):
     monkeypatch.setenv("SYMFLUX_VERIFY", "perhaps")
     with pytest.raises(ValueError, match=r"SYMFLUX_VERIFY='perhaps' is not a value for"):
         config.get("verify")
+
+
+def test_unknown_variables_are_named(monkeypatch):
+    monkeypatch.setenv("SYMFLUX_NUM_THREAD", "2")
+    with pytest.warns(SettingWarning, match="SYMFLUX_NUM_THREAD is set.*SYMFLUX_NUM_THREADS meant"):
+        config.warn_of_unknown_variables()
+    code = "import symflux.config"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert run.stdout == "" and run.stderr.startswith("<string>:1: SettingWarning"), run.stderr
+    assert config.unknown_variables(["SYMFLUX_CACHE", "SYMFLUX_GUARD", "OTHER_VERIFY"]) == [
+        "SYMFLUX_CACHE is set, which is no setting; is SYMFLUX_CACHE_DIR meant?"
+    ]
 
 
 def test_unknown_setting():

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("checkout", "deep", "forking", "once", "records", "same", "thresholds"),
     ("codegen",),
-    ("errors", "config", "tree", "version", "collector", "frames"),
-    ("ir", "boundary"),
+    ("errors", "config", "tree", "version", "collector", "frames", "boundary"),
+    ("ir",),
     ("ops",),
     ("passes",),
     ("trace",),

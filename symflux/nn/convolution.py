@@ -17,7 +17,7 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.origin import user_frame
 from ..trace.param import Param
 from .initialise import Seed, glorot_uniform
-from .layers import Layer, checked_activation, shown
+from .layers import Layer, check_sizes, checked_activation, shown
 
 __all__ = ["Conv", "MaxPool", "MeanPool"]
 
@@ -65,12 +65,13 @@ class Conv(Layer):
         seed: Seed = None, init: Callable[..., Any] = glorot_uniform, dtype: Any = "float64",
     ) -> None:  # fmt: skip
         self.size = _extents(size, "size")
-        if n_in < 1 or n_out < 1:
-            raise ShapeError(
-                f"a convolution has an input and an output channel at least, got {n_in}, {n_out}"
-            )
+        check_sizes("Conv", n_in, n_out)
         if padding not in ("same", "valid"):
-            raise ArgumentError(f"padding is 'same' or 'valid', not {padding!r}")
+            raise ArgumentError(
+                f"padding is 'same' or 'valid', not {padding!r}",
+                place=user_frame(),
+                right="padding='same'       # as long as the input; 'valid': where the window fits",
+            )
         self.step = _for_each(step, len(self.size))
         self.padding = padding
         self.W = Param(init((n_out, *self.size, n_in), seed, dtype), "W")
@@ -180,6 +181,7 @@ def _checked(layer: Layer, x: Any, rank: int, channels: int | None = None) -> An
             f"{layer.signature()} takes inputs of shape (..., {space}, {last}), "
             f"not {tuple(x.shape)}",
             place=user_frame(),
+            right="x[..., None]         # an axis for one channel, the last one",
         )
     return x
 
@@ -191,6 +193,7 @@ def _windows(layer: Layer, x: Any, size: tuple[int, ...], step: tuple[int, ...])
         raise ShapeError(
             f"{layer.signature()} needs inputs that its window fits into, not {tuple(x.shape)}",
             place=user_frame(),
+            right="np.pad(x, ...)       # or a smaller window",
         )
     axes = tuple(range(x.ndim - rank - 1, x.ndim - 1))
     seen = sliding_window_view(x, size, axis=axes)

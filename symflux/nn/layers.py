@@ -105,6 +105,23 @@ def checked_activation(layer: str, activation: Any) -> Any:
     )
 
 
+def check_sizes(layer: str, n_in: Any, n_out: Any) -> None:
+    """Raises for numbers of inputs and outputs that no layer has."""
+    for size in (n_in, n_out):
+        if not hasattr(size, "__index__"):
+            raise ArgumentError(
+                f"{layer}: sizes are whole numbers, not {size!r}",
+                place=user_frame(),
+                right="n // 2               # of an integer; int(n) of a float",
+            )
+        if size < 1:
+            raise ShapeError(
+                f"{layer}: there is an input and an output at least, got {n_in}, {n_out}",
+                place=user_frame(),
+                right=f"sf.nn.{layer}({max(n_in, 1)}, {max(n_out, 1)})",
+            )
+
+
 class Dense(Layer):
     """A layer in which every output sees every input: ``activation(x @ W.T + b)``.
 
@@ -139,10 +156,7 @@ class Dense(Layer):
         bias: bool = True, *, seed: Seed = None, init: Callable[..., Any] = glorot_uniform,
         dtype: Any = "float64",
     ) -> None:  # fmt: skip
-        if n_in < 1 or n_out < 1:
-            raise ShapeError(
-                f"a dense layer has an input and an output at least, got {n_in}, {n_out}"
-            )
+        check_sizes("Dense", n_in, n_out)
         self.W = Param(init((n_out, n_in), seed, dtype), "W")
         self.b = Param(np.zeros(n_out, dtype), "b") if bias else None
         self.activation = checked_activation("Dense", activation)
@@ -154,6 +168,7 @@ class Dense(Layer):
             raise ShapeError(
                 f"{self.signature()} takes inputs of shape (..., {self.W.shape[1]}), not {shape}",
                 place=user_frame(),
+                right=f"sf.nn.Dense({shape[-1] if shape else 1}, {self.W.shape[0]})",
             )
         y = x @ self.W.T if hasattr(x, "__array_ufunc__") else np.asarray(x) @ self.W.T
         if self.b is not None:
@@ -256,7 +271,11 @@ def _as_layer(layer: Any) -> Any:
             f"a chain is made of layers and functions, not {type(layer).__name__}: {layer!r:.60}",
             place=user_frame(),
             wrong="Chain([Dense(2, 2), Dense(2, 2)])" if isinstance(layer, list | tuple) else "",
-            right="Chain(*layers)" if isinstance(layer, list | tuple) else "",
+            right="Chain(*layers)"
+            if isinstance(layer, list | tuple)
+            else f"sf.{layer}"
+            if isinstance(layer, str) and layer.isidentifier()
+            else "",
         )
     if isinstance(layer, tree.Container):
         return layer

@@ -92,6 +92,7 @@ def cross_entropy(logits: Any, target: Any) -> Any:
             f"cross_entropy: logits of shape {shape} take targets of shape {shape[:-1]} "
             f"(class numbers) or {shape} (probabilities), not {given}",
             place=user_frame(),
+            right="logits[: len(target)], target     # a target for each row of logits",
         )
     # -log softmax(z)[k] = log(sum(exp(z - m))) - (z - m)[k] with m = max(z), which the slope does
     # not depend on. `where` leaves out logits of -inf that have no part in the loss; elsewhere the
@@ -137,5 +138,6 @@ def accuracy(scores: Any, labels: Any) -> Any:
             f"accuracy: scores of shape {np.shape(scores)} take labels of shape "
             f"{np.shape(scores)[:-1]}, not {np.shape(labels)}",
             place=user_frame(),
+            right="scores[: len(labels)], labels     # a label for each row of scores",
         )
     return snp.mean(snp.equal(snp.argmax(scores, axis=-1), labels))

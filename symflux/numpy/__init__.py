@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as _np
 
+from ..boundary import boundary as _boundary
+from ..boundary import missing_name as _missing_name
 from ..trace import dispatch as _dispatch
 from .namespace import namespace as _namespace
 
@@ -29,11 +31,12 @@ __all__ = sorted(_namespace())
 _dispatch.NAMESPACE[0] = sys.modules[__name__]
 
 
+@_boundary
 def __getattr__(name: str) -> Any:
     """Names that are not recorded: NumPy's own, which report their use on traced arrays."""
     if not name.startswith("_") and hasattr(_np, name):
         return getattr(_np, name)
-    raise AttributeError(f"module 'symflux.numpy' has no attribute {name!r}")
+    raise _missing_name("symflux.numpy", name, {*__all__, *dir(_np)})
 
 
 def __dir__() -> list[str]:

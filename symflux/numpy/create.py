@@ -188,6 +188,14 @@ def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Array:
     return array(a, dtype, copy=None, ndmin=1)
 
 
+def _ragged(what: str) -> ShapeError:
+    return ShapeError(
+        f"a list whose rows differ in length (ragged) is no array: {what}",
+        place=user_frame(),
+        right="[np.array(row) for row in rows]     # an array for each of the rows",
+    )
+
+
 def _assembled(value: Any, wanted: str = "") -> Any:
     """Nested lists as one array: traced where something in them is."""
     if not isinstance(value, list | tuple):
@@ -195,7 +203,10 @@ def _assembled(value: Any, wanted: str = "") -> Any:
     if not _has_traced(value):
         if wanted:
             return Array(element(value, wanted))
-        plain = np.asarray(value)
+        try:
+            plain = np.asarray(value)
+        except ValueError as error:
+            raise _ragged(str(error)) from None
         return Array(constant(plain, short_dtype(plain.dtype)))
     parts = [_assembled(v, wanted) for v in value]
     pairs = [operand(p) for p in parts]
@@ -204,7 +215,7 @@ def _assembled(value: Any, wanted: str = "") -> Any:
     shapes = {n.shape for n in nodes}
     if len(shapes) != 1:
         found = " and ".join(map(str, sorted(shapes)))
-        raise ShapeError(f"array: the parts have shapes {found}", place=user_frame())
+        raise _ragged(f"the parts have shapes {found}")
     rows = [reshape(n, (1, *n.shape)) for n in nodes]
     return Array(rows[0] if len(rows) == 1 else build("concatenate", *rows, axis=0))
 

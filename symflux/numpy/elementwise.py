@@ -16,7 +16,7 @@ from ..ir.origin import user_frame
 from ..ir.types import numpy_dtype
 from ..ops import composed
 from ..trace.array import Array, as_array, as_node, operand
-from ..trace.dispatch import TABLE, implements
+from ..trace.dispatch import implements
 from ..trace.fitting import adapted, limited
 from ..trace.into import is_target, takes_out, write
 from ..trace.promote import FLOAT, INT, STORED, build, cast, fits, literal, promoted, resolve
@@ -349,38 +349,3 @@ def relu(x: Any) -> Array:
     if node.dtype[0] == "f":
         return Array(build("relu", node))
     return Array(record(np.maximum, *_split(x, 0)))
-
-
-def _outer(ufunc: Any, x: Any, y: Any, **kwargs: Any) -> Any:
-    """``ufunc.outer``: every pair."""
-    first, second = Array(as_node(x)), Array(as_node(y))
-    return ufunc(first.reshape(*first.shape, *(1,) * second.ndim), second, **kwargs)
-
-
-def _at(ufunc: Any, x: Any, index: Any, *values: Any) -> None:
-    """``np.add.at`` and ``np.subtract.at``: equal indices add up."""
-    if ufunc not in (np.add, np.subtract):
-        right = "x[i] = f(x[i], v)     # one i at a time, i a Python number"
-        if (fill := {np.minimum: "np.inf", np.maximum: "-np.inf"}.get(ufunc)) is not None:
-            name = ufunc.__name__
-            found = f"np.{name[:3]}(np.where(i == np.arange(len(x))[:, None], v, {fill}), axis=1)"
-            right = f"x[:] = np.{name}(x, {found})"
-        raise UnsupportedOperation(
-            f"np.{ufunc.__name__}.at cannot be recorded",
-            place=user_frame(),
-            right=right,
-        )
-    if not isinstance(x, Array):
-        raise UnsupportedOperation(
-            f"np.{ufunc.__name__}.at cannot change a plain array",
-            place=user_frame(),
-            why="it would keep values that are known only when the compiled function runs",
-            wrong=f"x = np.zeros(n)\nnp.{ufunc.__name__}.at(x, i, v)",
-            right=f"x = sf.numpy.zeros(n)\nnp.{ufunc.__name__}.at(x, i, v)",
-        )
-    (value,) = values
-    x.add_at(index, value if ufunc is np.add else -as_array(value))
-
-
-TABLE["outer"] = _outer
-TABLE["at"] = _at

@@ -12,6 +12,7 @@ from ..trace import dispatch
 from ..trace.array import Array
 from ..trace.scope import is_tracing
 from . import create, elementwise, products, reduce, shape, writing  # noqa: F401
+from .methods import methods_of
 
 _KINDS = (
     "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",
@@ -59,6 +60,7 @@ def public(name: str) -> Callable[..., Any]:
     call.__doc__ = f"``numpy.{name}`` for traced and plain arrays: {summary}"
     call.__name__ = call.__qualname__ = name.rpartition(".")[2]
     call.__module__ = "symflux.numpy"
+    vars(call).update(methods_of(name, lambda value: _is_traced(value, is_tracing())))
     return call
 
 

@@ -47,11 +47,15 @@ def axes_of(x: Node, axis: Any) -> tuple[int, ...]:
         number = each.__index__()
         if not -rank <= number < rank:
             raise AxisOutOfRange(
-                f"axis {number} is out of bounds for {x.type}, of {rank} axes", place=user_frame()
+                f"axis {number} is out of bounds for {x.type}, of {rank} axes",
+                place=user_frame(),
+                right=f"axis=-1              # the last; there are {rank}" if rank else "no axis=",
             )
         numbers.append(number % rank)
     if len(set(numbers)) != len(numbers):
-        raise ShapeError(f"axis {axis} names an axis twice", place=user_frame())
+        raise ShapeError(
+            f"axis {axis} names an axis twice", place=user_frame(), right="axis=(0, 1)"
+        )
     return tuple(sorted(numbers))
 
 

@@ -115,7 +115,9 @@ def squeeze(a: Any, axis: Any = None) -> Array:
     axes = ones if axis is None else axes_of(x.node, axis)
     if not set(axes) <= set(ones):
         raise ShapeError(
-            f"np.squeeze: axis {axis} of {x.type} has another extent than 1", place=user_frame()
+            f"np.squeeze: axis {axis} of {x.type} has another extent than 1",
+            place=user_frame(),
+            right="np.squeeze(x)        # all axes of extent 1\nx[0]                 # one element",
         )
     if not axes:
         return Array(x.node) if x.weak else x

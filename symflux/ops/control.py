@@ -528,6 +528,7 @@ def _while_vjp(engine: Any, out: Node, *_: Any, **__: Any) -> list[Any]:
         out,
         "reverse mode needs to know how many iterations to keep; use fori_loop or scan with a "
         "fixed number of iterations, or forward mode (jvp)",
+        "sf.fori_loop(0, n, body, x)     # n a Python number\nsf.jacobian(f, mode='forward')",
     )
 
 

@@ -1,10 +1,21 @@
 """Optimisers: from gradients to better params."""
 
+from ..boundary import boundary, missing_name
 from .optimisers import Adam, AdamW, Descent, Momentum, Optimizer, State
 
 __all__ = ["Adam", "AdamW", "Descent", "Momentum", "Optimizer", "State"]
 
 
+#: what other libraries call it
+_HABITS = {
+    **dict.fromkeys(("SGD", "sgd", "GradientDescent", "gradient_descent"),
+                    "sf.optim.Descent(rate)\nsf.optim.Momentum(rate, 0.9)"),
+    **dict.fromkeys(("adam", "ADAM"), "sf.optim.Adam(rate)"),
+    **dict.fromkeys(("adamw", "ADAMW"), "sf.optim.AdamW(rate)"),
+    "Nesterov": "sf.optim.Momentum(rate, 0.9, nesterov=True)",
+}  # fmt: skip
+
+
+@boundary
 def __getattr__(name: str) -> object:
-    hint = "; write sf.optim.Descent(rate)" if name.lower() in ("sgd", "gradientdescent") else ""
-    raise AttributeError(f"module 'symflux.optim' has no attribute {name!r}{hint}")
+    raise missing_name("symflux.optim", name, __all__, _HABITS, "sf.optim")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 
 from .. import numpy as snp
 from .. import tree
-from ..boundary import boundary
-from ..errors import ArgumentError, DTypeError
+from ..boundary import boundary, wrong_call
+from ..errors import ArgumentError, DTypeError, ShapeError, StructureError
 from ..ir.origin import user_frame
 from ..trace.param import Gradients, Param, Params, update
 
@@ -32,6 +33,48 @@ class State:
 
     count: Any
     slots: dict[str, tuple[Any, ...]]
+
+
+#: what other libraries call a setting -> what to write
+_RATE = "sf.optim.{0}(rate={1!r})"
+_HABITS = {
+    **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), _RATE),
+    **dict.fromkeys(("beta1", "b1"), "sf.optim.{0}(rate, decay={1!r})"),
+    **dict.fromkeys(("beta2", "b2"), "sf.optim.{0}(rate, square_decay={1!r})"),
+    "betas": "sf.optim.{0}(rate, decay=0.9, square_decay=0.999)",
+    "eps": "sf.optim.{0}(rate, epsilon={1!r})",
+    "momentum": "sf.optim.Momentum(rate, {1!r})",
+    "nesterov": "sf.optim.Momentum(rate, nesterov={1!r})",
+    "weight_decay": "sf.optim.AdamW(rate, shrink={1!r})",
+}  # fmt: skip
+
+
+def _check_settings(cls: type, values: Sequence[Any], settings: Mapping[str, Any]) -> None:
+    """Raise for settings that an optimiser does not have.
+
+    Raises:
+        ArgumentError: with those that are meant.
+    """
+    init = vars(cls).get("__init__") or cls.__init__  # type: ignore[misc]
+    try:
+        signature = inspect.signature(init)
+        signature.bind(None, *values, **settings)
+    except ValueError:
+        return
+    except TypeError as error:
+        for name, value in settings.items():
+            if name in _HABITS and name not in signature.parameters:
+                called = "the learning rate is called rate, not" if _HABITS[name] is _RATE else (
+                    "there is no"
+                )  # fmt: skip
+                raise ArgumentError(
+                    f"{cls.__name__}: {called} {name}",
+                    place=user_frame(),
+                    right=_HABITS[name].format(cls.__name__, value),
+                ) from None
+        wrong = wrong_call(error, init, settings, cls.__name__)
+        if wrong is not None:
+            raise wrong from None
 
 
 class Optimizer:
@@ -58,14 +101,9 @@ class Optimizer:
     slots: tuple[str, ...] = ()
 
     @boundary
-    def __new__(cls, *_: Any, **settings: Any) -> Optimizer:
-        for name in ("lr", "learning_rate", "eta"):
-            if name in settings:
-                raise ArgumentError(
-                    f"{cls.__name__}: the learning rate is called rate, not {name}",
-                    place=user_frame(),
-                    right=f"sf.optim.{cls.__name__}(rate={settings[name]!r})",
-                )
+    def __new__(cls, *values: Any, **settings: Any) -> Optimizer:
+        if values or settings:  # copies and pickles give none
+            _check_settings(cls, values, settings)
         return super().__new__(cls)
 
     def __init__(self, rate: Rate) -> None:
@@ -218,7 +256,24 @@ def _per_leaf(params: Any, gradients: Any) -> list[Any]:
     """The gradient for each leaf of ``params``."""
     if isinstance(params, Params) and isinstance(gradients, Gradients):
         return [gradients[each] for each in params]
-    return tree.structure(params).flatten_up_to(gradients)
+    leaves, structure = tree.flatten(params)
+    try:
+        given = structure.flatten_up_to(gradients)
+    except StructureError as error:
+        raise StructureError(
+            f"the gradients have another structure than the params: {error}",
+            place=user_frame(),
+            right="sf.grad(loss)(params)     # has that of the params",
+        ) from None
+    for value, gradient in zip(leaves, given, strict=True):
+        if np.shape(gradient) != np.shape(value):
+            raise ShapeError(
+                f"a gradient has the shape of its param: {np.shape(value)}, got "
+                f"{np.shape(gradient)}",
+                place=user_frame(),
+                right="sf.grad(loss)(params)     # has that of the params",
+            )
+    return given
 
 
 class Descent(Optimizer):

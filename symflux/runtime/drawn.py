@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,12 +39,15 @@ _NOISE = "np.random.normal(size=x.shape)"
 
 
 @contextmanager
-def refuse_draws(names: Iterable[str], generators: Iterable[Any]) -> Iterator[None]:
+def refuse_draws(
+    names: Iterable[str], generators: Iterable[Any], whole: Callable[[], Origin | None]
+) -> Iterator[None]:
     """Raise where code run inside draws random numbers or reads a clock.
 
     Args:
         names: what the code names; where none of them has to do with it, nothing is looked at.
         generators: of NumPy, which the code reaches.
+        whole: where the function stands, for what is not seen to be called.
 
     Raises:
         TraceError: naming the line, where it is known.
@@ -76,7 +79,7 @@ def refuse_draws(names: Iterable[str], generators: Iterable[Any]) -> Iterator[No
         clock, noise = what == "a clock", "input()" if what == "what is typed in" else _NOISE
         raise TraceError(
             f"{what} is read while the function is traced: every call would see this one value",
-            place=place,
+            place=place or whole(),
             why="tracing runs the Python code once; compiled calls do not run it",
             wrong="def f(x): return x * time.time()" if clock
             else f"def f(x): return x + {noise}",

@@ -19,7 +19,8 @@ from ..codegen.llvm.image import repoint
 from ..codegen.llvm.vectorcall import Pointed, direct, point, pointed
 from ..codegen.llvm.words import Words
 from ..collector import collector_paused
-from ..frames import shorten
+from ..errors import NotRunYet
+from ..frames import shorten, user_frame
 from ..ir.graph import Graph
 from ..records import record, replace
 from ..trace.arguments import Static, leaf_type, mark_static
@@ -532,31 +533,37 @@ class CompiledFunction(Pointed, Wrapping):
         return Lowered(found.stages, found.entry)
 
     @property
+    @boundary
     def graph(self) -> Graph:
         """The optimised graph of the signature that ran last."""
         return self._shown().optimized
 
     @property
+    @boundary
     def kernels(self) -> Text:
         """The loops of the signature that ran last."""
         return self._shown().kernels
 
     @property
+    @boundary
     def llvm_ir(self) -> Text:
         """LLVM IR of the signature that ran last, as generated."""
         return self._shown().llvm_ir
 
     @property
+    @boundary
     def llvm_optimized(self) -> Text:
         """LLVM IR of the signature that ran last, after LLVM's passes."""
         return self._shown().llvm_optimized
 
     @property
+    @boundary
     def asm(self) -> Text:
         """Assembly of the signature that ran last."""
         return self._shown().asm
 
     @property
+    @boundary
     def cost(self) -> ProgramCost:
         """Cost of the signature that ran last."""
         return self._shown().cost
@@ -565,10 +572,14 @@ class CompiledFunction(Pointed, Wrapping):
         """What ran last.
 
         Raises:
-            ValueError: if nothing has run yet.
+            NotRunYet: if nothing has run yet.
         """
         if self._state.last is None:
-            raise ValueError(f"{self.__name__} has not run yet: call it, or use .lower(*args)")
+            raise NotRunYet(
+                f"{self.__name__} has not run yet: there is no code of it",
+                place=user_frame(),
+                right="f(*args)\nf.lower(*args)       # without running it",
+            )
         return self._state.last
 
 

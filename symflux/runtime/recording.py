@@ -133,7 +133,7 @@ class Recorder:
         found = [] if lifter is None else lifter.refused
         with (
             refuse_taking(before.sources, found, lambda: definition(self.fn)),
-            refuse_draws(before.names, before.generators),
+            refuse_draws(before.names, before.generators, lambda: definition(self.fn)),
         ):
             call.trace(lifter)
 

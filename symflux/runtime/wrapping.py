@@ -9,6 +9,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from ..boundary import boundary
+from ..errors import NotPicklable
+from ..frames import user_frame
 from ..trace.scope import is_tracing
 
 __all__ = ["Wrapping", "loaded"]
@@ -76,6 +79,7 @@ class Wrapping:
             return self
         return self._again(copy.deepcopy(fn, memo))
 
+    @boundary
     def __reduce__(self) -> str | tuple[Any, ...]:
         """By name where it is found under it, otherwise the function and the options."""
         name: str = getattr(self, "__qualname__", "")
@@ -105,12 +109,13 @@ def _portable(fn: Callable[..., Any]) -> Any:
         try:
             import cloudpickle
         except ImportError:
-            raise pickle.PicklingError(
+            raise NotPicklable(
                 f"{getattr(fn, '__qualname__', fn)} is not found under its name by other "
-                f"processes ({error})\n"
-                "  write        it at the top level of a module, or: pip install cloudpickle,\n"
-                "               by which it is sent by value"
-            ) from error
+                f"processes ({error})",
+                place=user_frame(),
+                right="def f(x): ...        # at the top level of a module\n"
+                "pip install cloudpickle     # by which it is sent by value",
+            ) from None
         return _ByValue(cloudpickle.dumps(fn))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..boundary import nearest
 from ..errors import ArgumentError, StructureError
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType, numpy_dtype
@@ -124,6 +125,7 @@ def check_donate(fn: Callable[..., Any], names: Iterable[str], static: Sequence[
                 f"donate: {getattr(fn, '__name__', 'function')} has no parameter {name!r}",
                 place=user_frame(),
                 why=f"its parameters: {', '.join(parameters)}",
+                right=f"donate={nearest(name, parameters) or next(iter(parameters), '')!r}",
             )
         if name in static:
             raise ArgumentError(

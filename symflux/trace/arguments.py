@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree
+from ..boundary import nearest
 from ..errors import ArgumentError
 from ..ir.node import Node
 from ..ir.origin import user_frame
@@ -18,6 +19,7 @@ from ..records import record
 from .array import Array
 from .operands import refuse_foreign
 from .param import Param
+from .plain import written_plainly
 from .promote import BOOL, FLOAT, INT, STORED
 from .scope import short_dtype
 
@@ -110,6 +112,7 @@ def mark_static(
                 f"static_argnames: {name_of(fn)} has no parameter {name!r}",
                 place=user_frame(),
                 why=f"its parameters: {', '.join((*positional, *_keywords(fn)))}",
+                right=f"static_argnames={_some_parameter(name, (*positional, *_keywords(fn)))!r}",
             )
     chosen = {n + len(args) if n < 0 else n for n in numbers}
     chosen |= {i for i, name in enumerate(positional) if name in names}
@@ -120,6 +123,11 @@ def mark_static(
             marked[i] = _static(fn, positional[i] if i < len(positional) else f"{i}", marked[i])
     named = {k: _static(fn, k, v) if k in by_name else v for k, v in kwargs.items()}
     return tuple(marked), named
+
+
+def _some_parameter(name: str, known: Sequence[str]) -> str:
+    """The parameter that is meant by a name, or one that may be."""
+    return nearest(name, known) or (known[-1] if known else "n")
 
 
 def _keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
@@ -186,6 +194,8 @@ def leaf_type(leaf: Any) -> tuple[ArrayType, bool] | None:
 def not_an_argument(fn: Callable[..., Any], name: str, leaf: Any) -> ArgumentError:
     top = name.split(".")[0].split("[")[0]
     right = f"sf.compile({getattr(fn, 'expression', name_of(fn))}, static_argnames={top!r})"
+    plain = written_plainly(leaf, top)
+    right = f"{plain}\n{right}" if plain else right
     field = name.rpartition(".")[2]
     if field != name and field.isidentifier():
         kind = type(leaf).__name__

@@ -8,16 +8,19 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import tree
-from ..errors import DTypeError, ShapeError, UnsupportedOperation
+from ..boundary import boundary
+from ..errors import DTypeError, ShapeError, SymFluxError, UnsupportedOperation
+from ..frames import shorten
 from ..ir.node import Node
 from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import numpy_dtype
 from . import concrete
-from .dispatch import NAMESPACE, TABLE, function_name, implementation, unsupported
+from .dispatch import NAMESPACE, TABLE, implementation, unsupported
 from .handle import Handle
 from .indexing import PickView, Selection, block_of, parse, read_advanced
 from .operands import as_node, as_pick, element, full_shape, is_operand, is_weak, mask_of, operand
+from .plain import refuse_beside
 from .promote import BOOL, INT, STORED, WEAK_KEYS, build, cast, literal
 from .scope import short_dtype
 from .ufuncs import record
@@ -73,14 +76,24 @@ def _operator(ufunc: Any, *args: Any) -> Array:
 
 def _binary(ufunc: Any, x: Any, y: Any) -> Any:
     if not (is_operand(x) and is_operand(y)):
-        return NotImplemented
+        return _refused(ufunc, x if isinstance(y, Array) else y)
     return _operator(ufunc, x, y)
+
+
+def _refused(ufunc: Any, other: Any) -> Any:
+    """NotImplemented for an operand of another kind, unless there is a cure."""
+    is_text = isinstance(other, str | bytes)  # equal to no number; repeated and formatted by some
+    if ufunc not in (np.equal, np.not_equal) and not (
+        is_text and ufunc in (np.multiply, np.remainder)
+    ):
+        refuse_beside(other)
+    return NotImplemented
 
 
 def _update(ufunc: Any, x: Array, other: Any) -> Any:
     """``x += other``: numbers are replaced, arrays change in place."""
     if not is_operand(other):
-        return NotImplemented
+        return _refused(ufunc, other)
     if not x.shape and x._view is None:
         return x**other if ufunc is np.power else _operator(ufunc, x, other)
     return _written(x, _operator(ufunc, x, other).node)
@@ -112,19 +125,47 @@ def _check_holds(x: Array, node: Node) -> None:
 
 
 def _forward(ufunc: Any) -> Callable[[Array, Any], Array]:
-    return lambda self, other: _binary(ufunc, self, other)
+    def operator(self: Array, other: Any) -> Array:
+        try:
+            return _binary(ufunc, self, other)  # type: ignore[no-any-return]
+        except SymFluxError as error:
+            shorten(error)
+            raise
+
+    return operator
 
 
 def _reflected(ufunc: Any) -> Callable[[Array, Any], Array]:
-    return lambda self, other: _binary(ufunc, other, self)
+    def operator(self: Array, other: Any) -> Array:
+        try:
+            return _binary(ufunc, other, self)  # type: ignore[no-any-return]
+        except SymFluxError as error:
+            shorten(error)
+            raise
+
+    return operator
 
 
 def _in_place(ufunc: Any) -> Callable[[Array, Any], Array]:
-    return lambda self, other: _update(ufunc, self, other)
+    def operator(self: Array, other: Any) -> Array:
+        try:
+            return _update(ufunc, self, other)  # type: ignore[no-any-return]
+        except SymFluxError as error:
+            shorten(error)
+            raise
+
+    return operator
 
 
 def _unary(ufunc: Any) -> Callable[[Array], Array]:
-    return lambda self: _operator(ufunc, self)
+    def operator(self: Array) -> Array:
+        try:
+            return _operator(ufunc, self)
+        except SymFluxError as error:
+            shorten(error)
+            raise
+
+    return operator
 
 
 def _method(function: Any) -> Callable[..., Any]:
@@ -167,35 +208,45 @@ class Array(Handle):
         kind = f"{node.type}, weak" if self.weak else f"{node.type}"
         return f"Array({kind}, %{node.id})"
 
+    @boundary
     def __format__(self, spec: str) -> str:
         return concrete.formatted(self, spec)
 
     # --- what has no value yet --------------------------------------------------------------------
 
+    @boundary
     def __bool__(self) -> bool:
         return concrete.truth(self)
 
+    @boundary
     def __float__(self) -> float:
         return float(concrete.number(self, "float"))
 
+    @boundary
     def __int__(self) -> int:
         return int(concrete.number(self, "int"))
 
+    @boundary
     def __index__(self) -> int:
         return concrete.index(self)
 
+    @boundary
     def __complex__(self) -> complex:
         return complex(concrete.number(self, "complex"))
 
+    @boundary
     def __contains__(self, value: Any) -> bool:
         return concrete.contains(self, value)
 
+    @boundary
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return concrete.array(self, dtype)
 
+    @boundary
     def item(self, *index: Any) -> Any:
         return concrete.number(self, "item")
 
+    @boundary
     def tolist(self) -> Any:
         return concrete.number(self, "tolist")
 
@@ -205,20 +256,11 @@ class Array(Handle):
     # --- NumPy's protocols ------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        found = implementation(ufunc if method == "__call__" else getattr(ufunc, method))
-        if method == "__call__":
-            if found is None:
-                raise unsupported(ufunc)
-            return found(*inputs, **kwargs)
-        found = TABLE.get((ufunc, method)) or TABLE.get(method)
+        if method != "__call__":
+            return TABLE[method](ufunc, *inputs, **kwargs)
+        found = implementation(ufunc)
         if found is None:
-            raise UnsupportedOperation(
-                f"{function_name(ufunc)}.{method} cannot be recorded",
-                place=user_frame(),
-                right="np.sum, np.prod, np.max, np.min, np.all or np.any",
-            )
-        if method in ("outer", "at"):
-            return found(ufunc, *inputs, **kwargs)
+            raise unsupported(ufunc)
         return found(*inputs, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -434,6 +476,7 @@ class Array(Handle):
             raise ShapeError(
                 f"axes {tuple(order or ())} do not permute the axes of {self.type}",
                 place=user_frame(),
+                right=f"x.transpose({', '.join(map(str, reversed(range(n))))})",
             )
         if n < 2:
             return self[...]

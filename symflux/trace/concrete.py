@@ -8,11 +8,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..boundary import nearest
 from ..errors import BranchOnTracedValue, ConversionError, MissingAttribute, SymFluxError
 from ..ir.node import INPUT
 from ..ir.op import Rules
 from ..ir.origin import user_frame
 from ..ir.walk import topological
+from .equals import code_of, library_call, math_call
 from .handle import Handle
 from .scope import are_captured, elements_of
 
@@ -100,6 +102,9 @@ _FILLS = r"\]\s*[-+*/]?=[^=]"
 _FILL = ("out = np.zeros(3)\nout[0] = x", "out = symflux.numpy.zeros(3)\nout[0] = x")
 
 
+_SHOWN = 'print(f"{x}")           # shows its type\n'
+_SHOWN += "print the result outside of the traced function"
+
 #: how an argument stays a Python number: in compiled functions, and in derivatives
 _STATIC = "sf.compile(f, static_argnames='n')\nsf.grad(lambda x: f(x, 3))"
 
@@ -134,7 +139,7 @@ def truth(x: Handle) -> bool:
     if value is not None:
         return bool(value)
     place = user_frame()
-    source = place.source if place is not None else ""
+    source = code_of(place.source) if place is not None else ""
     cures = (cure for pattern, *cure in _BRANCHES if re.search(pattern, source))
     wrong, right = next(cures, _IF)
     raise BranchOnTracedValue(
@@ -168,12 +173,14 @@ def number(x: Handle, kind: str) -> Any:
         return value.item()
     place = user_frame()
     source = place.source if place is not None else ""
+    what = {"item": "x.item()", "tolist": "x.tolist()"}.get(kind, f"{kind}(x)")
     if kind == "float":
-        found = re.search(r"\bmath\.(\w+)", source)
-        if found is not None:
-            name = {"pow": "power", "fabs": "abs", "atan2": "arctan2", "atan": "arctan",
-                    "asin": "arcsin", "acos": "arccos"}.get(found[1], found[1])  # fmt: skip
-            wrong, right = f"math.{found[1]}(x)", f"np.{name}(x)"
+        called = math_call(source)
+        if called is not None:
+            what, wrong = f"math.{called[0]}(x)", f"math.{called[0]}(x)"
+            right = called[1] or f"f(x, y)              # y = {wrong}, outside"
+        elif re.search(r"[\"']\s*%(?!=)", source):
+            wrong, right = '"%.3f" % x', _SHOWN
         else:
             wrong, right = "float(x)", "x                    # a traced number is used as it is"
         if re.search(_FILLS, source):
@@ -185,7 +192,6 @@ def number(x: Handle, kind: str) -> Any:
         wrong, right = "complex(x)", "real and imaginary parts as two arrays"
     else:
         wrong, right = f"x.{kind}()", "x, and convert the result outside of the traced function"
-    what = {"item": "x.item()", "tolist": "x.tolist()"}.get(kind, f"{kind}(x)")
     raise _refuse(
         ConversionError(
             f"cannot convert a traced value ({x.type}) to a Python number: {what}",
@@ -207,6 +213,8 @@ def index(x: Handle) -> int:
     if "range(" in source:
         wrong = "for i in range(n): x = step(i, x)"
         right = f"x = sf.fori_loop(0, n, step, x)\n{_STATIC}"
+    elif (called := math_call(source)) is not None:
+        wrong, right = f"math.{called[0]}(n)", _STATIC
     else:
         wrong = "items[i]             # a Python list\nnp.zeros(n)"
         right = f"np.stack(items)[i]\n{_STATIC}"
@@ -229,7 +237,13 @@ def array(x: Handle, dtype: Any) -> np.ndarray[Any, Any]:
     place = user_frame()
     wrong, right = _FILL
     source = place.source if place is not None else ""
-    for pattern, instead, cure in _ARRAYS:
+    library = library_call()
+    if library in ("pandas", "xarray", "polars"):
+        wrong, right = f"x * column           # of {library}", "x * column.to_numpy()"
+    elif "." in library:
+        wrong = f"{library}(x)"
+        right = f"f(x, y)              # y computed by {library} outside of the traced function"
+    for pattern, instead, cure in _ARRAYS if not library or library == "scipy" else ():
         found = re.search(pattern, source)
         if found is not None:
             wrong, right = found.expand(instead), found.expand(cure)
@@ -257,8 +271,7 @@ def formatted(x: Handle, spec: str) -> str:
             f"a traced value ({x.type}) has no digits to format as {spec!r}",
             place=user_frame(),
             wrong='print(f"{x:.3f}")',
-            right='print(f"{x}")           # shows its type\n'
-            "print the result outside of the traced function",
+            right=_SHOWN,
         )
     )
 
@@ -297,8 +310,15 @@ def missing(x: Handle, name: str) -> Any:
             wrong=wrong,
             right=right,
         )
-    if name.startswith("__") or not hasattr(np.ndarray, name):
+    if name.startswith("_"):
         raise AttributeError(f"'Array' object has no attribute {name!r}")
+    if not hasattr(np.ndarray, name):
+        near = nearest(name, [n for n in dir(np.ndarray) if n[0] == name[0]])
+        raise MissingAttribute(
+            f"'Array' object has no attribute {name!r}",
+            place=user_frame(),
+            right=f"x.{near}" if near else "",
+        )
     value = known(x)
     if value is not None:
         return getattr(value, name)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import UnsupportedOperation
 from ..ir.origin import user_frame
+from .equals import SCIPY, public_home
 
 __all__ = [
     "BY_NAME", "NAMESPACE", "PLAIN", "TABLE", "function_name", "implementation", "implements",
@@ -122,14 +123,14 @@ def implements(
 def implementation(function: Any) -> Callable[..., Any] | None:
     """What records ``function``, if anything does."""
     found = TABLE.get(function)
-    if found is None and not str(getattr(function, "__module__", "") or "").startswith("numpy"):
-        found = BY_NAME.get(getattr(function, "__name__", ""))
+    if found is None and public_home(function) == "scipy.special":
+        found = BY_NAME.get(function.__name__)
     return found
 
 
 def function_name(function: Any) -> str:
     """The name that a user knows it by: ``np.linalg.inv``."""
-    module = str(getattr(function, "__module__", None) or "numpy")
+    module = str(getattr(function, "__module__", None) or public_home(function) or "numpy")
     name = getattr(function, "__name__", str(function))
     return f"{module.replace('numpy', 'np', 1)}.{name}"
 
@@ -137,7 +138,9 @@ def function_name(function: Any) -> str:
 def unsupported(function: Any, why: str = "", right: str = "") -> UnsupportedOperation:
     """The error for a function that graphs do not record, with one that they do in its place."""
     name = getattr(function, "__name__", str(function))
-    if not right:
+    if not right and function_name(function).startswith("scipy."):
+        right = SCIPY.get(name, "")
+    elif not right:
         right, reason = _INSTEAD.get(name, ("", ""))
         why = why or reason
     if not right:

@@ -70,10 +70,12 @@ class Selection:
 
 
 def _out_of_range(index: int, axis: int, shape: Sequence[int]) -> IndexOutOfRange:
+    last = f"x[-1]                # the last one; there are {shape[axis]}"
     return IndexOutOfRange(
         f"index {index} is out of bounds for axis {axis} of size {shape[axis]}, "
         f"shape {tuple(shape)}",
         place=user_frame(),
+        right=last if shape[axis] else "",
     )
 
 
@@ -91,7 +93,9 @@ def _expand(items: tuple[Any, ...], shape: tuple[int, ...]) -> list[Any]:
     used = sum(_axes_of(item) for item in items)
     if used > len(shape):
         raise IndexOutOfRange(
-            f"too many indices: {used} for an array of shape {shape}", place=user_frame()
+            f"too many indices: {used} for an array of shape {shape}",
+            place=user_frame(),
+            right=f"x[{', '.join('ijklmn'[: len(shape)])}]" if shape else "x",
         )
     dots = [i for i, item in enumerate(items) if item is Ellipsis]
     if len(dots) > 1:
@@ -239,11 +243,20 @@ def _picks(item: Any, axis: int, shape: tuple[int, ...]) -> list[Any]:
     if array.dtype.kind not in "iu":
         raise IndexOutOfRange(
             f"an index must be an integer, a slice, None, an ellipsis or an array of integers or "
-            f"bools, not {item}" + (f" of {array.dtype}" if array.ndim else ""),
+            f"bools, not {array.item() if array.ndim == 0 else item!r}"
+            + (f" of {array.dtype}" if array.ndim else ""),
             place=user_frame(),
+            right=_OTHER_INDICES.get(array.dtype.kind, ""),
         )
     array = _in_bounds(array, axis, shape).astype(np.int64)
     return [np.where(array < 0, array + shape[axis], array)]
+
+
+_OTHER_INDICES = {
+    "f": "x[n // 2]            # a whole number; x[i.astype(int)] of an array",
+    "U": "x['name']            # of a dict of arrays: {'name': array}",
+    "O": "x[i]                 # one index for each axis",
+}
 
 
 def _in_bounds(array: np.ndarray[Any, Any], axis: int, shape: Sequence[int]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,14 @@ def mask_of(index: Any) -> Node | None:
     return None
 
 
+def _other_shape(size: int, numbers: list[int]) -> str:
+    """A shape that is like the wrong one, and fits."""
+    first = math.prod(numbers[:-1])
+    if len(numbers) > 1 and first > 0 and size % first == 0:
+        return f"x.reshape({', '.join(map(str, numbers[:-1]))}, -1)"
+    return "x.reshape(-1)        # one axis"
+
+
 def full_shape(type_: ArrayType, shape: Any) -> tuple[int, ...]:
     """The shape with -1 filled in.
 
@@ -212,5 +221,6 @@ def full_shape(type_: ArrayType, shape: Any) -> tuple[int, ...]:
         raise ShapeError(
             f"cannot reshape {type_} ({type_.size} elements) to shape {tuple(numbers)}",
             place=user_frame(),
+            right=_other_shape(type_.size, numbers),
         )
     return tuple(numbers)

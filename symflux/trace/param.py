@@ -10,7 +10,14 @@ import numpy as np
 
 from .. import tree
 from ..boundary import boundary
-from ..errors import ArgumentError, DTypeError, ShapeError, StructureError, UnsupportedOperation
+from ..errors import (
+    ArgumentError,
+    DTypeError,
+    MissingKey,
+    ShapeError,
+    StructureError,
+    UnsupportedOperation,
+)
 from ..ir.node import Node, symbol
 from ..ir.origin import user_frame
 from .array import Array
@@ -461,7 +468,11 @@ class Gradients:
             try:
                 return self._by_id[id(key)]
             except KeyError:
-                raise KeyError("no gradient with respect to this param was asked for") from None
+                raise MissingKey(
+                    "no gradient with respect to this param was asked for",
+                    place=user_frame(),
+                    right="sf.gradient(loss, sf.params(W, b))     # all that are wanted",
+                ) from None
         if isinstance(key, Array | np.ndarray | np.floating | float):
             raise _no_params(key)
         return self.values_[key]

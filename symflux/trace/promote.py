@@ -62,11 +62,12 @@ def resolve(
         found = tuple([dtype_of(dtype) for dtype in dtypes])
     except TypeError as error:
         names = " and ".join(keys) + (f" with dtype={wanted.name!r}" if dtype else "")
+        right = "x ^ y\nx.astype(int)" if ufunc is np.subtract else "x.astype(int)"
         raise DTypeError(
             f"np.{ufunc.__name__} is not defined for {names}",
             place=user_frame(),
             why=str(error).split("\n")[0][:200],
-            right="x.astype(int)" if set(keys) & {"bool", BOOL, "f16", "f32", "f64"} else "",
+            right=right if set(keys) & {"bool", BOOL, "f16", "f32", "f64"} else "",
         ) from None
     _resolved[key] = found
     return found
@@ -183,6 +184,27 @@ def cast(node: Node, dtype: str) -> Node:
     return node if node.type.dtype == dtype else lookup("cast")(node, dtype=dtype)
 
 
+#: what the sentence of a type rule says -> what helps; the first that is found decides
+_SHAPE_CURES = (
+    ("scalar operand", "x * y"),
+    ("matmul", "A.T @ x              # a transpose, where its axes fit; or x.reshape(...)"),
+    ("broadcast", "x[:, None] to add an axis, x.reshape(...) or x.T to arrange the axes"),
+    ("tensordot", "np.dot(x[:n], y)     # of one extent; A.T where its axes fit"),
+    ("concatenate", "y[None]              # an axis more, where one has fewer; or another axis="),
+    ("stack", "np.concatenate([x, y])     # one after the other"),
+    ("permute", "x.transpose(1, 0)    # each axis of x once"),
+    (
+        "does not name",
+        "np.einsum('...i->...', x)     # a letter for each axis, or ... for the rest",
+    ),
+    (
+        "has extents",
+        "np.einsum('ij,kj->ik', x, y)     # a letter has one extent wherever it stands",
+    ),
+    ("equal division", "np.array_split(x, n)"),
+)
+
+
 def build(op: Op | Callable[..., Node] | str, *nodes: Any, **attrs: Any) -> Node:
     """Apply an op or a function on nodes; what it objects to is reported at the user's line.
 
@@ -194,10 +216,8 @@ def build(op: Op | Callable[..., Node] | str, *nodes: Any, **attrs: Any) -> Node
     except SymFluxError:
         raise
     except ValueError as error:
-        right = "x[:, None] to add an axis, x.reshape(...) or x.T to arrange the axes"
-        raise ShapeError(
-            str(error), place=user_frame(), right=right if "broadcast" in str(error) else ""
-        ) from None
+        right = next((cure for word, cure in _SHAPE_CURES if word in str(error)), "")
+        raise ShapeError(str(error), place=user_frame(), right=right) from None
     except OverflowError as error:  # a Python integer beyond the dtype of what it is put into
         raise RangeError(str(error), place=user_frame(), right="a wider dtype") from None
     except TypeError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..boundary import nearest
 from ..errors import DTypeError, LeakedValue, TraceError
 from ..ir.node import Node, constant, symbol
 from ..ir.origin import Origin, user_frame
@@ -268,6 +269,16 @@ def _arrays_of(fn: Any) -> list[np.ndarray[Any, Any]]:
     return list(found.values())
 
 
+#: kind of a dtype that graphs do not hold -> how its arrays become such that they do
+_DTYPE_CURES = {
+    "c": "the real and the imaginary part as two arrays: z.real, z.imag",
+    "O": "x.astype(np.float64)\n[np.array(row) for row in rows]     # of other lengths: one each",
+    "U": "x.astype(np.float64)", "S": "x.astype(np.float64)",
+    "M": "x.astype(np.int64)", "m": "x.astype(np.int64)",
+    "V": "x['name']            # each field as an array", "g": "x.astype(np.float64)",
+}  # fmt: skip
+
+
 def short_dtype(dtype: Any) -> str:
     """The short name of a NumPy dtype.
 
@@ -277,10 +288,10 @@ def short_dtype(dtype: Any) -> str:
     try:
         return dtype_of(dtype)
     except TypeError as error:
-        right = ""
+        near = nearest(dtype, (*np.sctypeDict, "float64")) if isinstance(dtype, str) else ""
+        right = repr(near) if near else ""
         with suppress(TypeError):
-            if np.dtype(dtype).kind == "c":
-                right = "the real and the imaginary part as two arrays"
+            right = _DTYPE_CURES.get(np.dtype(dtype).kind, right)
         raise DTypeError(str(error), place=user_frame(), right=right) from None
 
 

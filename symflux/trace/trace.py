@@ -36,6 +36,7 @@ from .concrete import refusals
 from .fitting import bounds_of, failure_of, unless
 from .param import Param, rebind, updated
 from .passed import argument_handle, written_arguments
+from .plain import better_error
 from .promote import STORED, literal
 from .scope import (
     Scope,
@@ -282,6 +283,12 @@ def call_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str,
             ours = refusals.last
         if isinstance(ours, SymFluxError):
             raise ours from None
+        if (better := better_error(error, fn, args, kwargs)) is not None:
+            raise better from None
+        raise
+    except AttributeError as error:
+        if (better := better_error(error, fn, args, kwargs)) is not None:
+            raise better from None
         raise
 
 

@@ -253,6 +253,7 @@ def fill_place(node: Node, shape: tuple[int, ...], whole: tuple[int, ...]) -> No
             f"cannot assign an array of shape {node.shape} to a place of shape {shape} in an array "
             f"of shape {whole}",
             place=user_frame(),
+            right="x[:n] = y            # n = len(y)",
         )
     return lookup("broadcast_to")(node, shape=shape) if node.shape != shape else node
 

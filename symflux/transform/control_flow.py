@@ -200,6 +200,7 @@ def cond(
             "cond: both branches must return the same structure, "
             f"got {first.structure} and {second.structure}",
             place=user_frame(),
+            right="sf.cond(x > 0, lambda: (a, b), lambda: (c, d))     # containers and keys alike",
         )
     weak = _unify(first, second)
     written = _together(first.written, second.written)
@@ -224,6 +225,7 @@ def _applied(fn: Callable[..., Any], arguments: Any, what: str) -> Callable[[], 
         return fn(*arguments)
 
     called.__name__ = getattr(fn, "__name__", what)
+    vars(called)["__wrapped__"] = fn  # where it is written
     return called
 
 
@@ -310,10 +312,15 @@ def scan(
             f"{what}: the sequences must share the extent of their first axis, got "
             + ", ".join(str(n.type) for n in sequences),
             place=user_frame(),
+            right="x[:n]                # of one length; what is the same for all: outside of xs",
         )
     if length is None:
         if not lengths:
-            raise ArgumentError(f"{what} needs xs or a length", place=user_frame())
+            raise ArgumentError(
+                f"{what} needs xs or a length",
+                place=user_frame(),
+                right="sf.scan(body, init, length=3)",
+            )
         length = lengths.pop()
     elif lengths and lengths != {length}:
         raise ShapeError(f"{what}: length is {length}, xs have {lengths.pop()}", place=user_frame())
@@ -438,6 +445,7 @@ def _check_carry(
             f"{what}: the body must return a carry of the structure it came in: {structure}, "
             f"got {found}",
             place=user_frame(),
+            right="return carry         # as it came in: the same containers, keys and lengths",
         )
     for t, y in zip(types, outputs, strict=False):
         if t.shape != y.shape:

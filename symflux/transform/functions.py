@@ -30,6 +30,7 @@ from ..ir.walk import substitute
 from ..ops.reduce import max_
 from ..ops.shape import broadcast_to, reshape, transpose
 from ..records import record
+from ..trace.arguments import parameters_of
 from ..trace.array import Array, as_node, is_weak
 from ..trace.fitting import is_failure
 from ..trace.param import rebind, updated
@@ -192,11 +193,13 @@ def scalar_output(nodes: Sequence[Node], what: str) -> Node:
     """The one scalar floating result that a gradient needs."""
     if len(nodes) != 1 or nodes[0].shape != () or not is_floating(nodes[0].dtype):
         found = ", ".join(str(n.type) for n in nodes) or "nothing"
+        first = len(nodes) > 1 and nodes[0].shape == () and is_floating(nodes[0].dtype)
         raise ShapeError(
             f"{what} needs a function that returns one floating-point scalar, "
             f"this one returned {found}",
             place=user_frame(),
-            right="np.sum(...) of the result, or sf.jacobian for all its derivatives",
+            right="np.sum(...) of the result, or sf.jacobian for all its derivatives"
+            + ("\nsf.grad(f, has_aux=True)     # of (value, anything else)" if first else ""),
         )
     return nodes[0]
 
@@ -210,7 +213,7 @@ def value_and_gradient(
     what: str = "grad",
 ) -> tuple[Any, Any]:
     """``(value, gradient)``, or ``((value, aux), gradient)`` with ``has_aux``."""
-    numbers, single = _positions(argnums, what)
+    numbers, single = _positions(fn, argnums, what)
     inner = inner_call(fn, args, kwargs, numbers, what)
     aux: Any = None
     if has_aux:
@@ -218,6 +221,7 @@ def value_and_gradient(
             raise ArgumentError(
                 f"{what} with has_aux=True needs a function that returns (value, aux)",
                 place=user_frame(),
+                right="return value, aux",
             )
         value, aux = inner.result
         inner = Inner(inner.symbols, inner.actual, inner.structures, value)
@@ -246,16 +250,18 @@ def _weak_leaves(args: Sequence[Any], numbers: Sequence[int]) -> list[bool]:
     return [is_weak(leaf) for number in numbers for leaf in tree.flatten(args[number])[0]]
 
 
-def _positions(argnums: Any, what: str) -> tuple[list[int], bool]:
+def _positions(fn: Any, argnums: Any, what: str) -> tuple[list[int], bool]:
     """Which arguments to differentiate by, and whether they were given as one number."""
     single = hasattr(argnums, "__index__")
     try:
         return [operator.index(n) for n in ([argnums] if single else argnums)], single
     except TypeError:
+        named = list(parameters_of(fn)[0])
+        number = named.index(argnums) if argnums in named else 0
         raise ArgumentError(
             f"{what}: argnums counts arguments by position, got {argnums!r}",
             place=user_frame(),
-            right="argnums=0            # the first; (0, 1) for two",
+            right=f"argnums={number}            # from 0 on; (0, 1) for two",
         ) from None
 
 
@@ -275,7 +281,9 @@ def forward_mode(
     """``(fn(*primals), directional derivative along tangents)``."""
     if len(primals) != len(tangents):
         raise ArgumentError(
-            f"jvp: {len(primals)} primals but {len(tangents)} tangents", place=user_frame()
+            f"jvp: {len(primals)} primals but {len(tangents)} tangents",
+            place=user_frame(),
+            right="sf.jvp(f, (x, y), (dx, dy))     # None for a tangent of zero",
         )
     inner = inner_call(fn, primals, {}, range(len(primals)), "jvp")
     directions: list[Node | None] = []
@@ -298,6 +306,7 @@ def _matching_tangent(tangent: Node | None, x: Node) -> Node | None:
         raise ShapeError(
             f"jvp: a tangent has the shape of its primal: {x.type}, got {tangent.type}",
             place=user_frame(),
+            right="np.ones_like(x)",
         )
     if tangent.dtype != x.dtype:
         from ..ir.op import lookup
@@ -322,6 +331,7 @@ def reverse_mode(
                 raise ShapeError(
                     f"vjp: a cotangent has the shape of the result: {y.type}, got {c.type}",
                     place=user_frame(),
+                    right="np.ones_like(value)",
                 )
         matched = [_matching_tangent(c, y) for c, y in zip(given, outputs, strict=True)]
         _, pulled = pullback_with_primals(outputs, matched, inner.symbols)
@@ -352,7 +362,7 @@ def jacobian_of(
 ) -> Any:
     """All derivatives: for each result leaf, a structure like the argument's whose leaves have
     shape ``result.shape + argument.shape``."""
-    numbers, single = _positions(argnums, "jacobian")
+    numbers, single = _positions(fn, argnums, "jacobian")
     inner = inner_call(fn, args, kwargs, numbers, "jacobian")
     outputs, structure, _ = inner.outputs()
     for y in outputs:
@@ -442,6 +452,7 @@ def batched(
         raise ArgumentError(
             f"vmap: in_axes has {len(axes)} entries for {len(args)} positional arguments",
             place=user_frame(),
+            right=f"in_axes=({', '.join('0' * len(args))}{',' * (len(args) == 1)})",
         )
     size: int | None = None
     symbols: list[Node] = []
@@ -472,6 +483,7 @@ def batched(
                 raise ShapeError(
                     f"vmap: the mapped axes must agree: {name} has {extent}, others {size}",
                     place=user_frame(),
+                    right="sf.vmap(f, in_axes=(0, None))     # None: the same for all",
                 )
             size = extent
             rest = [a for a in range(len(node.shape)) if a != leaf_axis]
@@ -498,11 +510,19 @@ def batched(
                 raise ArgumentError(
                     "vmap: out_axes is None for a result that differs along the mapped axis",
                     place=user_frame(),
+                    right="sf.vmap(f, out_axes=0)",
                 )
             results.append(Array(node))
             continue
         if not has_axis:
             node = broadcast_to(node, shape=(size, *node.shape))
+        if not -len(node.shape) <= axis < len(node.shape):
+            raise ShapeError(
+                f"vmap: a result is {node.type} with the mapped axis and has no axis {axis}: "
+                f"out_axes={out_axes!r}",
+                place=user_frame(),
+                right="sf.vmap(f, out_axes=0)",
+            )
         target = axis % len(node.shape)
         order = list(range(1, len(node.shape)))
         order.insert(target, 0)
@@ -543,7 +563,10 @@ def _axes_of(axis: Any, structure: tree.TreeDef) -> Generator[Any, Any, list[int
             axes += yield _axes_of.step(value, child)
         return axes
     raise ArgumentError(
-        f"vmap: {axis!r} does not fit the structure {structure}", place=user_frame()
+        f"vmap: in_axes and out_axes are numbers of axes, or None: {axis!r} does not fit the "
+        f"structure {structure}",
+        place=user_frame(),
+        right="sf.vmap(f, in_axes=0)\nsf.vmap(f, in_axes=(0, None))     # of the second, all of it",
     )
 
 
@@ -556,7 +579,11 @@ def conform(value: Any, type_: ArrayType, name: str) -> Node:
     """
     node = as_node(value)
     if node.shape != type_.shape:
-        raise ShapeError(f"{name} is declared as {type_}, got {node.type}", place=user_frame())
+        raise ShapeError(
+            f"{name} is declared as {type_}, got {node.type}",
+            place=user_frame(),
+            right=f"sf.symbol({name!r}, {node.shape})",
+        )
     given, declared = numpy_dtype(node.dtype), numpy_dtype(type_.dtype)
     if not (declared.kind == "f" or np.can_cast(given, declared)):
         number = constant_value(node) if is_weak(value) and given.kind in "iu" else None

@@ -8,7 +8,7 @@ from typing import Any
 from ..ir.graph import Graph
 from ..ir.node import ITEM, Node, constant, constant_value, symbol
 from ..ir.op import Jvp, Kind, Linear, NotDifferentiable, Partials, Rules, Selection, lookup
-from ..ir.origin import derived
+from ..ir.origin import derived, user_frame
 from ..ir.types import TupleType, is_floating
 from ..ir.walk import dependents, topological
 from ..ops.shape import broadcast_to
@@ -169,12 +169,12 @@ def _push_selection(node: Node, statement: Selection, tangents: list[Any]) -> No
     return node.op(*inputs, **node.attributes)
 
 
-def not_differentiable(node: Node, why: str) -> Exception:
+def not_differentiable(node: Node, why: str, right: str = "") -> Exception:
     """The error for an op without a derivative."""
     from ..errors import DerivativeError
 
-    where = f" ({node.origin}: {node.origin.source})" if node.origin else ""
-    return DerivativeError(f"{node.op.name} cannot be differentiated: {why}{where}")
+    what = f"{node.op.name} cannot be differentiated: {why}"
+    return DerivativeError(what, place=node.origin or user_frame(), right=right)
 
 
 def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, ...]]:
