@@ -60,6 +60,25 @@ class _Thresholds:
         4, 0, 1, help="parts for each write up to which what was written is put side by side"
     )
 
+    # --- batches of unit vectors ---
+    piece_percent: int = _row(
+        125, 1, 100_000, help="work on the pieces of a batch, in percent of that on the whole, "
+        "from which on it is made one array"
+    )  # fmt: skip
+    piece_cost: int = _row(
+        32, 0, help="work on a piece beside that on its elements, in operations on vectors"
+    )
+    piece_from: int = _row(
+        2, 0, 10, help="elements of a value from which on its batch is kept in pieces"
+    )
+    pieces: int = _row(
+        4, 1, 100, help="pieces of a batch from which on those side by side are made one"
+    )
+    placed_by_mask: int = _row(
+        64, 0, 1000, help="elements of a batch up to which a piece at one place is selected there, "
+        "not put between zeros"
+    )  # fmt: skip
+
     # --- loops of graphs: what is computed where ---
     unroll: int = _row(
         8, 1, 2, 3, help="iterations up to which loops are written out, and sums added in registers"

@@ -16,8 +16,9 @@ from symflux.thresholds import TABLE, changed, lowered, thresholds
 CODEGEN = Path(symflux.codegen.__file__).parent
 FOLDERS = [CODEGEN, CODEGEN / "passes", CODEGEN / "llvm"]
 FOLDERS += [Path(sf.__file__).parent / name for name in ("passes", "lower", "runtime")]
+TRANSFORM = Path(sf.__file__).parent / "transform"
 DECIDING = [p for folder in FOLDERS[1:-1] for p in sorted(folder.glob("*.py"))]
-FILES = [path for folder in FOLDERS for path in sorted(folder.glob("*.py"))]
+FILES = [path for folder in (*FOLDERS, TRANSFORM) for path in sorted(folder.glob("*.py"))]
 #: where a threshold decides which graph is traced
 TRACED = Path(sf.__file__).parent / "trace" / "writes.py"
 #: Numbers of modules that are sizes of machines and formats, rates, how deep laws look, or only

@@ -40,6 +40,7 @@ from ..trace.scope import Scope, pushed, written_undone
 from ..trace.trace import Traced, call_function
 from .batch import batch_nodes
 from .jvp import pushforward, zeros_like
+from .placed import Placed, as_unit_vectors, unit_vectors
 from .vjp import pullback_with_primals
 
 __all__ = [
@@ -387,14 +388,6 @@ def jacobian_of(
     return structure.unflatten(results)
 
 
-def _identity(node: Node) -> Node:
-    """The unit vectors of a node's space, stacked: shape (size, *shape)."""
-    from ..ops.composed import eye
-
-    size = node.type.size
-    return reshape(eye(size, dtype=node.dtype), shape=(size, *node.shape))
-
-
 def _forward_jacobian(inputs: Sequence[Node], outputs: Sequence[Node]) -> list[list[Node]]:
     columns: list[list[Node]] = []
     for x in inputs:
@@ -424,7 +417,7 @@ def _batched_derivatives(
     """``derived`` along every unit direction of ``space``, arranged as result.shape +
     argument.shape."""
     present = [d for d in derived if d is not None]
-    batched_nodes = batch_nodes(present, [direction], [_identity(space)])
+    batched_nodes = batch_nodes(present, [direction], [unit_vectors(space)])
     again = iter(batched_nodes)
     results = []
     for d, other in zip(derived, others, strict=True):
@@ -456,7 +449,7 @@ def batched(
         )
     size: int | None = None
     symbols: list[Node] = []
-    moved: list[Node] = []
+    moved: list[Node | Placed] = []
     new_args = []
     scope = Scope(getattr(fn, "__name__", "vmap"), "derived")
     args, kwargs = detached((tuple(args), kwargs), scope.life)
@@ -490,7 +483,7 @@ def batched(
             front = node if leaf_axis == 0 else transpose(node, axes=(leaf_axis, *rest))
             made = symbol(_identifier(name), front.shape[1:], front.dtype)
             symbols.append(made)
-            moved.append(front)
+            moved.append(as_unit_vectors(front) or front)
             fresh.append(Array(made).belongs(scope.life))
         new_args.append(structure.unflatten(fresh))
     if size is None:
@@ -531,7 +524,10 @@ def batched(
 
 
 def _shared(
-    nodes: Sequence[Node], symbols: Sequence[Node], moved: Sequence[Node], failures: set[int]
+    nodes: Sequence[Node],
+    symbols: Sequence[Node],
+    moved: Sequence[Node | Placed],
+    failures: set[int],
 ) -> list[Node]:
     """What rows of a vmap write to arrays and params that all of them share; of errors, one."""
     found = [
