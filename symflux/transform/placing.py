@@ -318,7 +318,7 @@ def _taken(node: Node, inputs: Sequence[Operand]) -> Placed | None:
 
 
 def _reshaped(node: Node, piece: Piece) -> Piece | None:
-    flat: Piece | None = replace(piece, own=(tuple([d for axis in piece.own for d in axis]),))
+    flat = replace(piece, own=(tuple([d for axis in piece.own for d in axis]),))
     sizes = [math.prod(node.shape[i:]) for i in range(1, len(node.shape))]
     for size in sizes:  # of what lies behind a new axis: digits must begin there
         right = 1
@@ -326,11 +326,12 @@ def _reshaped(node: Node, piece: Piece) -> Piece | None:
             extent = flat.own[0][j].extent
             if right < size < right * extent:
                 low, rest = divmod(size, right)
-                flat = None if rest or extent % low else _split(flat, j, low)
+                made = None if rest or extent % low else _split(flat, j, low)
+                if made is None:
+                    return None
+                flat = made
                 break
             right *= extent
-        if flat is None:
-            return None
     digits = list(flat.own[0])
     own = []
     for n in node.shape:
