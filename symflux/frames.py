@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
 import types
 
@@ -19,17 +20,15 @@ _CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") +
 _OWN = (_PACKAGE, _CODEGEN)
 _NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
 _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-#: where packages are installed; a user's own package may be among them
-_INSTALLED = os.path.dirname(os.path.dirname(_NUMPY)) + os.sep
 #: those that call functions which they are given
 _CALLERS = (
     "scipy", "pandas", "xarray", "polars", "dask", "sklearn", "statsmodels", "sympy", "numba",
     "joblib", "torch", "jax", "casadi", "matplotlib", "networkx", "lmfit", "emcee", "tqdm",
     "cloudpickle", "IPython", "ipykernel", "pytest", "_pytest", "pluggy", "hypothesis",
 )  # fmt: skip
-_LIBRARIES = (
-    *_OWN, _NUMPY, "<frozen", *(_INSTALLED + name + os.sep for name in _CALLERS),
-)  # fmt: skip
+_LIBRARIES = (*_OWN, _NUMPY, "<frozen")
+#: a folder in which packages are installed, and a package; a user's own may be among them
+_INSTALLED = re.compile(r".*[\\/](?:site|dist)-packages[\\/](\w+)")
 
 #: file name -> whether its code is the user's
 IS_USERS: dict[str, bool] = {}
@@ -38,8 +37,11 @@ IS_USERS: dict[str, bool] = {}
 def judge(file: str) -> bool:
     """Whether code of ``file`` is the user's: not SymFlux's, NumPy's, the standard library's, nor
     of another library that calls users' functions. Noted in ``IS_USERS``."""
-    users = not file.startswith(_LIBRARIES) and (
-        not file.startswith(_STANDARD) or "-packages" in file[len(_STANDARD) :]
+    installed = _INSTALLED.match(file)
+    users = (
+        not file.startswith(_LIBRARIES)
+        and not file.endswith(".pyx")
+        and (installed[1] not in _CALLERS if installed else not file.startswith(_STANDARD))
     )
     if len(IS_USERS) > 10_000:  # code made on the fly has new names for ever
         IS_USERS.clear()

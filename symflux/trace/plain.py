@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, ConversionError, SymFluxError
-from ..frames import raised_at, user_frame
+from ..frames import judge, raised_at, user_frame
 from .handle import Handle
 
-__all__ = ["better_error", "refuse_beside", "written_plainly"]
+__all__ = ["better_error", "one_line", "refuse_beside", "written_plainly"]
+
+
+def one_line(value: Any) -> str:
+    """An object as a message shows it; tables and the like have lines of their own."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def written_plainly(value: Any, name: str) -> str:
@@ -69,7 +75,7 @@ def refuse_beside(value: Any) -> None:
         right = written_plainly(value, "value")
     if right:
         raise ArgumentError(
-            f"expected an array or a number beside a traced array, not {value!r:.60} "
+            f"expected an array or a number beside a traced array, not {one_line(value)} "
             f"({type(value).__name__!r})",
             place=user_frame(),
             wrong="x + value",
@@ -94,14 +100,27 @@ def better_error(
             right=f"np.array({name})            # before the call\n"
             f"{name} = symflux.numpy.array({name})     # in the function",
         )
-    if re.search(r"\bArray\b", text) and type(error) in (TypeError, ValueError, AttributeError):
+    if re.search(r"\bArray\b", text) and _is_of_python_or_library(error):
+        right = "the same with the result, outside of the traced function"
+        if type(error).__module__.startswith(("pandas", "xarray", "polars")):
+            right = "symflux.numpy.array(column.to_numpy())[i]\n" + right
         return ConversionError(
-            f"{text} (a traced value stands for the elements)",
+            f"{text}: a traced value stands for elements",
             place=raised_at(error),
             why="its elements are known only when the compiled function runs",
-            right="the same with the result, outside of the traced function",
+            right=right,
         )
     return None
+
+
+def _is_of_python_or_library(error: Exception) -> bool:
+    """Whether it is raised by Python itself, or behind the user's frames."""
+    if type(error) in (TypeError, AttributeError):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and not judge(trace.tb_frame.f_code.co_filename)
 
 
 def _is_list(value: Any) -> bool:

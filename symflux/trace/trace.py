@@ -36,7 +36,7 @@ from .concrete import refusals
 from .fitting import bounds_of, failure_of, unless
 from .param import Param, rebind, updated
 from .passed import argument_handle, written_arguments
-from .plain import better_error
+from .plain import better_error, one_line
 from .promote import STORED, literal
 from .scope import (
     Scope,
@@ -286,7 +286,7 @@ def call_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str,
         if (better := better_error(error, fn, args, kwargs)) is not None:
             raise better from None
         raise
-    except AttributeError as error:
+    except Exception as error:
         if (better := better_error(error, fn, args, kwargs)) is not None:
             raise better from None
         raise
@@ -333,9 +333,11 @@ def _output_nodes(
             path = out_tree.paths("result")[number]
             raise ArgumentError(
                 f"`{path}` of {name_of(fn)} is neither an array nor a number: "
-                f"{leaf!r:.60} ({type(leaf).__name__})",
+                f"{one_line(leaf)} ({type(leaf).__name__})",
                 place=definition(fn),
-                right="return arrays and numbers only, in tuples, lists, dicts or dataclasses",
+                right="x.to_numpy() of labelled arrays, where they meet traced ones"
+                if hasattr(type(leaf), "to_numpy")
+                else "return arrays and numbers only, in tuples, lists, dicts or dataclasses",
             ) from None
         nodes.append(node)
         weak.append(is_weak)

@@ -189,9 +189,12 @@ def test_what_is_shown_as_context_is_the_users():
     assert os.path.dirname(frames.__file__) not in text
 
 
-def called_by(library, run):
+INSTALLED = os.path.dirname(os.path.dirname(np.__file__))
+
+
+def called_by(library, run, folder=INSTALLED):
     """Call by way of a frame of an installed library."""
-    path = os.path.join(os.path.dirname(os.path.dirname(np.__file__)), library, "core.py")
+    path = os.path.join(folder, library, "core.py")
     space = {}
     exec(compile("def apply(f, x):\n    return f(x)", path, "exec"), space)
     return space["apply"](run, X)
@@ -207,6 +210,11 @@ def test_messages_name_the_users_line_when_a_library_called(library):
     assert isinstance(error, ArgumentError)
     assert error.place.file == HERE and error.place.function == "called_by"
     assert lines(error)[0][-1] == "apply"
+    # installed elsewhere; another package may be the user's own
+    error = caught(lambda: called_by(library, f, "/home/me/lib/python3/site-packages"))
+    assert error.place.file == HERE
+    error = caught(lambda: called_by("mine", f, "/home/me/lib/python3/site-packages"))
+    assert error.place.file.endswith("mine/core.py")
 
 
 def test_a_script_shows_its_own_lines_alone(tmp_path):
