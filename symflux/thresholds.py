@@ -227,7 +227,7 @@ class _Thresholds:
         512 * 1024, 0, help="bytes of copied b from which on its panels are fetched ahead"
     )
     tile_written_out: int = _row(
-        256, 1, 16, help="multiply-adds of a tile written out instead of a loop over terms"
+        128, 1, 16, 256, help="multiply-adds of a tile written out instead of a loop over terms"
     )
     epilogue_cost: int = _row(
         24, 0, 4, help="operations of an epilogue up to which it runs on sums in registers"
@@ -315,6 +315,9 @@ class _Thresholds:
         700, 10, least=1, help="lines of functions worth a module of their own"
     )
     modules: int = _row(4, 1, 2, help="modules that one is made into at most")
+    kept_kernels: int = _row(
+        500, 1, help="kernels of contractions that a process keeps as machine code"
+    )
     large_result: int = _row(
         256 * 1024, 1, 64, help="bytes of a result from which on its memory is used again"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,11 @@ class Epilogue:
         return sorted(found, key=lambda v: v.id)
 
     def parameters(self, e: Emitter) -> str:
-        """What a kernel's header adds, from the comma on."""
+        """What a kernel's header adds, from the comma on: nothing that tells apart the sizes of
+        arrays, for which one kernel does."""
         from .program import parameters  # the layer above
 
-        listed = [parameters(self.buffers, e, self.shared)]
+        listed = [re.sub(r" dereferenceable\(\d+\)", "", parameters(self.buffers, e, self.shared))]
         listed += [f"{value_type(v.dtype)} %l{n}" for n, v in enumerate(self._live(e))]
         return "".join(f", {text}" for text in listed if text)
 

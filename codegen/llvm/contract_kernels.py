@@ -94,29 +94,25 @@ def tile_kernel(e: Emitter, kernel: TileKernel) -> str:
     for every further level ``i64 count, i64 a_step, i64 b_step``, with a ``pace``
     ``ptr next``, and with an epilogue
     ``i1 last, i64 row, i64 column`` and what the epilogue needs``)``."""
-    if kernel in e.helpers:
-        return e.helpers[kernel]
-    name = e.global_name(f"tile_{kernel.acc}_{kernel.rows}x{kernel.columns}")
-    e.helpers[kernel] = name
     epilogue = kernel.epilogue
     pointer = "ptr noalias nocapture noundef"
     # the epilogue may store to where c points
     listed = "ptr nocapture noundef %c" if epilogue else f"{pointer} %c"
-    header = (
-        f"define internal void {name}({pointer} readonly %a, i64 %am, i64 %ak, "
-        f"{pointer} readonly %b, i64 %bk, {listed}, i64 %cm, "
-        f"i64 %k, i64 %columns, i1 %more"
+    parameters = (
+        f"{pointer} readonly %a, i64 %am, i64 %ak, {pointer} readonly %b, i64 %bk, {listed}, "
+        f"i64 %cm, i64 %k, i64 %columns, i1 %more"
     )
     for level in range(1, kernel.levels):
-        header += f", i64 %k{level}, i64 %ak{level}, i64 %bk{level}"
+        parameters += f", i64 %k{level}, i64 %ak{level}, i64 %bk{level}"
     if kernel.pace:
-        header += ", ptr %next"
+        parameters += ", ptr %next"
     if epilogue:
-        header += f", i1 %last, i64 %row, i64 %column{epilogue.parameters(e)}"
-    with e.function(header + ")", attributes="#2"):
-        _tile_body(e, kernel)
-        e.line("ret void")
-    return name
+        parameters += f", i1 %last, i64 %row, i64 %column{epilogue.parameters(e)}"
+    hint = f"tile_{kernel.acc}_{kernel.rows}x{kernel.columns}"
+    by_text = epilogue is not None  # what follows the sums is a part of this program
+    return e.kernel_function(
+        kernel, hint, parameters, lambda e: _tile_body(e, kernel), by_text=by_text
+    )
 
 
 def _tile_body(e: Emitter, kernel: TileKernel) -> None:
@@ -267,19 +263,13 @@ def dot_kernel(e: Emitter, kernel: DotKernel) -> str:
     """The name of the function
 
     ``void (ptr a, i64 am, ptr b, i64 bn, ptr c, i64 cm, i64 cn, i64 k, i1 more)``."""
-    if kernel in e.helpers:
-        return e.helpers[kernel]
-    name = e.global_name(f"dot_{kernel.acc}_{kernel.rows}x{kernel.columns}")
-    e.helpers[kernel] = name
     pointer = "ptr noalias nocapture noundef"
-    header = (
-        f"define internal void {name}({pointer} readonly %a, i64 %am, {pointer} readonly %b, "
-        f"i64 %bn, {pointer} %c, i64 %cm, i64 %cn, i64 %k, i1 %more)"
+    parameters = (
+        f"{pointer} readonly %a, i64 %am, {pointer} readonly %b, i64 %bn, {pointer} %c, i64 %cm, "
+        "i64 %cn, i64 %k, i1 %more"
     )
-    with e.function(header, attributes="#2"):
-        _dot_body(e, kernel)
-        e.line("ret void")
-    return name
+    hint = f"dot_{kernel.acc}_{kernel.rows}x{kernel.columns}"
+    return e.kernel_function(kernel, hint, parameters, lambda e: _dot_body(e, kernel))
 
 
 def _dot_body(e: Emitter, kernel: DotKernel) -> None:

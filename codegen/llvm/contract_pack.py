@@ -46,20 +46,14 @@ def pack_kernel(e: Emitter, kernel: PackKernel) -> str:
 
     ``void (ptr from, i64 fk, i64 fn, ptr to, i64 k, i64 columns, i64 panel)``. Only the way "rows"
     copies more columns than one panel has, to panels so many bytes apart."""
-    if kernel in e.helpers:
-        return e.helpers[kernel]
-    name = e.global_name(f"pack_{kernel.way}_{kernel.target}_{kernel.width}")
-    e.helpers[kernel] = name
     pointer = "ptr noalias nocapture noundef"
-    header = (
-        f"define internal void {name}({pointer} readonly %from, i64 %fk, i64 %fn, "
-        f"{pointer} %to, i64 %k, i64 %columns, i64 %panel)"
+    parameters = (
+        f"{pointer} readonly %from, i64 %fk, i64 %fn, {pointer} %to, i64 %k, i64 %columns, "
+        "i64 %panel"
     )
-    bodies = {"rows": _pack_rows, "transpose": _pack_transposed, "elements": _pack_elements}
-    with e.function(header, attributes="#2"):
-        bodies[kernel.way](e, kernel)
-        e.line("ret void")
-    return name
+    hint = f"pack_{kernel.way}_{kernel.target}_{kernel.width}"
+    body = {"rows": _pack_rows, "transpose": _pack_transposed, "elements": _pack_elements}
+    return e.kernel_function(kernel, hint, parameters, lambda e: body[kernel.way](e, kernel))
 
 
 def _pack_rows(e: Emitter, kernel: PackKernel) -> None:

@@ -8,7 +8,7 @@ entry use the same few methods.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from ...records import replace
@@ -49,6 +49,7 @@ from .writer import Part, Writer
 
 if TYPE_CHECKING:
     from .contract import Contractions
+    from .library import Shelf
 
 __all__ = ["Emitter", "buffers_of", "is_written"]
 
@@ -89,6 +90,7 @@ class Emitter(Writer):
         #: statements of the whole program
         self.weight = sum([length(kernel.body) for kernel in program.kernels])
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
+        self.shelf: Shelf | None = None  # where kernels of contractions are kept
         self.plain_entry = False  # whether the entry is not optimised
         self.raw_arena = ""  # the heap block behind the arena of the function being written
 
@@ -467,6 +469,34 @@ class Emitter(Writer):
             declaration = f"declare {kind} {callee}({parameters}) nonlazybind"
             part.declarations[callee] = declaration
         return callee
+
+    def kernel_function(
+        self,
+        kernel: Hashable,
+        hint: str,
+        parameters: str,
+        write: Callable[[Emitter], None],
+        *,
+        by_text: bool = False,
+    ) -> str:
+        """The name of the function of a contraction's kernel: one of this module, or with a
+        ``shelf`` one of the library; with ``by_text`` the text tells kernels apart there."""
+        name = self.helpers.get(kernel)
+        if name is not None:
+            return name
+        if self.shelf is not None:
+            if by_text:
+                name = self.shelf.written_function(hint, parameters, write)
+            else:
+                name = self.shelf.function(kernel, hint, parameters, write)
+            self.declare(f"void {name}({parameters}) nonlazybind")
+        else:
+            name = self.global_name(hint)
+            with self.function(f"define internal void {name}({parameters})", attributes="#2"):
+                write(self)
+                self.line("ret void")
+        self.helpers[kernel] = name
+        return name
 
     # -- the module --------------------------------------------------------------------------------
 

@@ -218,6 +218,42 @@ def _rounds_down(e: Writer, dtype: str, remainder: str, divisor: str) -> str:
     return _binary(e, "and", "bool", opposite, inexact)
 
 
+def _positive(let: Let) -> int:
+    """A divisor that is known and positive; 0 for any other."""
+    divisor = let.args[1]
+    return max(0, int(divisor.value)) if isinstance(divisor, Const) else 0
+
+
+def _below_zero(e: Writer, dtype: str, value: str) -> str:
+    """-1 where a signed value is negative, else 0."""
+    return _binary(e, "ashr", dtype, value, e.constant(8 * BYTES[dtype] - 1, dtype))
+
+
+def _known_floordiv(e: Writer, dtype: str, value: str, divisor: int) -> str:
+    """Division by a positive number: nothing can go wrong."""
+    signed, by = dtype in SIGNED, e.constant(divisor, dtype)
+    if divisor & (divisor - 1) == 0:
+        places = e.constant(divisor.bit_length() - 1, dtype)
+        return _binary(e, "ashr" if signed else "lshr", dtype, value, places)
+    if not signed:
+        return _binary(e, "udiv", dtype, value, by)
+    truncated = _binary(e, "sdiv", dtype, value, by)
+    lower = _below_zero(e, dtype, _binary(e, "srem", dtype, value, by))
+    return _binary(e, "add", dtype, truncated, lower)
+
+
+def _known_mod(e: Writer, dtype: str, value: str, divisor: int) -> str:
+    """The remainder of that, which is not negative."""
+    by = e.constant(divisor, dtype)
+    if divisor & (divisor - 1) == 0:
+        return _binary(e, "and", dtype, value, e.constant(divisor - 1, dtype))
+    if dtype not in SIGNED:
+        return _binary(e, "urem", dtype, value, by)
+    truncated = _binary(e, "srem", dtype, value, by)
+    wrapped = _binary(e, "and", dtype, _below_zero(e, dtype, truncated), by)
+    return _binary(e, "add", dtype, truncated, wrapped)
+
+
 def _int_floordiv(e: Writer, dtype: str, args: list[str]) -> str:
     safe, is_minus, is_zero = _safe_divisor(e, dtype, args[1])
     zero = e.constant(0, dtype)
@@ -279,11 +315,17 @@ def _float_divmod(e: Writer, dtype: str, args: list[str]) -> tuple[str, str]:
 def _floordiv(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
     if dtype in FLOATS:
         return _float_divmod(e, dtype, args)[0]
+    if divisor := _positive(let):
+        return _known_floordiv(e, dtype, args[0], divisor)
     return _int_floordiv(e, dtype, args)
 
 
 def _mod(e: Writer, let: Let, dtype: str, args: list[str]) -> str:
-    return _float_divmod(e, dtype, args)[1] if dtype in FLOATS else _int_mod(e, dtype, args)
+    if dtype in FLOATS:
+        return _float_divmod(e, dtype, args)[1]
+    if divisor := _positive(let):
+        return _known_mod(e, dtype, args[0], divisor)
+    return _int_mod(e, dtype, args)
 
 
 # -- casts ----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...records import replace
 from ..ir import Buffer, Program, Role
@@ -24,6 +25,9 @@ from .objects import ObjectWriter
 from .optimise import ModuleText
 from .program import write_program
 from .results import Results
+
+if TYPE_CHECKING:
+    from .library import Shelf
 
 __all__ = ["build_entry", "compile_entry", "write_modules"]
 
@@ -45,9 +49,17 @@ def build_entry(program: Program, spec: CallSpec, *, fast_math: bool = False) ->
 def compile_entry(program: Program, spec: CallSpec, *, fast_math: bool = False) -> Image:
     """The machine code of a program and its entry; it refers to no address of this process."""
     _check(program, spec)
+    from .library import Shelf
+
+    shelf = Shelf(host(), program, fast_math)
     with ObjectWriter(host()) as writer:
-        emitter = _write(program, spec, fast_math, writer.add)
-        objects = writer.finish(emitter.finish())
+        emitter = _write(program, spec, fast_math, writer.add, shelf)
+        main, kernels = emitter.finish(), shelf.module()
+        if kernels is not None:
+            writer.add(kernels)
+        objects = writer.finish(main)
+    made = objects.pop(-2) if kernels is not None else None
+    objects += shelf.objects(made)
     names = ("entry", "objects", *emitter.exports()[1:])
     needs = tuple(sorted(emitter.services))
     return Image((*objects, *(service(need).object_code() for need in needs)), names, needs)
@@ -61,9 +73,14 @@ def write_modules(program: Program, spec: CallSpec, fast_math: bool) -> list[Mod
 
 
 def _write(
-    program: Program, spec: CallSpec, fast_math: bool, sink: Callable[[ModuleText], None]
+    program: Program,
+    spec: CallSpec,
+    fast_math: bool,
+    sink: Callable[[ModuleText], None],
+    shelf: Shelf | None = None,
 ) -> Emitter:
     e = Emitter(program, fast_math=fast_math, sink=sink)
+    e.shelf = shelf
     asks = "symflux_poll" if is_long(program) else "symflux_poll_locked"
     e.plain_entry = outlasts_entry(program)
     write_program(

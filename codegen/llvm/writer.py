@@ -174,6 +174,10 @@ class Writer:
         """Add module-level text: a function, a global or a declaration."""
         self._text.append(text)
 
+    def take_function(self) -> str:
+        """Take the text that was added last out of the module."""
+        return self._text.pop()
+
     def text(self) -> str:
         """What was written so far, without metadata."""
         return "\n".join(self._text)

@@ -52,8 +52,9 @@ _MAGIC = b"symflux code 1\n"
 #: The folder inside of the chosen one, and what the names of its files look like.
 _FOLDER = "symflux-code"
 _SUFFIX = ".sfc"
-_ENTRY = re.compile(r"[0-9a-f]{64}\.sfc")
-_ASIDE = re.compile(r"[0-9a-f]{64}\.sfc\.\d+-\d+\.new")
+_KERNEL = ".sfk"
+_ENTRY = re.compile(r"[0-9a-f]{64}\.sf[ck]")
+_ASIDE = re.compile(r"[0-9a-f]{64}\.sf[ck]\.\d+-\d+\.new")
 #: After how many entries written by one process the size of the folder is looked at.
 _EVERY = 32
 #: Seconds after which a file that was never moved into place is rubbish.
@@ -67,7 +68,8 @@ _LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 class CacheInfo(NamedTuple):
     """What the cache did in this process, and what is on the disk.
 
-    ``refused`` counts entries that were there and could not be trusted or read."""
+    ``refused`` counts entries that were there and could not be trusted or read. ``bytes`` are those
+    of kernels that programs share, too."""
 
     hits: int
     misses: int
@@ -248,13 +250,18 @@ def fingerprint(graph_text: str, call_text: str) -> str:
 
 def recall(name: str) -> Image | None:
     """The image of this name, if it is there and can be trusted."""
+    refused = _state.refused
+    found = _look_up(name, _SUFFIX)
+    _state.misses += found is None and refused == _state.refused
+    return found
+
+
+def _look_up(name: str, suffix: str) -> Image | None:
     from ..codegen.llvm.image import Image
 
     path = _usable_folder(create=False)
-    refused = _state.refused
-    data = None if path is None else _read(path / (name + _SUFFIX))
+    data = None if path is None else _read(path / (name + suffix))
     if path is None or data is None:
-        _state.misses += refused == _state.refused
         return None
     head = len(_MAGIC)
     digest, payload = data[head : head + 32], data[head + 32 :]
@@ -303,7 +310,7 @@ def _refuse(path: Path, why: BaseException) -> None:
     _say(f"compiled code in {path} is made anew: {reason}")
 
 
-def remember(name: str, image: Image) -> None:
+def remember(name: str, image: Image, suffix: str = _SUFFIX) -> None:
     """Keep an image under this name."""
     path = _usable_folder(create=True)
     if path is None or _state.broken:
@@ -311,7 +318,7 @@ def remember(name: str, image: Image) -> None:
     payload = image.to_bytes()
     digest = _digest(name.encode() + payload)
     try:
-        _write(path, name + _SUFFIX, _MAGIC + digest + payload)
+        _write(path, name + suffix, _MAGIC + digest + payload)
     except OSError as error:
         _state.broken = error.errno in _LASTING
         _say(f"compiled code is not kept in {path}: {error.strerror}")
@@ -393,15 +400,16 @@ def cache_info() -> CacheInfo:
     """
     path = folder()
     files = _files(path) if path is not None else []
-    sizes = [size for _, size, name in files if name.endswith(_SUFFIX)]
+    sizes = [size for _, size, name in files if not name.endswith(".new")]
+    entries = sum(name.endswith(_SUFFIX) for _, _, name in files)
     return CacheInfo(
-        _state.hits, _state.misses, _state.refused, str(path) if path else "", len(sizes),
+        _state.hits, _state.misses, _state.refused, str(path) if path else "", entries,
         sum(sizes),
     )  # fmt: skip
 
 
 def cache_clear() -> int:
-    """Remove all compiled code from the disk; how many entries that were.
+    """Remove all compiled code from the disk; how many files that were.
 
     >>> from symflux import config
     >>> with config.override(cache_dir="off"):
@@ -442,6 +450,21 @@ def through(
     loaded = load(made)
     remember(key, made)
     return loaded
+
+
+class Kernels:
+    """The kernels of contractions that programs share, beside the entries."""
+
+    def recall(self, name: str) -> Image | None:
+        """The image that holds the kernel of this name, if it can be trusted."""
+        key = _key(lambda: fingerprint("kernel", name))
+        return None if key is None else _look_up(key, _KERNEL)
+
+    def remember(self, name: str, image: Image) -> None:
+        """Keep the image for the kernel of this name."""
+        key = _key(lambda: fingerprint("kernel", name))
+        if key is not None:
+            remember(key, image, _KERNEL)
 
 
 def _key(name: Callable[[], str]) -> str | None:

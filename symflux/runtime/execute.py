@@ -98,9 +98,11 @@ def native_entry(stages: Stages, spec: CallSpec) -> Entry:
     from . import cache
 
     def make() -> Image:
+        from ..codegen.llvm import library
         from ..codegen.llvm.pycall import compile_entry
 
         program = stages.program
+        library.use(cache.Kernels())
         start = time.perf_counter()
         image = compile_entry(program, spec)
         stages.seconds["LLVM"] = time.perf_counter() - start

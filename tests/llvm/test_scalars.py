@@ -9,6 +9,7 @@ from symflux.codegen.ir import (
     DTYPES,
     Block,
     Buffer,
+    Const,
     Index,
     Kernel,
     Let,
@@ -135,3 +136,30 @@ def test_bitcast_keeps_the_bits(source, target):
     values = samples(source)
     answer = apply("bitcast", [values], target, (source,), "vector")
     assert answer.tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d[0] in "iu"])
+def test_division_by_a_known_number_rounds_down(dtype):
+    """All ways at once: powers of two and others, the largest, negative ones, zero."""
+    column = samples(dtype)
+    info = np.iinfo(column.dtype)
+    divisors = [d for d in (1, 2, 3, 7, 64, 100, info.max, 0, -1, -3, -8) if d >= info.min]
+    x = Buffer("x", dtype, len(column), Role.INPUT)
+    i, value = Var("i64", "i"), Var(dtype)
+    here = Index(((i, 1),))
+    body, outs, expected = [Load(value, x, here)], [], {}
+    for op, divisor in itertools.product(("floordiv", "mod"), divisors):
+        out = Buffer(f"{op} {len(outs)}", dtype, len(column), Role.OUTPUT)
+        outs.append(out)
+        result = Var(dtype)
+        known = Const(divisor, dtype)
+        body += [Let(result, op, (value, known)), Store(out, here, result)]
+        with np.errstate(all="ignore"):
+            expected[out.name] = SCALARS[op].meaning(column, column.dtype.type(divisor))
+    for mode in ("serial", "vector"):
+        kernel = Kernel("k", Block((Loop(i, len(column), Block(tuple(body)), mode=mode),)))
+        native = compile_program(Program("p", (x, *outs), (kernel,)))
+        found = {out.name: np.empty(len(column), column.dtype) for out in outs}
+        native.run({"x": column} | found)
+        for name, values in found.items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=f"{mode} {name}")

@@ -11,11 +11,13 @@ import warnings
 
 import numpy as np
 import pytest
+from symflux.codegen.llvm import library
 
 import symflux as sf
 from symflux import config
 from symflux.errors import CacheWarning
 from symflux.runtime import cache
+from symflux.thresholds import lowered
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="rights are told by mode bits")
 
@@ -308,3 +310,32 @@ def test_the_command(folder, capsys):
     assert "1 compiled functions" in capsys.readouterr().out
     assert main(["cache", "--clear"]) == 0
     assert sf.cache_info().entries == 0
+
+
+def test_kernels_of_products_come_from_the_disk_unless_damaged(folder):
+    """They are entries of their own: trusted, counted and removed like the others."""
+    library.forget()
+    a, b = np.random.default_rng(0).random((2, 48, 48), np.float32)
+    with lowered(product_unrolled=0):
+        np.testing.assert_allclose(sf.compile(lambda a, b: a @ b)(a, b), a @ b, rtol=1e-5)
+        kernels = sorted(folder.glob("*.sfk"))
+        sizes = [path.stat().st_size for path in folder.iterdir()]
+        assert kernels and sf.cache_info()[3:] == (str(folder), 1, sum(sizes))
+
+        def again(scale):
+            library.forget()
+            found = sf.compile(lambda a, b: np.exp(a @ b * 0 + scale) * (a @ b))(a, b)
+            np.testing.assert_allclose(found, np.exp(scale) * (a @ b), rtol=1e-5)
+
+        before = [path.read_bytes() for path in kernels]
+        again(0.5)
+        assert sorted(folder.glob("*.sfk")) == kernels
+        for path in kernels:
+            path.write_bytes(path.read_bytes()[:-1])
+        with pytest.warns(CacheWarning, match="made anew"):
+            again(0.25)
+        assert [path.read_bytes() for path in kernels] == before
+        again(0.125)
+    library.forget()
+    files = list(folder.iterdir())
+    assert sf.cache_clear() == len(files) >= len(sizes) + 3 and not list(folder.iterdir())
