@@ -314,6 +314,13 @@ class _Thresholds:
     module_lines: int = _row(
         700, 10, least=1, help="lines of functions worth a module of their own"
     )
+    many_buffers: int = _row(
+        256, 3, 10, help="buffers of a program from which on functions are passed a table of them"
+    )
+    alike: int = _row(
+        4, 1, 2, least=1, help="arguments or results of one kind in a row that a loop reads, or "
+        "makes, if there is such a table",
+    )  # fmt: skip
     modules: int = _row(4, 1, 2, help="modules that one is made into at most")
     kept_kernels: int = _row(
         500, 1, help="kernels of contractions that a process keeps as machine code"

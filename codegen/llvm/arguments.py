@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...deep import deep
-from ..ir import BYTES, Buffer, Role, Var
+from ..ir import BYTES, Buffer, Program, Role, Var
 from ..scalars import numpy_dtype
 from . import capi
 from .callspec import OUT, compared_key, referred
@@ -96,28 +96,59 @@ class Arguments:
     def read(self) -> None:
         """Write the checks of all arguments and captured arrays."""
         e = self.e
+        self._begin()
         # callers may set the highest bit: PY_VECTORCALL_ARGUMENTS_OFFSET
         count = e.value(f"and i64 %count, {2**63 - 1}", "given")
         self.require_equal("i64", count, str(len(self.spec.params)))
         if not self._out:
             self._keywords()
+        self._take_memory()
         for n, param in enumerate(self.spec.params):
             self._param(param, self.field("ptr", "%arguments", 8 * n), nested=False)
         if self._out and self.spec.out is not None:
             given = self.field("ptr", "%arguments", 8 * len(self.spec.params))
             self._param(self.spec.out, given, nested=False)
             self.objects[OUT] = given
-        for name, array in self.spec.captures:
-            self._captured(name, array)
+        self._all_captured()
         if self.spec.words is not None:
             words = self.spec.words
             write_watch(e, object_pointer(e, words), words.in_line, self._fallback)
-        if any(donated for donated, _, _ in self._ranges):
-            for array in self.spec.apart:
-                start = self.field("ptr", object_pointer(e, array), capi.ARRAY["data"])
-                self._ranges.append((False, start, str(array.nbytes)))
-            self._require_disjoint()
+        self._require_disjoint()
         e.line("; the arguments fit")
+
+    def release_memory(self) -> None:
+        """Give back what ``_take_memory`` took."""
+
+    def _begin(self) -> None:
+        """Before the first check: nothing, where there are few arguments (``many.py``)."""
+
+    def _take_memory(self) -> None:
+        """When memory for the call is needed: none, where there are few."""
+
+    def _give(self, buffer: str, pointer: str) -> None:
+        """Where the elements of a buffer are."""
+        self.pointers[buffer] = pointer
+
+    def _given_object(self, buffer: str, obj: str) -> None:
+        """Which object a buffer's elements came in."""
+        self.objects[buffer] = obj
+
+    def _give_range(self, buffer: str, donated: bool, start: str, size: str) -> None:
+        """Which bytes an array has."""
+        self._ranges.append((donated, start, size))
+
+    def _cell(self, leaf: Leaf) -> str:
+        """Memory for one value of an argument."""
+        return self.e.entry_alloca(memory_type(leaf.dtype), align=BYTES[leaf.dtype])
+
+    def passed(self, results: Mapping[str, str], program: Program) -> list[str]:
+        """What the program is passed for its buffers, given where the results go."""
+        pointers = self.pointers | results
+        return [f"ptr {pointers[b.name]}" for b in program.arguments()]
+
+    def object_of(self, buffer: str) -> str:
+        """The object that a buffer's elements came in."""
+        return self.objects[buffer]
 
     def _keywords(self) -> None:
         """None but ``out``, which has an entry of its own."""
@@ -142,7 +173,7 @@ class Arguments:
         from .callspec import Leaf, Node
 
         if isinstance(param, Leaf):
-            self.objects[param.buffer] = obj
+            self._given_object(param.buffer, obj)
             getattr(self, f"_{param.kind}")(param, obj)
             if nested and param.kind == "array":
                 self._nested.append(obj)
@@ -162,6 +193,11 @@ class Arguments:
         self.require_equal("i64", self.field("i64", obj, capi.HEAD), str(count))
         first = capi.ITEMS if tuple_ else 0
         base = obj if tuple_ or not count else self.field("ptr", obj, capi.HEAD + 8)
+        yield self._items.step(node, base, first)
+
+    @deep
+    def _items(self, node: Node, base: str, first: int) -> Generator[Any, None, None]:
+        """The children of a tuple or list, whose objects lie from ``first`` on."""
         for n, child in enumerate(node.children):
             yield self._param.step(child, self.field("ptr", base, first + 8 * n), nested=True)
 
@@ -207,9 +243,9 @@ class Arguments:
         """Put a scalar into memory that the program reads as its buffer."""
         e = self.e
         kind = memory_type(leaf.dtype)
-        slot = e.entry_alloca(kind, align=BYTES[leaf.dtype])
+        slot = self._cell(leaf)
         e.line(f"store {kind} {value}, ptr {slot}, align {BYTES[leaf.dtype]}")
-        self.pointers[leaf.buffer] = slot
+        self._give(leaf.buffer, slot)
 
     def _float(self, leaf: Leaf, obj: str) -> None:
         e = self.e
@@ -254,11 +290,14 @@ class Arguments:
         self.require_type(obj, "@PyArray_Type")
         self._array_fields(leaf.buffer, leaf.dtype, leaf.shape, leaf.donated, obj)
 
-    def _captured(self, name: str, array: np.ndarray[Any, Any]) -> None:
+    def _all_captured(self) -> None:
+        for name, array in self.spec.captures:
+            self._captured(name, array, object_pointer(self.e, array))
+
+    def _captured(self, name: str, array: np.ndarray[Any, Any], obj: str) -> None:
         """The array itself cannot change; its dtype, shape and data can (in-place assignments)."""
         buffer = self.buffers[name]
         donated = buffer.role is Role.INOUT
-        obj = object_pointer(self.e, array)
         self._captures.append(obj)
         self._array_fields(name, buffer.dtype, array.shape, donated, obj)
 
@@ -289,8 +328,8 @@ class Arguments:
             else:
                 bytes_ = e.value(f"mul i64 {bytes_}, {factor}")
         data = self.field("ptr", obj, capi.ARRAY["data"])
-        self.pointers[name] = data
-        self._ranges.append((donated, data, bytes_))
+        self._give(name, data)
+        self._give_range(name, donated, data, bytes_)
 
     def _require_dtype(self, descr: str, dtype: str) -> None:
         """The usual dtype object, or another one that means the same: from a pickle, say, or the
@@ -316,6 +355,11 @@ class Arguments:
     def _require_disjoint(self) -> None:
         """No donated array may share bytes with another array."""
         e = self.e
+        if not any(donated for donated, _, _ in self._ranges):
+            return
+        for array in self.spec.apart:
+            start = self.field("ptr", object_pointer(e, array), capi.ARRAY["data"])
+            self._ranges.append((False, start, str(array.nbytes)))
         for n, (donated, start, bytes_) in enumerate(self._ranges):
             if not donated:
                 continue
@@ -356,6 +400,7 @@ class Arguments:
         """Write the way out: the fallback called with the original arguments."""
         e = self.e
         e.start(self._fallback)
+        self.release_memory()
         self._count(1)
         callee = object_pointer(self.e, self.spec.fallback)
         result = e.value(

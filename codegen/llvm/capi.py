@@ -72,6 +72,8 @@ FUNCTIONS: dict[str, str] = {
     "PyDict_Next": "i32 (ptr, ptr, ptr, ptr)",
     "PyDict_SetItem": "i32 (ptr, ptr, ptr)",
     "PyErr_NoMemory": "ptr ()",
+    "PyMem_RawCalloc": "ptr (i64, i64)",
+    "PyMem_RawFree": "void (ptr)",
     "PyObject_RichCompareBool": "i32 (ptr, ptr, i32)",
     "PyEval_SaveThread": "ptr ()",
     "PyEval_RestoreThread": "void (ptr)",

@@ -83,6 +83,9 @@ class Emitter(Writer):
             program = self._contractions.program
         self.long_blocks = LongBlocks(program)
         self.program = self.long_blocks.program
+        #: whether functions are passed a table of the program's arguments
+        self.by_table = len(self.program.buffers) > thresholds.many_buffers
+        self._places = {b: n for n, b in enumerate(self.program.arguments())}
         self.services: set[str] = set()  # of the process: threads, memory, ...
         self.objects: dict[int, int] = {}  # Python objects by id: their places in a table
         self.scalar_calls = 0  # of elementary functions
@@ -166,12 +169,32 @@ class Emitter(Writer):
 
     def pointer(self, buffer: Buffer) -> str:
         """The pointer to a buffer's first element."""
-        return self._function.pointers[buffer]
+        text = self._function.pointers.get(buffer)
+        return text if text is not None else self._from_table(buffer)
+
+    def bind_table(self, table: str, arena: str) -> None:
+        """Say where the current function finds the buffers that it holds no pointers to."""
+        self._function.table, self._function.arena = table, arena
+
+    @property
+    def table(self) -> tuple[str, str]:
+        """The table of all arguments, and scratch memory, in the current function; empty texts
+        where it has none."""
+        return self._function.table, self._function.arena
+
+    def _from_table(self, buffer: Buffer) -> str:
+        """Read again at every use: there are many, of which each is used in few places."""
+        function = self._function
+        if buffer.role is Role.TEMP:
+            place = f"getelementptr inbounds i8, ptr {function.arena}, i64 {buffer.offset}"
+            return self.value(place, "temp")
+        place = f"getelementptr inbounds ptr, ptr {function.table}, i64 {self._places[buffer]}"
+        return self.value(f"load ptr, ptr {self.value(place, 'at')}, align 8", "b")
 
     def address(self, buffer: Buffer, index: Index) -> str:
         """The pointer to one element of a buffer."""
         number = self.index(index)
-        base = self._function.pointers[buffer]
+        base = self.pointer(buffer)
         if number == "0":
             return base
         kind = memory_type(buffer.dtype)

@@ -14,6 +14,7 @@ from ...thresholds import thresholds
 from ..ir import BYTES, Buffer, Kernel, Program, Role
 from . import interrupts, stops
 from .emit import Emitter, is_written
+from .split import is_long
 from .tables import constant_memory
 
 __all__ = ["write_program"]
@@ -110,18 +111,52 @@ def arguments(buffers: list[Buffer], e: Emitter) -> str:
     return ", ".join(items)
 
 
+class Passed:
+    """How the buffers of a kernel come to it from the one that calls it: one by one, or through
+    the table of them all."""
+
+    def __init__(self, buffers: list[Buffer], table: bool) -> None:
+        self._table = table
+        self._buffers = [b for b in buffers if b.role is Role.CONST] if table else buffers
+
+    def parameters(self, e: Emitter) -> str:
+        """The parameter list of the function."""
+        listed = parameters(self._buffers, e)
+        if not self._table:
+            return listed
+        return ", ".join(filter(None, ("ptr noundef readonly %table, ptr noundef %arena", listed)))
+
+    def bind(self, e: Emitter) -> None:
+        """Bind the names of the parameters, in the function."""
+        bind_parameters(self._buffers, e)
+        if self._table:
+            e.bind_table("%table", "%arena")
+
+    def arguments(self, e: Emitter) -> str:
+        """The argument list of a call of it."""
+        listed = arguments(self._buffers, e)
+        if not self._table:
+            return listed
+        table, arena = e.table
+        return ", ".join(filter(None, (f"ptr {table}, ptr {arena}", listed)))
+
+
 def _write_kernel(
-    e: Emitter, kernel: Kernel, name: str, buffers: list[Buffer], inline: bool, asks: str
+    e: Emitter, kernel: Kernel, name: str, passed: Passed, inline: bool, asks: str
 ) -> None:
     if kernel.note:
         e.add_function("\n".join(f"; {line}" for line in kernel.note.splitlines()))
-    listed = parameters(buffers, e)
+    listed = passed.parameters(e)
     if asks:
         listed = ", ".join(filter(None, (listed, "ptr %stop")))
     header = f"define internal void {name}({listed})"
-    attributes = "#2" if not inline else "#1" if e.weight <= thresholds.one_function else "#0"
+    if e.by_table and is_long(kernel.body):  # only calls
+        inline, apart = False, "#5"
+    else:
+        apart = "#2"
+    attributes = apart if not inline else "#1" if e.weight <= thresholds.one_function else "#0"
     with e.function(header, attributes=attributes):
-        bind_parameters(buffers, e)
+        passed.bind(e)
         if asks:
             e.interruptible("%stop", asks)
         e.block(kernel.body)
@@ -189,35 +224,38 @@ def write_program(
     kernels = []
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
-        buffers = e.buffers_of(kernel.body)
+        passed = Passed(e.buffers_of(kernel.body), e.by_table)
         asked = asks if asks and stops.asks(kernel.body) else ""
-        _write_kernel(e, kernel, name, buffers, clock is None, asked)
-        kernels.append((name, buffers, bool(asked)))
+        _write_kernel(e, kernel, name, passed, clock is None, asked)
+        kernels.append((name, passed, bool(asked)))
 
-    arguments_ = program.arguments()
-    items = [f"{_parameter(b, set())} %b{n}" for n, b in enumerate(arguments_)]
+    taken = [] if e.by_table else list(program.arguments())
+    items = ["ptr noundef readonly %table"] if e.by_table else []
+    items += [f"{_parameter(b, set())} %b{n}" for n, b in enumerate(taken)]
     items += [f"i64 %n{n}" for n in range(len(program.sizes))]
     items += ["ptr noalias noundef nonnull align 64 %arena"] if given_arena else []
     constants = {b: constant_memory(e, b) for b in program.buffers if b.role is Role.CONST}
     attributes = "#2" if apart else "#1"
     with e.function(f"define internal i32 @run({', '.join(items)})", attributes=attributes):
-        bind_parameters(list(arguments_), e)
+        bind_parameters(taken, e)
         arena = _take_arena(e, program, given_arena)
+        if e.by_table:
+            e.bind_table("%table", arena or "null")
         for buffer in program.buffers:
             if buffer.role is Role.CONST:
                 e.bind_pointer(buffer, constants[buffer])
-            elif buffer.role is Role.TEMP:
+            elif buffer.role is Role.TEMP and not e.by_table:
                 offset = f"getelementptr inbounds i8, ptr {arena}, i64 {buffer.offset}"
                 e.bind_pointer(buffer, e.value(offset, "temp") if arena else "null")
         stop = e.entry_alloca("i32") if any(asked for _, _, asked in kernels) else ""
         stopped = e.label("stopped")
         if stop:
             e.line(f"store atomic i32 0, ptr {stop} monotonic, align 4")
-        for number, (name, buffers, may_stop) in enumerate(kernels):
-            passed = arguments(buffers, e)
+        for number, (name, passed, may_stop) in enumerate(kernels):
+            listed = passed.arguments(e)
             if may_stop:
-                passed = ", ".join(filter(None, (passed, f"ptr {stop}")))
-            line = f"call void {name}({passed})"
+                listed = ", ".join(filter(None, (listed, f"ptr {stop}")))
+            line = f"call void {name}({listed})"
             if clock is None:
                 e.line(line)
             else:
@@ -241,8 +279,8 @@ def _leave_run(e: Emitter, heap: bool, status: int) -> None:
 def _write_call(e: Emitter, program: Program, given_arena: bool) -> None:
     """``i32 @call(ptr argument_pointers, ptr sizes)``: the entry for ctypes and exported code."""
     with e.function("define i32 @call(ptr %pointers, ptr %sizes)"):
-        items = []
-        for n in range(len(program.arguments())):
+        items = ["ptr %pointers"] if e.by_table else []
+        for n in range(0 if e.by_table else len(program.arguments())):
             slot = e.value(f"getelementptr ptr, ptr %pointers, i64 {n}")
             items.append(f"ptr {e.value(f'load ptr, ptr {slot}, align 8')}")
         for n in range(len(program.sizes)):

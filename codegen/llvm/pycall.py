@@ -82,7 +82,7 @@ def _write(
     e = Emitter(program, fast_math=fast_math, sink=sink)
     e.shelf = shelf
     asks = "symflux_poll" if is_long(program) else "symflux_poll_locked"
-    e.plain_entry = outlasts_entry(program)
+    e.plain_entry = e.by_table or outlasts_entry(program)
     write_program(
         e, call=False, asks=asks if stops.may_run_long(program) else "", apart=e.plain_entry
     )
@@ -108,10 +108,19 @@ def _write_entry(
     with e.function(
         f"define {linkage}ptr @{name}({listed})", attributes="#5" if e.plain_entry else "#0"
     ):
-        arguments = Arguments(e, spec, buffers, out)
-        arguments.read()
         made = replace(spec, result=Leaf("argument", "bool", OUT)) if out else spec
-        results = Results(e, made, buffers, arguments)
+        arguments: Arguments
+        results: Results
+        if e.by_table:
+            from .many import ManyArguments, ManyResults
+
+            many = arguments = ManyArguments(e, made, buffers, out)
+            many.read()
+            results = ManyResults(e, made, buffers, many)
+        else:
+            arguments = Arguments(e, made, buffers, out)
+            arguments.read()
+            results = Results(e, made, buffers, arguments)
         results.allocate()
         _run(e, program, arguments, results)
         results.finish()
@@ -120,8 +129,7 @@ def _write_entry(
 
 def _run(e: Emitter, program: Program, arguments: Arguments, results: Results) -> None:
     """Call the program, without the global lock when it is long, and check that it ran."""
-    pointers = arguments.pointers | results.pointers
-    items = [f"ptr {pointers[b.name]}" for b in program.arguments()]
+    items = arguments.passed(results.pointers, program)
     items += [f"i64 {arguments.sizes[size]}" for size in program.sizes]
     release = is_long(program)
     held = release or stops.may_run_long(program)  # handlers of signals may run meanwhile
@@ -146,8 +154,9 @@ def _check(program: Program, spec: CallSpec) -> None:
     if len(names) != len(set(names)):
         raise ValueError(f"{spec.name}: a buffer is given by two arguments")
     results = [leaf for leaf in leaves(spec.result) if leaf.kind != "argument"]
+    came = {leaf.buffer for leaf in given}
     for leaf in leaves(spec.result):
-        if leaf.kind == "argument" and leaf.buffer not in {g.buffer for g in given}:
+        if leaf.kind == "argument" and leaf.buffer not in came:
             raise ValueError(f"{spec.name}: result {leaf.buffer} is not an argument")
     if spec.check is not None:
         results.append(Leaf("numpy_scalar", "i64", spec.check.buffer))
@@ -158,10 +167,10 @@ def _check(program: Program, spec: CallSpec) -> None:
             raise ValueError(f"{spec.name}: only INOUT buffers are donated ({leaf.buffer})")
     if spec.out is not None:
         _check_out(spec, buffers, [leaf.buffer for leaf in leaves(spec.result)])
+    checked = set() if spec.check is None else {spec.check.buffer}
+    written, read = {r.buffer for r in results} | checked, {*names, *checked}
     for buffer in buffers.values():
-        want = {r.buffer for r in results} if buffer.role is Role.OUTPUT else set(names)
-        want |= set() if spec.check is None else {spec.check.buffer}
-        if buffer.name not in want:
+        if buffer.name not in (written if buffer.role is Role.OUTPUT else read):
             raise ValueError(f"{spec.name}: nothing is given for buffer {buffer.name}")
 
 

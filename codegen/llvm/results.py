@@ -71,7 +71,7 @@ class Results:
         self.arguments = arguments
         self.pointers: dict[str, str] = {}
         self._arrays: dict[str, str] = {}  # buffer -> array object
-        found = list(leaves(spec.result))
+        found = self._found = list(leaves(spec.result))
         self._leaves = [leaf for leaf in found if leaf.kind != "argument"]
         self._arguments = [leaf.buffer for leaf in found if leaf.kind == "argument"]
         self._owned: list[tuple[str, str]] = []  # object, label of the block that releases it
@@ -114,10 +114,13 @@ class Results:
 
     def check_number(self) -> None:
         """After the run: the program may have found what the call has to raise."""
+        from .callspec import Leaf
+
         e, check = self.e, self.spec.check
         if check is None:
             return
-        number = e.value(f"load i64, ptr {self.pointers[check.buffer]}, align 8", "number")
+        place = self._place(Leaf("int", "i64", check.buffer))
+        number = e.value(f"load i64, ptr {place}, align 8", "number")
         wrong, fine = e.label("wrong"), e.label("fine")
         e.line(f"br i1 {e.value(f'icmp ne i64 {number}, 0')}, label %{wrong}, label %{fine}")
         e.start(wrong)
@@ -154,7 +157,7 @@ class Results:
         """New arrays for array results, stack memory for scalar results; references to arguments
         that are results, which may leave their containers while the program runs."""
         for buffer in dict.fromkeys(self._arguments):
-            obj = self.arguments.objects[buffer]
+            obj = self.arguments.object_of(buffer)
             self.e.line(f"call void @Py_IncRef(ptr {obj})")
             self._owned.append((obj, self.e.label("release")))
             self._ours.add(obj)
@@ -183,8 +186,11 @@ class Results:
             "array",
         )
         self._own(obj)
+        self._made_array(leaf, obj, self.arguments.field("ptr", obj, capi.ARRAY["data"]))
+
+    def _made_array(self, leaf: Leaf, obj: str, data: str) -> None:
         self._arrays[leaf.buffer] = obj
-        self.pointers[leaf.buffer] = self.arguments.field("ptr", obj, capi.ARRAY["data"])
+        self.pointers[leaf.buffer] = data
 
     def _large_array(self, leaf: Leaf) -> None:
         """An array in memory that may come from one that died."""
@@ -225,8 +231,7 @@ class Results:
         before = e.value(f"load i32, ptr {place}", "f")
         e.line(f"store i32 {e.value(f'or i32 {before}, {OWNDATA}')}, ptr {place}")
         self._own(obj)
-        self._arrays[leaf.buffer] = obj
-        self.pointers[leaf.buffer] = data
+        self._made_array(leaf, obj, data)
 
     def _dimensions(self, shape: tuple[int | Var, ...]) -> str:
         e = self.e
@@ -286,7 +291,7 @@ class Results:
 
     def _leaf(self, leaf: Leaf) -> str:
         if leaf.kind == "argument":
-            return self.arguments.objects[leaf.buffer]
+            return self.arguments.object_of(leaf.buffer)
         if leaf.kind == "array":
             return self._arrays[leaf.buffer]
         key = leaf.kind, leaf.buffer
@@ -295,10 +300,14 @@ class Results:
             self._own(self._scalars[key])
         return self._scalars[key]
 
+    def _place(self, leaf: Leaf) -> str:
+        """Where the run puts a result of one element."""
+        return self.pointers[leaf.buffer]
+
     def _new_scalar(self, leaf: Leaf) -> str:
         """A new reference to a Python or NumPy scalar holding a buffer's one element."""
         e = self.e
-        pointer = self.pointers[leaf.buffer]
+        pointer = self._place(leaf)
         if leaf.kind == "numpy_scalar":
             descr = object_pointer(self.e, numpy_dtype(leaf.dtype))
             return e.value(f"call ptr @PyArray_Scalar(ptr {pointer}, ptr {descr}, ptr null)")

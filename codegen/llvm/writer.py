@@ -56,6 +56,9 @@ class FunctionText:
     lanes: int = 1
     part: Part | None = None  # the module it goes to; None for the main one
     stop: Stop | None = None  # None where a run is too short to be interrupted
+    #: the table of all arguments, and scratch memory, where functions are passed those
+    table: str = ""
+    arena: str = ""
 
 
 class Writer:
