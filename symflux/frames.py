@@ -13,7 +13,7 @@ import numpy
 from .errors import SymFluxError, VerifyError
 from .records import record
 
-__all__ = ["IS_USERS", "Origin", "judge", "raised_at", "shorten", "user_frame"]
+__all__ = ["IS_USERS", "Origin", "at", "judge", "raised_at", "shorten", "user_frame"]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
@@ -73,25 +73,48 @@ class Origin:
 _origins: dict[tuple[str, int, str], Origin] = {}
 
 
-def user_frame() -> Origin | None:
-    """The innermost frame outside of SymFlux, NumPy, the standard library and the like; None when
-    there is none.
+#: (id of code, instruction) -> the code, which keeps its id, and its origin, if it is the user's
+_places: dict[tuple[int, int], tuple[types.CodeType, Origin | None]] = {}
 
-    This runs for every node that is traced: file names are judged once, and origins are shared."""
-    frame: types.FrameType | None = sys._getframe(1)
+
+def at(frame: types.FrameType | None) -> Origin | None:
+    """The origin of what is made by the user's innermost frame from ``frame`` on outwards; None
+    when there is none.
+
+    This runs for every node that is traced. What an instruction stands for is found out once: the
+    number of its line alone takes time in proportion to the function's length."""
     while frame is not None:
         code = frame.f_code
-        file = code.co_filename
-        if IS_USERS[file] if file in IS_USERS else judge(file):
-            key = (file, frame.f_lineno, code.co_name)
-            origin = _origins.get(key)
-            if origin is None:
-                if len(_origins) > 100_000:
-                    _origins.clear()
-                origin = _origins[key] = Origin(*key)
-            return origin
+        key = (id(code), frame.f_lasti)
+        found = _places.get(key)
+        if found is None:
+            if len(_places) > 100_000:
+                _places.clear()
+            found = _places[key] = (code, _origin(code, frame.f_lineno))
+        if found[1] is not None:
+            return found[1]
         frame = frame.f_back
     return None
+
+
+def _origin(code: types.CodeType, line: int) -> Origin | None:
+    """The one origin of a line; None for code that is not the user's."""
+    file = code.co_filename
+    if not (IS_USERS[file] if file in IS_USERS else judge(file)):
+        return None
+    key = (file, line, code.co_name)
+    origin = _origins.get(key)
+    if origin is None:
+        if len(_origins) > 100_000:
+            _origins.clear()
+        origin = _origins[key] = Origin(*key)
+    return origin
+
+
+def user_frame() -> Origin | None:
+    """The innermost frame outside of SymFlux, NumPy, the standard library and the like; None when
+    there is none."""
+    return at(sys._getframe(1))
 
 
 def raised_at(error: BaseException) -> Origin | None:

@@ -13,7 +13,10 @@ from . import origin as _origin
 from .op import LOCALLY_CONSTANT, Kind, NotDifferentiable, Op, lookup
 from .types import DTYPES, ArrayType, TupleType, Type, dtype_of, numpy_dtype
 
-__all__ = ["Node", "apply", "constant", "constant_value", "item", "rebuild", "symbol"]
+__all__ = [
+    "Node", "apply", "array_type", "constant", "constant_value", "item", "known", "rebuild",
+    "symbol",
+]  # fmt: skip
 
 _ids = itertools.count()
 
@@ -56,14 +59,6 @@ class Node:
     type: Any  # Type; Any spares a cast at each use of .shape
     id: int
     origin: _origin.Origin | None
-
-    def __init__(self, op: Op, inputs: tuple[Node, ...], attrs: Any, type_: Any) -> None:
-        self.op = op
-        self.inputs = inputs
-        self.attrs = attrs
-        self.type = type_
-        self.id = next(_ids)
-        self.origin = _origin.current()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -123,16 +118,39 @@ def _intern(
     attrs: tuple[tuple[str, Any], ...],
     type_: Type | None = None,  # if known
 ) -> Node:
+    if type_ is None:
+        reference = _interned.get((op, inputs, attrs))
+        if reference is not None:
+            node = reference()
+            if node is not None:
+                return node
+        types = [x.type for x in inputs]
+        type_ = op.infer(*types, **dict(attrs)) if attrs else op.infer(*types)
+    return known(op, inputs, attrs, type_, _origin.current(3))
+
+
+def known(
+    op: Op,
+    inputs: tuple[Node, ...],
+    attrs: tuple[tuple[str, Any], ...],
+    type_: Any,
+    origin: _origin.Origin | None,
+) -> Node:
+    """The node ``op(*inputs, **attrs)``, whose type is known already; a new one comes from
+    ``origin``. ``attrs`` are in the order of their names."""
     key = (op, inputs, attrs)
     reference = _interned.get(key)
     if reference is not None:
         node = reference()
         if node is not None:
             return node
-    if type_ is None:
-        types = [x.type for x in inputs]
-        type_ = op.infer(*types, **dict(attrs)) if attrs else op.infer(*types)
-    node = Node(op, inputs, attrs, type_)
+    node = _new(Node)
+    node.op = op
+    node.inputs = inputs
+    node.attrs = attrs
+    node.type = type_
+    node.id = next(_ids)
+    node.origin = origin
     reference = _Reference(node, _forget)
     reference.key = key
     other = _interned.setdefault(key, reference)
@@ -142,6 +160,9 @@ def _intern(
             return first
         _interned[key] = reference
     return node
+
+
+_new = object.__new__
 
 
 def _as_nodes(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
@@ -177,12 +198,12 @@ def _no_batch(inputs: Any, batched: Any, **attrs: Any) -> Node:
 
 
 def _input_type(*, shape: tuple[int, ...], dtype: str, **_: Any) -> Type:
-    return _array_type(shape, dtype)
+    return array_type(shape, dtype)
 
 
 #: Sources of one type share the object, and so do most nodes made of them: comparing types is then
 #: comparing identities.
-_array_type = functools.lru_cache(maxsize=1024)(ArrayType)
+array_type = functools.lru_cache(maxsize=1024)(ArrayType)
 
 
 INPUT = Op(

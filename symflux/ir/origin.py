@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..frames import Origin, user_frame
+from ..frames import Origin, at, user_frame
 
 __all__ = ["Origin", "current", "derived", "exchange", "user_frame"]
 
@@ -23,10 +24,10 @@ class _State(threading.local):
 _state = _State()
 
 
-def current() -> Origin | None:
-    """The origin that a node made now gets."""
+def current(depth: int = 1) -> Origin | None:
+    """The origin that a node made now gets; so many of the innermost frames are not the user's."""
     override = _state.override
-    return user_frame() if override is _STACK else override
+    return at(sys._getframe(depth)) if override is _STACK else override
 
 
 def exchange(origin: Origin | None = _STACK) -> Origin | None:

@@ -11,6 +11,7 @@ from ..ir.node import constant
 from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ops import composed
+from ..trace.again import by_types
 from ..trace.array import Array, as_array, as_node, element, operand
 from ..trace.dispatch import TABLE, implements, numpys
 from ..trace.fitting import adapted
@@ -156,6 +157,7 @@ def identity(n: int, dtype: Any = None, *, like: Any = None) -> Array:
 
 
 @implements(np.array)
+@by_types
 def array(object: Any, dtype: Any = None, *, copy: bool | None = True, order: str = "K",
           subok: bool = False, ndmin: int = 0, ndmax: int = 0,
           like: Any = None) -> Array:  # fmt: skip

@@ -15,6 +15,7 @@ from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import numpy_dtype
 from ..ops import composed
+from ..trace.again import by_types
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import implements
 from ..trace.fitting import adapted, limited
@@ -109,7 +110,9 @@ def _enter_ufunc(ufunc: Any) -> None:
         return write(ufunc.__name__, given, result, casting=casting, where=where, grows=True)
 
     implementation.__name__ = ufunc.__name__
-    implements(ufunc)(implementation)
+    # whole exponents that are traced are checked
+    checked = ufunc is np.power or ufunc is np.float_power
+    implements(ufunc)(implementation if checked else by_types(implementation))
 
 
 for _ufunc in BUILDERS:
@@ -151,6 +154,7 @@ def modf(x: Any, *given: Any, out: Any = None, **kwargs: Any) -> tuple[Array, Ar
 
 
 @implements(np.where)
+@by_types
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Array:
     """``x`` where the condition holds, ``y`` elsewhere."""
     if x is None or y is None:

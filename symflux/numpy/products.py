@@ -13,6 +13,7 @@ from ..errors import ArgumentError, ShapeError
 from ..ir.node import Node
 from ..ir.origin import user_frame
 from ..ops import products
+from ..trace.again import by_types
 from ..trace.array import Array, as_array, as_node
 from ..trace.dispatch import TABLE, implements
 from ..trace.into import takes_out
@@ -70,7 +71,7 @@ def _enter_as(call: Callable[..., Array], *numpy_functions: Any) -> None:
     given = inspect.signature(call).parameters
     if "out" in given:
         call = takes_out("no" if call.__name__ == "dot" else "same_kind")(call)
-    implements(*numpy_functions)(call)
+    implements(*numpy_functions)(by_types(call))
 
 
 def _batched(letters: str) -> Callable[[Node, Node], Node]:
@@ -200,6 +201,7 @@ def _view(subscripts: str, operands: Sequence[Any]) -> Array | None:
 
 
 @implements(np.cross)
+@by_types
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
           axis: int | None = None) -> Array:  # fmt: skip
     """The vector product of vectors of three elements along an axis."""

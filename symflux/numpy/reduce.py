@@ -15,6 +15,7 @@ from ..ir.origin import user_frame
 from ..ir.types import is_floating, numpy_dtype
 from ..ops import arrange, composed
 from ..ops.control import scan
+from ..trace.again import by_types
 from ..trace.array import Array, as_array, as_node, operand
 from ..trace.dispatch import TABLE, implements
 from ..trace.fitting import adapted
@@ -124,6 +125,7 @@ def _selected(x: Node, where: Any, neutral: Any) -> Node:
 
 
 @implements(np.sum)
+@by_types
 @takes_out(retypes=True)
 def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
          initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
@@ -132,6 +134,7 @@ def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 
 @implements(np.prod)
+@by_types
 @takes_out(retypes=True)
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
          initial: Any = NO, where: Any = NO) -> Array:  # fmt: skip
@@ -185,6 +188,7 @@ def _extreme(
 
 
 @implements(np.max, np.amax)
+@by_types
 @takes_out()
 def max_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
          where: Any = NO) -> Array:  # fmt: skip
@@ -193,6 +197,7 @@ def max_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial:
 
 
 @implements(np.min, np.amin)
+@by_types
 @takes_out()
 def min_(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
          where: Any = NO) -> Array:  # fmt: skip
@@ -209,6 +214,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO) -> Array:
 
 
 @implements(np.any)
+@by_types
 @takes_out()
 def any_(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
@@ -219,6 +225,7 @@ def any_(
 
 
 @implements(np.all)
+@by_types
 @takes_out()
 def all_(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
@@ -251,12 +258,14 @@ def _zero_like(x: Node) -> Node:
 
 
 @implements(np.argmax)
+@by_types
 def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NO) -> Array:
     """Where the largest element is (the first of equals; the first nan)."""
     return _position("argmax", a, axis, out, keepdims)
 
 
 @implements(np.argmin)
+@by_types
 def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NO) -> Array:
     """Where the smallest element is (the first of equals; the first nan)."""
     return _position("argmin", a, axis, out, keepdims)
@@ -277,6 +286,7 @@ def _in_dtype(a: Any, axis: Any, dtype: Any) -> Node:
 
 
 @implements(np.mean)
+@by_types
 @takes_out()
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, *,
          where: Any = NO) -> Array:  # fmt: skip
@@ -311,6 +321,7 @@ def _whole_quotient(x: Node, count: Node, axis: Any, keepdims: Any, mask: Node |
 
 
 @implements(np.var)
+@by_types
 @takes_out()
 def var(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
@@ -321,6 +332,7 @@ def var(
 
 
 @implements(np.std)
+@by_types
 @takes_out()
 def std(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
@@ -580,6 +592,7 @@ for _ufunc, _implementation in (
 
 
 @implements(np.linalg.norm)
+@by_types
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
     """The norm of vectors (None, 0, 1, 2, inf, p) or of matrices (None, "fro", 1, inf)."""
     node = _in_dtype(x, axis, None)

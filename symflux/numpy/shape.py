@@ -15,6 +15,7 @@ from ..ir.origin import user_frame
 from ..ir.types import broadcast_shapes
 from ..ops import arrange, composed
 from ..ops.arrange import is_index
+from ..trace.again import by_types
 from ..trace.array import Array, as_array, as_node, is_weak
 from ..trace.dispatch import implements, numpys
 from ..trace.into import takes_out
@@ -192,6 +193,7 @@ atleast_3d = implements(np.atleast_3d)(
 
 
 @implements(np.concatenate, np.concat)
+@by_types
 @takes_out()
 def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None,
                 casting: str = "same_kind") -> Array:  # fmt: skip
@@ -217,6 +219,7 @@ def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = 
 
 
 @implements(np.stack)
+@by_types
 @takes_out()
 def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None,
           casting: str = "same_kind") -> Array:  # fmt: skip
@@ -238,12 +241,14 @@ def _as_asked(
 
 
 @implements(np.vstack)
+@by_types
 def vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Array:
     """Rows below one another."""
     return concatenate([atleast_2d(a) for a in tup], 0, dtype=dtype, casting=casting)
 
 
 @implements(np.hstack)
+@by_types
 def hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Array:
     """Side by side."""
     arrays = [atleast_1d(a) for a in tup]

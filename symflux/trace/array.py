@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from ..ir.op import lookup
 from ..ir.origin import user_frame
 from ..ir.types import numpy_dtype
 from . import concrete
+from .again import Plan, made, plan_of, remember
 from .dispatch import NAMESPACE, TABLE, implementation, unsupported
 from .handle import Handle
 from .indexing import PickView, Selection, block_of, parse, read_advanced
@@ -23,7 +25,7 @@ from .operands import as_node, as_pick, element, full_shape, is_operand, is_weak
 from .plain import refuse_beside
 from .promote import BOOL, INT, STORED, WEAK_KEYS, build, cast, literal
 from .scope import short_dtype
-from .ufuncs import record
+from .ufuncs import COMPARISONS, record
 from .views import (
     ReshapeView,
     SliceView,
@@ -31,6 +33,7 @@ from .views import (
     View,
     contiguous_strides,
     fill_place,
+    read_slice,
     reshape,
     reshaped_strides,
 )
@@ -74,10 +77,76 @@ def _operator(ufunc: Any, *args: Any) -> Array:
     return Array(record(ufunc, tuple(keys), values), weak)
 
 
+#: what operators record for operands of certain types
+_plans: dict[Any, Any] = {}
+_NUMBERS = (float, int, np.float64)
+
+
+def _unary_operator(ufunc: Any, x: Array) -> Array:
+    node = x.node
+    key = (ufunc, x.weak, node.type.shape, node.type.dtype)
+    plan = _plans.get(key)
+    if type(plan) is Plan:
+        return made(Array, plan, (node,), 3)  # type: ignore[no-any-return]
+    again = functools.partial(_operator, ufunc)
+    remember(_plans, key, lambda: plan_of(Array, again, (x,), {}))
+    return _operator(ufunc, x)
+
+
 def _binary(ufunc: Any, x: Any, y: Any) -> Any:
+    """``ufunc`` as an operator; by its plan where the types of the operands say it all."""
+    key: Any = None
+    if type(x) is Array:
+        a = x.node
+        s = a.type
+        if type(y) is Array:
+            b = y.node
+            t = b.type
+            key = (ufunc, x.weak, s.shape, s.dtype, y.weak, t.shape, t.dtype)
+            plan = _plans.get(key)
+            if type(plan) is Plan:
+                return made(Array, plan, (a, b), 3)
+        elif type(y) in _NUMBERS:
+            key = (ufunc, x.weak, s.shape, s.dtype, type(y))
+            plan = _plans.get(key)
+            if type(plan) is Plan:
+                return made(Array, plan, (a, literal(y, plan.number)), 3)
+    elif type(x) in _NUMBERS:
+        b = y.node
+        t = b.type
+        key = (ufunc, type(x), y.weak, t.shape, t.dtype)
+        plan = _plans.get(key)
+        if type(plan) is Plan:
+            return made(Array, plan, (literal(x, plan.number), b), 3)
     if not (is_operand(x) and is_operand(y)):
         return _refused(ufunc, x if isinstance(y, Array) else y)
-    return _operator(ufunc, x, y)
+    result = _operator(ufunc, x, y)
+    if key is not None:
+        _remember(key, ufunc, x, y, result)
+    return result
+
+
+def _remember(key: Any, ufunc: Any, x: Any, y: Any, result: Array) -> None:
+    """Note what an operator recorded, if the same is right for all operands of these types."""
+    handles = [v for v in (x, y) if type(v) is Array]
+    if any(v.weak and v._node.dtype == "i64" for v in handles):
+        return  # has to fit into the dtype that it meets
+    if len(handles) == 2:
+        if ufunc is not np.power or result._node.dtype[0] == "f":
+            again = functools.partial(_operator, ufunc)
+            remember(_plans, key, lambda: plan_of(Array, again, (x, y), {}))
+        return
+    node = result._node
+    reflected = handles[0] is y
+    array = handles[0]._node
+    by_value = ufunc is np.power or (ufunc in COMPARISONS and array.dtype[0] != "f")
+    if by_value or len(node.inputs) != 2 or node.inputs[reflected] is not array:
+        return
+    constant = node.inputs[not reflected]
+    if constant is literal(x if reflected else y, constant.dtype):
+        plan = Plan(((node.op, (0, 1), node.attrs, node.type),), 2, result.weak, 2)
+        plan.number = constant.dtype
+        remember(_plans, key, lambda: plan)
 
 
 def _refused(ufunc: Any, other: Any) -> Any:
@@ -95,8 +164,8 @@ def _update(ufunc: Any, x: Array, other: Any) -> Any:
     if not is_operand(other):
         return _refused(ufunc, other)
     if not x.shape and x._view is None:
-        return x**other if ufunc is np.power else _operator(ufunc, x, other)
-    return _written(x, _operator(ufunc, x, other).node)
+        return x**other if ufunc is np.power else _binary(ufunc, x, other)
+    return _written(x, _binary(ufunc, x, other).node)
 
 
 def _written(x: Array, node: Node) -> Array:
@@ -160,7 +229,7 @@ def _in_place(ufunc: Any) -> Callable[[Array, Any], Array]:
 def _unary(ufunc: Any) -> Callable[[Array], Array]:
     def operator(self: Array) -> Array:
         try:
-            return _operator(ufunc, self)
+            return _unary_operator(ufunc, self)
         except SymFluxError as error:
             shorten(error)
             raise
@@ -258,7 +327,7 @@ class Array(Handle):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__":
             return TABLE[method](ufunc, *inputs, **kwargs)
-        found = implementation(ufunc)
+        found = TABLE.get(ufunc) or implementation(ufunc)
         if found is None:
             raise unsupported(ufunc)
         return found(*inputs, **kwargs)
@@ -348,7 +417,7 @@ class Array(Handle):
         if self.weak and type(other) is int and other < 0 and self.dtype.kind == "i":
             return Array(cast(self.node, "f64"), weak=True) ** other  # as Python's own int ** -1
         if type(other) is int and other == 2 and not self.weak:
-            return _operator(np.square, self)  # as NumPy, which matters for bools
+            return _unary_operator(np.square, self)  # as NumPy, which matters for bools
         return _binary(np.power, self, other)
 
     def __matmul__(self, other: Any) -> Any:
@@ -366,6 +435,11 @@ class Array(Handle):
         return parse(index, self.shape, self._strides(), as_pick)
 
     def __getitem__(self, index: Any) -> Array:
+        if type(index) is int and self._view is None and self._writes is None:
+            node = self.node
+            if len(node.type.shape) == 1 and -node.type.shape[0] <= index < node.type.shape[0]:
+                place = index if index >= 0 else index + node.type.shape[0]
+                return Array(reshape(read_slice(node, (place,), (1,), (1,)), ()))
         selection = self._selection(index)
         if selection.picks:
             if selection.result and all(_is_number(pick) for _, pick in selection.picks):

@@ -125,6 +125,48 @@ def _bound(value: Any) -> Any:
     return value
 
 
+def _block(
+    items: tuple[Any, ...], shape: tuple[int, ...], strides: tuple[int, ...]
+) -> Selection | None:
+    """The selection of an index of Python integers and of slices between such, axis by axis, that
+    lies inside of the array; None for any other."""
+    if len(items) > len(shape):
+        return None
+    start: list[int] = []
+    step: list[int] = []
+    extent: list[int] = []
+    kept: list[int] = []
+    by_strides: list[int] = []
+    axis = 0
+    for item in items:
+        n = shape[axis]
+        if type(item) is int:
+            if not -n <= item < n:
+                return None
+            start.append(item if item >= 0 else item + n)
+            step.append(1)
+            extent.append(1)
+        elif type(item) is slice:
+            for bound in (item.start, item.stop, item.step):
+                if bound is not None and type(bound) is not int:
+                    return None
+            first, last, by = item.indices(n)
+            count = len(range(first, last, by))
+            start.append(first if count else 0)
+            step.append(by)
+            extent.append(count)
+            kept.append(count)
+            by_strides.append(by * strides[axis])
+        else:
+            return None
+        axis += 1
+    rest = shape[axis:]
+    return Selection(
+        (*start, *(0,) * len(rest)), (*step, *(1,) * len(rest)), (*extent, *rest), (*kept, *rest),
+        (*by_strides, *strides[axis:]), (), False, not kept and not rest,
+    )  # fmt: skip
+
+
 def parse(
     index: Any, shape: tuple[int, ...], strides: tuple[int, ...], as_pick: Callable[[Any], Any]
 ) -> Selection:
@@ -138,6 +180,9 @@ def parse(
         IndexOutOfRange, UnsupportedOperation, ConversionError: naming the user's line.
     """
     given = index if isinstance(index, tuple) else (index,)
+    found = _block(given, shape, strides)
+    if found is not None:
+        return found
     items: list[Any] = []
     for item in given:
         if type(item) is int or item is None or item is Ellipsis:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ..errors import DTypeError, RangeError, ShapeError, SymFluxError
-from ..ir.node import Node, constant, constant_value
+from ..ir.node import CONSTANT, Node, array_type, constant, constant_value, known
 from ..ir.op import Op, lookup
-from ..ir.origin import user_frame
+from ..ir.origin import current, user_frame
 from ..ir.types import dtype_of, numpy_dtype
 
 __all__ = [
@@ -146,22 +147,27 @@ def literal(value: Any, dtype: str) -> Node:
     Raises:
         RangeError: for a Python number that does not fit, as in NumPy.
     """
-    key = (type(value), value, dtype) if type(value) in (int, float, bool) and value else None
-    if key is not None:
+    cls = type(value)
+    if cls is np.float64 and dtype == "f64":
+        cls, value = float, float(value)
+    key: Any = None
+    if cls is float or cls is int or cls is bool:
+        key = (cls, value or str(value), dtype)  # 0.0 and -0.0 are equal
         found = _literals.get(key)
         if found is not None:
             return found
-    if type(value) in (int, float) and dtype[0] in "iu" and not fits(value, dtype):
+        key = key if value == value else None
+    if cls in (int, float) and dtype[0] in "iu" and not fits(value, dtype):
         limits = np.iinfo(numpy_dtype(dtype))
         name = numpy_dtype(dtype).name
-        kind = "integer" if type(value) is int else "float"
+        kind = "integer" if cls is int else "float"
         raise RangeError(
             f"the Python {kind} {value} does not fit into {name}",
             place=user_frame(),
             why=f"{name} holds {limits.min} to {limits.max}",
             right="x.astype(np.int64)" if dtype != "i64" else "a float, or a smaller number",
         )
-    if type(value) is int and dtype[0] == "f":
+    if cls is int and dtype[0] == "f":
         try:
             value = float(value)
         except OverflowError:
@@ -170,13 +176,24 @@ def literal(value: Any, dtype: str) -> Node:
                 place=user_frame(),
                 right="float('inf'), or its logarithm",
             ) from None
-    with np.errstate(all="ignore"):
-        node = constant(np.asarray(value).astype(numpy_dtype(dtype)), dtype)
+    if cls is float and dtype == "f64":
+        attrs = (("data", _DOUBLE.pack(value)), ("dtype", "f64"), ("shape", ()))
+        node = known(CONSTANT, (), attrs, array_type((), "f64"), current(2))
+    else:
+        node = _constant_of(value, dtype)
     if key is not None:
         if len(_literals) > 4096:
             _literals.clear()
         _literals[key] = node
     return node
+
+
+_DOUBLE = struct.Struct("=d")
+
+
+def _constant_of(value: Any, dtype: str) -> Node:
+    with np.errstate(all="ignore"):
+        return constant(np.asarray(value).astype(numpy_dtype(dtype)), dtype)
 
 
 def cast(node: Node, dtype: str) -> Node:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ReadOnlyError, ShapeError
-from ..ir.node import Node
+from ..ir.node import Node, array_type, known
 from ..ir.op import lookup
-from ..ir.origin import user_frame
+from ..ir.origin import current, user_frame
 from ..ir.types import broadcast_shapes
 from .promote import build, literal
 
@@ -155,7 +156,13 @@ class ReshapeView(View):
 
 def reshape(x: Node, shape: tuple[int, ...]) -> Node:
     """``x`` under another shape; itself where it has it."""
-    return x if x.shape == shape else build("reshape", x, shape=shape)
+    type_ = x.type
+    if type_.shape == shape:
+        return x
+    if math.prod(shape) != math.prod(type_.shape):
+        return build("reshape", x, shape=shape)  # which says what is wrong
+    attrs = (("shape", shape),)
+    return known(lookup("reshape"), (x,), attrs, array_type(shape, type_.dtype), current(2))
 
 
 def transpose(x: Node, axes: Sequence[int]) -> Node:
@@ -168,9 +175,11 @@ def read_slice(
     x: Node, start: tuple[int, ...], step: tuple[int, ...], extent: tuple[int, ...]
 ) -> Node:
     """The elements ``start + step * i``, i < extent, along each axis."""
-    if extent == x.shape and all(by == 1 for by in step):
+    type_ = x.type
+    if extent == type_.shape and step == (1,) * len(step):
         return x
-    return lookup("slice")(x, start=start, step=step, shape=extent)
+    attrs = (("shape", extent), ("start", start), ("step", step))
+    return known(lookup("slice"), (x,), attrs, array_type(extent, type_.dtype), current(2))
 
 
 def flip_axes(x: Node, axes: Sequence[int]) -> Node:

@@ -14,7 +14,9 @@ from symflux.ops.elementwise import exp, mul
 
 def forged(op, inputs=(), attrs=(), type_=None, id_=None):
     """A node that :func:`apply` would not make."""
-    node = Node(op, inputs, attrs, type_ or ArrayType((), "f64"))
+    node = object.__new__(Node)
+    node.op, node.inputs, node.attrs, node.origin = op, inputs, attrs, None
+    node.type = type_ or ArrayType((), "f64")
     node.id = 10**12 if id_ is None else id_
     return node
 
