@@ -58,6 +58,12 @@ def _level(text: str) -> str:
     return "all" if _flag(text) else "off"
 
 
+def _seconds(text: str) -> float:
+    """A time; 0 for ``off``."""
+    word = text.strip().lower()
+    return 0.0 if word in ("", "no", "false", "off") else float(word)
+
+
 def _side(text: str) -> str:
     """``off``, ``end`` or ``start``."""
     word = text.strip().lower()
@@ -90,6 +96,9 @@ SETTINGS: dict[str, Setting] = {
                 in_code=False),
         Setting("full_tracebacks", False, "show the frames of SymFlux itself in the tracebacks of "
                 "errors", _flag, in_code=False),
+        Setting("unrolled", 2.0, "seconds of compiling after which one line says which line of the "
+                "program was unrolled, how often, and what to write instead; `off` says nothing",
+                _seconds, in_code=False),
         Setting("timing", False, "print the seconds that each step of a compilation took", _flag,
                 in_code=False),
     )

@@ -18,6 +18,7 @@ from ..ir.graph import Graph
 from ..ir.origin import user_frame
 from ..ir.types import ArrayType, numpy_dtype
 from .lowered import report
+from .unrolled import told
 
 if TYPE_CHECKING:
     from ..codegen.llvm.entry import Entry
@@ -157,7 +158,7 @@ def execute(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
     if entry is None:
         from .stages import make_stages  # the passes are loaded by the first compilation
 
-        with collector_paused():
+        with collector_paused(), told(graph, time.perf_counter()):
             stages = make_stages(graph)
             entry = flat_entry(stages)
         report(stages, entry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ from .lowered import Lowered, Text, report
 from .recording import Recorder
 from .signature import direct_spec, with_out
 from .surroundings import Observation, is_fixed
+from .unrolled import told
 from .wrapping import Wrapping, loaded
 from .written import check_written, fill, given_back, own, separate, targets
 
@@ -353,9 +355,11 @@ class _State:
                 found = self.made.find(key, seen.facts)
                 if found is None:
                     fallback = _fallback(weakref.ref(self))
+                    start = time.perf_counter()
                     with collector_paused():
                         seen = recorder.record(call)
-                        new = Specialization(call, self.options, fallback, seen)
+                        with told(call.traced.graph, start):
+                            new = Specialization(call, self.options, fallback, seen)
                     # a handler of a signal may have called this function, and made one, meanwhile:
                     # calls go through its code already
                     found, crowded = self.made.add(key, seen.facts, new)
