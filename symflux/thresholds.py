@@ -103,6 +103,14 @@ class _Thresholds:
     few_pieces: int = _row(
         4, 1, 2, help="operands of a concatenation up to which it is not written piece by piece"
     )
+    pile_from: int = _row(
+        128, 0, 8, help="terms in all parts of the loops over a sum of blocks from which on the "
+        "blocks are added up in memory, one after the other"
+    )  # fmt: skip
+    pile_near: int = _row(
+        1 << 16, 1, 64, help="bytes of an array up to which it is near while blocks are added to it"
+    )
+    pile_far: int = _row(2000, 1, help="the same as `pile_from` for arrays that are not near")
     breaks: int = _row(
         16, 0, 1, 2, 3, 5, help="places at which the loops over one axis are parted at most"
     )

@@ -317,7 +317,12 @@ class BlockEmitter(RegionEmitter):
             own = node if nest.key is nest.root and not is_leaf(node) else None
             self._result(nest, self.value(node, index, own))
         elif nest.style == "piece":
-            self._store(nest, self.value(node, index))
+            value = self.value(node, index)
+            if nest.adds:
+                value = self.b.let("add", self._stored(nest), value)
+            elif nest.positive:
+                value = self.b.let("add", value, Const(0.0, nest.root.dtype))
+            self._store(nest, value)
         elif nest.style == "memory fold":
             value = self.value(node, index)
             combine = nest.fold.combine
@@ -370,10 +375,10 @@ class BlockEmitter(RegionEmitter):
             self._store(nest, value)
 
     def _own_index(self, nest: Nest) -> tuple[Affine, ...]:
-        index = [Affine.of(a) for a in nest.result_axes]
+        index = tuple(Affine.of(a) for a in nest.result_axes)
         if nest.style == "piece":
-            index[nest.root["axis"]] += nest.piece_start
-        return tuple(index)
+            return tuple(i + start for i, start in zip(index, nest.offset, strict=True))
+        return index
 
     def _place(self, nest: Nest) -> tuple[Buffer, LoopIndex]:
         return self.place(self.plan.storage[nest.key].view, self._own_index(nest))

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from ..ir.node import Node
 from ..ir.op import Kind
+from ..ir.types import is_floating
 from ..ops.table import Fold
 from ..records import field, record
 from ..thresholds import thresholds
 from .affine import Affine, Axis
+from .piles import is_block
 from .reading import Index, NeedsRoot, Read, Reader, ReadFlat, flat_index
 from .roots import Access, DryReader, in_pieces, is_leaf, known_inside
 
@@ -57,8 +59,9 @@ class Nest:
     guarded: bool  # whether something is only read where a run-time condition holds
     numbered: bool  # whether a value depends on the number of the iteration
     key: Any = None  # what the result is known by: the root's node, or a marker for copies
-    piece: int = 0  # which operand of a concatenation
-    piece_start: int = 0
+    offset: tuple[int, ...] = ()  # of a piece: where it begins in the result
+    adds: bool = False  # whether it is added to what is there
+    positive: bool = False  # whether negative zeros become positive ones, as by adding zero
     path: list[LoopItem] = field(default_factory=list)
     contract: ContractItem | None = None  # set when the leaf is part of a contraction's epilogue
 
@@ -155,8 +158,11 @@ def held(item: Item) -> Mapping[Any, Nest | None]:
 class Schedule:
     """Places nests one after the other; ``items`` is the result."""
 
-    def __init__(self, is_stored: Callable[[Node], bool]) -> None:
+    def __init__(
+        self, is_stored: Callable[[Node], bool], piles: Mapping[int, Sequence[Node]]
+    ) -> None:
         self.is_stored = is_stored
+        self.piles = piles
         self.items: list[Item] = []
 
     # --- making nests ---
@@ -223,31 +229,44 @@ class Schedule:
         """The nests that write the operands of a concatenation one after the other."""
         axis = node["axis"]
         nests = []
-        start = 0
-        for number, x in enumerate(node.inputs):
-            axes = tuple(Axis(n) for n in x.shape)
-            index = tuple(Affine.of(a) for a in axes)
-            dry = self._dry([(x, index)], None)
-            nests.append(
-                Nest(
-                    node,
-                    "piece",
-                    axes,
-                    (),
-                    list(axes),
-                    len(axes),
-                    (x, index),
-                    dry.accesses,
-                    dry.breaks,
-                    dry.guarded,
-                    dry.numbered,
-                    node,
-                    number,
-                    start,
-                )
-            )
-            start += x.shape[axis]
+        offset = [0] * len(node.shape)
+        for x in node.inputs:
+            nests.append(self._piece(node, x, tuple(offset)))
+            offset[axis] += x.shape[axis]
         return nests
+
+    def pile(self, node: Node) -> list[Nest]:
+        """The nests that add the operands of a sum to its memory one after the other, each where it
+        is not zero."""
+        first, *others = self.piles[node.id]
+        nests = [self._piece(node, first, (0,) * len(node.shape))]
+        nests[0].positive = not is_block(first) and is_floating(node.dtype)
+        for x in others:
+            padded = is_block(x) and not self.is_stored(x)
+            inner, offset = (x.inputs[0], x["low"]) if padded else (x, (0,) * len(node.shape))
+            nests.append(self._piece(node, inner, offset))
+            nests[-1].adds = True
+        return nests
+
+    def _piece(self, node: Node, x: Node, offset: tuple[int, ...]) -> Nest:
+        axes = tuple(Axis(n) for n in x.shape)
+        index = tuple(Affine.of(a) for a in axes)
+        dry = self._dry([(x, index)], None)
+        return Nest(
+            node,
+            "piece",
+            axes,
+            (),
+            list(axes),
+            len(axes),
+            (x, index),
+            dry.accesses,
+            dry.breaks,
+            dry.guarded,
+            dry.numbered,
+            node,
+            offset,
+        )
 
     def contraction(self, node: Node) -> ContractItem:
         """The item of a contraction."""
@@ -282,6 +301,8 @@ class Schedule:
             self.contraction(node)
         elif in_pieces(node):
             self.pieces(node)
+        elif node.id in self.piles:
+            self.pile(node)
         else:
             self.nest(node)
 
@@ -308,6 +329,10 @@ class Schedule:
                     return
                 if not wanted.isdisjoint(held(item)):
                     break
+        self._append(self.items, nest, 0, [])
+
+    def place_apart(self, nest: Nest) -> None:
+        """Put a nest behind all others, in loops of its own."""
         self._append(self.items, nest, 0, [])
 
     def place_contraction(self, item: ContractItem) -> None:

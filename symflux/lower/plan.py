@@ -145,7 +145,7 @@ class Plan:
                 self.producers.setdefault(leaf.nest.key, []).append(leaf.nest)
 
     def _attempt(self, analysis: Analysis) -> list[Item]:
-        schedule = Schedule(lambda node: node.id in analysis.roots)
+        schedule = Schedule(lambda node: node.id in analysis.roots, analysis.piles)
         regions: dict[Node, RegionItem] = {}
         for node in analysis.nodes:
             if _is_region(node) and node.op is not ITEM:
@@ -162,6 +162,9 @@ class Plan:
             elif in_pieces(node):
                 for nest in schedule.pieces(node):
                     schedule.place(nest)
+            elif node.id in analysis.piles:
+                for nest in schedule.pile(node):
+                    schedule.place_apart(nest)
             else:
                 schedule.place(schedule.nest(node))
         self._copy_outputs(schedule)
@@ -415,7 +418,7 @@ def _settle(analysis: Analysis, first: Node) -> None:
     """Make ``first`` a root, and everything else that nests will turn out to need from memory.
 
     Each such need ends an attempt to make a plan: they are better found all at once."""
-    schedule = Schedule(lambda node: node.id in analysis.roots)
+    schedule = Schedule(lambda node: node.id in analysis.roots, analysis.piles)
     waiting = [first]
 
     def check(node: Node) -> None:

@@ -18,9 +18,10 @@ from ..ir.types import TupleType
 from ..ir.walk import topological, use_counts
 from ..ops.index import scatter_add, take
 from ..ops.shape import concatenate
-from ..records import record
+from ..records import field, record
 from ..thresholds import thresholds
 from .affine import Affine, Axis
+from .piles import find_piles
 from .reading import (
     Fill,
     Guard,
@@ -45,10 +46,12 @@ class Access:
 
 @record
 class Analysis:
-    """The nodes of a graph, in order, and the ids of those that are roots."""
+    """The nodes of a graph, in order, and the ids of those that are roots; ``piles`` are the roots
+    that are sums written operand by operand."""
 
     nodes: list[Node]
     roots: set[int]
+    piles: dict[int, list[Node]] = field(default_factory=dict)
 
 
 def is_leaf(node: Node) -> bool:
@@ -80,6 +83,8 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
     nodes = topological(outputs)
     uses = use_counts(nodes, outputs)
     roots = {n.id for n in outputs if not is_leaf(n)}
+    piles = find_piles(nodes, uses)
+    roots.update(piles)
     inline: dict[int, int] = {}
     for node in nodes:
         kind = node.op.kind
@@ -114,8 +119,7 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
             )
             if node.op is take:  # where to read is computed too, and elements lie anywhere
                 inline[node.id] += thresholds.costly
-    analysis = Analysis(nodes, roots)
-    return analysis
+    return Analysis(nodes, roots, piles)
 
 
 def _always_root(node: Node) -> bool:
