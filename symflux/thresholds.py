@@ -279,6 +279,14 @@ class _Thresholds:
         400, 0, 10**9, help="operations of a program from which on the code around its run, "
         "which takes some nanoseconds, is compiled without optimisation",
     )  # fmt: skip
+    plain_tile: int = _row(
+        50_000, 0, help="operations of a tile of a contraction from which on the loops around such "
+        "tiles are compiled without optimisation"
+    )  # fmt: skip
+    plain_lines: int = _row(
+        300, 0, 10**6, help="lines of LLVM's language up to which a function is, that has "
+        "others do long work"
+    )  # fmt: skip
     ask_from: int = _row(
         20_000_000, 1, help="operations of a kernel from which on its loops ask for interrupts"
     )

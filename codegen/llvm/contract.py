@@ -97,6 +97,10 @@ def emit_contract(e: Emitter, contract: Contract) -> None:
 
 
 def _emit_core(e: Emitter, product: Product, way: Plan) -> None:
+    if isinstance(way, Tiling) and 2 * way.rows * way.columns * way.terms >= thresholds.plain_tile:
+        e.drives()
+    else:
+        e.computes()
     match way:
         case Tiling():
             Tiles(e, product, way).emit()

@@ -95,6 +95,7 @@ class Emitter(Writer):
         self.needs_vectoriser = False  # whether a loop was left to LLVM's vectoriser
         self.shelf: Shelf | None = None  # where kernels of contractions are kept
         self.plain_entry = False  # whether the entry is not optimised
+        self.plain_run = False  # nor what runs once for much work
         self.raw_arena = ""  # the heap block behind the arena of the function being written
 
     @property
@@ -289,6 +290,8 @@ class Emitter(Writer):
             if parallel.write_loop(self, loop):
                 return
             loop = parallel.as_single(loop, self.machine)
+        if not _contracts(loop.body):
+            self.computes()
         if loop.mode == "vector" and vector.write_loop(self, loop):
             return
         if loop.mode == "unroll" and self.write_unrolled(loop, self.block):
@@ -393,6 +396,7 @@ class Emitter(Writer):
         if statement.runs_once:
             self._rarely(statement)
             return
+        self.computes()
         inits = [self.operand(i) for i in statement.inits]
         head, body, after = self.label("while"), self.label("do"), self.label("after")
         before = self.current_label
@@ -550,6 +554,12 @@ class Emitter(Writer):
         write_program(self, given_arena=given_arena)
         main = self.finish()
         return [*found, main]
+
+    def driver_attributes(self, attributes: str, lines: Sequence[str]) -> str:
+        """Around a long run nothing is gained by optimising what runs once for much work of others;
+        sums and products that may be fused are where they would round in another way."""
+        plain = self.plain_run and len(lines) <= thresholds.plain_lines
+        return "#5" if plain and not any(" contract " in line for line in lines) else attributes
 
     def exports(self) -> list[str]:
         """The names that the written module lets others call."""

@@ -143,7 +143,7 @@ class _ParallelLoop:
         stop = e.stop
         header = f"define internal void @{self.name}({', '.join(listed)})"
         first, count, local = Var("i64"), Var("i64"), Var("i64", loop.var.hint)
-        with e.function(header, attributes="#1"):
+        with e.function(header, attributes="#2" if e.plain_run else "#1"):
             bind_parameters(self.buffers, e)
             if stop:
                 e.interruptible("%stop")  # workers hold no lock
@@ -193,6 +193,7 @@ class _ParallelLoop:
         e = self.e
         header = f"define internal void @{self.name}_chunks(ptr %context, i64 %from, i64 %to)"
         with e.function(header, attributes="#2"):
+            e.drives()
             values = [
                 e.value(f"load {kind}, ptr {self._slot('%context', n)}, align 8")
                 for n, (kind, _) in enumerate(slots)
@@ -225,6 +226,7 @@ class _ParallelLoop:
     def _start(self, context: str, cut: _Cut) -> None:
         """Run all chunks: in as many threads as the knob says, or here."""
         e = self.e
+        e.drives()
         here = f"call void @{self.name}_chunks(ptr {context}, i64 0, i64 {cut.count})"
         if not _register(e):
             e.line(here)

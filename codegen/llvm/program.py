@@ -208,25 +208,24 @@ def write_program(
     clock: Callable[[Emitter, int, str], None] | None = None,
     asks: str = "",
     given_arena: bool = False,
-    apart: bool = False,
 ) -> None:
     """Write kernels and ``@run`` of the emitter's program into its module; ``@call`` if asked.
 
     ``asks`` is the function that long kernels ask whether to stop (``stops.py``), if any.
     ``clock(e, number, line)`` writes the line that runs a kernel, and around it what it wants.
-    With ``given_arena`` the caller has the scratch memory: its pointer follows the arguments.
-    ``apart`` keeps ``run`` out of its callers."""
+    With ``given_arena`` the caller has the scratch memory: its pointer follows the arguments."""
     program = e.program
     _check_sizes(program)
     heap = program.arena > thresholds.stack_arena and not given_arena
     if heap:
         e.add_function(_ARENA.format(bytes=program.arena + 64))
+    inline = clock is None and not e.plain_run
     kernels = []
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
         passed = Passed(e.buffers_of(kernel.body), e.by_table)
         asked = asks if asks and stops.asks(kernel.body) else ""
-        _write_kernel(e, kernel, name, passed, clock is None, asked)
+        _write_kernel(e, kernel, name, passed, inline, asked)
         kernels.append((name, passed, bool(asked)))
 
     taken = [] if e.by_table else list(program.arguments())
@@ -235,7 +234,7 @@ def write_program(
     items += [f"i64 %n{n}" for n in range(len(program.sizes))]
     items += ["ptr noalias noundef nonnull align 64 %arena"] if given_arena else []
     constants = {b: constant_memory(e, b) for b in program.buffers if b.role is Role.CONST}
-    attributes = "#2" if apart else "#1"
+    attributes = "#5" if e.plain_run else "#2" if e.plain_entry else "#1"
     with e.function(f"define internal i32 @run({', '.join(items)})", attributes=attributes):
         bind_parameters(taken, e)
         arena = _take_arena(e, program, given_arena)

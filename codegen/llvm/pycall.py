@@ -82,10 +82,8 @@ def _write(
     e = Emitter(program, fast_math=fast_math, sink=sink)
     e.shelf = shelf
     asks = "symflux_poll" if is_long(program) else "symflux_poll_locked"
-    e.plain_entry = e.by_table or outlasts_entry(program)
-    write_program(
-        e, call=False, asks=asks if stops.may_run_long(program) else "", apart=e.plain_entry
-    )
+    e.plain_entry, e.plain_run = e.by_table or outlasts_entry(program), is_long(program)
+    write_program(e, call=False, asks=asks if stops.may_run_long(program) else "")
     for line in capi.DECLARATIONS.values():
         e.add_function(line)
     buffers = {b.name: b for b in program.arguments()}

@@ -59,6 +59,8 @@ class FunctionText:
     #: the table of all arguments, and scratch memory, where functions are passed those
     table: str = ""
     arena: str = ""
+    drives: bool = False  # whether it has others do long work
+    computes: bool = False  # whether it works in loops itself
 
 
 class Writer:
@@ -213,10 +215,24 @@ class Writer:
             yield
             inner = self._function
             body = "\n".join(("entry:", *inner.allocas, *inner.lines))
+            if inner.drives and not inner.computes:
+                attributes = self.driver_attributes(attributes, inner.lines)
             text = self._text if part is None else part.functions
             text.append(f"{header} {attributes} {{\n{body}\n}}\n")
         finally:
             self._function = outer
+
+    def driver_attributes(self, attributes: str, lines: Sequence[str]) -> str:
+        """The attributes of a function that only has others do long work."""
+        return attributes
+
+    def drives(self) -> None:
+        """The function being written has others do long work."""
+        self._function.drives = True
+
+    def computes(self) -> None:
+        """The function being written works in loops itself."""
+        self._function.computes = True
 
     @contextmanager
     def scope(self) -> Iterator[None]:

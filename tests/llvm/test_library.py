@@ -120,6 +120,30 @@ def test_kernels_of_other_thresholds_and_dtypes_are_others(store):
     assert set(store) > before
 
 
+def test_what_drives_kernels_is_right_without_optimisation(store):
+    """Loops around tiles, pieces for threads and what starts them: the same bits, less effort."""
+
+    def step(a, b, c, n):
+        hidden = np.tanh(a @ b + c)
+        rows = (np.arange(48) * n) // 7 % 5
+        return hidden @ b[:40].T, np.sum(hidden * rows[:, None]), np.cumsum(hidden[0]) - rows[:40]
+
+    a, b = operands(48, 200, 40)
+    c = np.linspace(-60, 0, 40, dtype="f4")
+    small = {"long_run": 0, "plain_entry": 0, "plain_tile": 0, "thread_from": 1, "share_from": 0.0}
+    found = {}
+    for lines in (0, 10**6):
+        with lowered(plain_lines=lines, product_share_from=0.0, product_share_rows=4, **small):
+            f = sf.compile(step)
+            found[lines] = f(a, b, c, 3)
+            assert (lines > 0) == (
+                "_parallel_chunks(ptr %context, i64 %from, i64 %to) #5" in f.llvm_ir
+            )
+    for plain, optimised, exact in zip(found[10**6], found[0], step(a, b, c, 3), strict=True):
+        assert plain.tobytes() == optimised.tobytes()
+        np.testing.assert_allclose(plain, exact, rtol=1e-4, atol=1e-3)
+
+
 def test_results_have_the_same_bits_from_the_library_and_from_one_module(store):
     from symflux.codegen.llvm.jit import compile_program
 
