@@ -32,13 +32,16 @@ class PackKernel:
     ``way``: "rows" when columns lie side by side in ``from``, "transpose" when k does (through
     registers, in squares; may write up to ``SQUARE - 1`` rows past k), "elements" for anything
     else. Columns past the last repeat it or are 0: whatever was in memory might be slow to compute
-    with."""
+    with. ``whole`` says that all panels have all their columns, ``squares`` that their terms are
+    whole squares: less code does."""
 
     way: str
     source: str
     target: str
     width: int
     lanes: int
+    whole: bool = False
+    squares: bool = False
 
 
 def pack_kernel(e: Emitter, kernel: PackKernel) -> str:
@@ -61,9 +64,11 @@ def _pack_rows(e: Emitter, kernel: PackKernel) -> None:
     dtype, lanes, width = kernel.source, kernel.lanes, kernel.width
     size, vectors = BYTES[dtype], -(-width // lanes)
     whole = e.value(f"udiv i64 %columns, {width}", "n")
-    rest = e.value(f"urem i64 %columns, {width}", "n")
-    some = e.value(f"zext i1 {e.value(f'icmp ne i64 {rest}, 0')} to i64", "n")
-    full, last = masks(e, str(width), vectors, lanes), masks(e, rest, vectors, lanes)
+    full = masks(e, str(width), vectors, lanes)
+    if not kernel.whole:
+        rest = e.value(f"urem i64 %columns, {width}", "n")
+        some = e.value(f"zext i1 {e.value(f'icmp ne i64 {rest}, 0')} to i64", "n")
+        last = masks(e, rest, vectors, lanes)
     full = [m if (v + 1) * lanes > width else "" for v, m in enumerate(full)]
 
     def row(k: str, carried: list[str]) -> list[str]:
@@ -79,7 +84,9 @@ def _pack_rows(e: Emitter, kernel: PackKernel) -> None:
             inits = [("ptr", p) for p in places]
             return e.counted_loop(extent, lambda i, p: panel(i, p, mask), inits=inits, hint="panel")
 
-        panels(some, panels(whole, carried, full), last)
+        places = panels(whole, carried, full)
+        if not kernel.whole:
+            panels(some, places, last)
         return [offset(e, carried[0], "%fk"), offset(e, carried[1], width * size)]
 
     e.counted_loop("%k", row, inits=[("ptr", "%from"), ("ptr", "%to")], hint="k")
@@ -116,7 +123,8 @@ def _pack_transposed(e: Emitter, kernel: PackKernel) -> None:
     may go past the end of a row, over the beginning of the next."""
     dtype, width = kernel.source, kernel.width
     size, groups = BYTES[dtype], -(-width // SQUARE)
-    last = e.value("sub i64 %columns, 1", "n")
+    clamped = not kernel.whole or width % SQUARE
+    last = e.value("sub i64 %columns, 1", "n") if clamped else ""
     most = thresholds.pack_terms
     chunks = e.value(f"udiv i64 {e.value(f'add i64 %k, {most - 1}', 'n')}, {most}", "n")
 
@@ -135,12 +143,15 @@ def _pack_transposed(e: Emitter, kernel: PackKernel) -> None:
             sources = []
             for n in range(SQUARE):
                 at = e.value(f"add i64 {column}, {n}", "n")
-                at = e.value(f"call i64 @llvm.smin.i64(i64 {at}, i64 {last})", "n")
+                if clamped:
+                    at = e.value(f"call i64 @llvm.smin.i64(i64 {at}, i64 {last})", "n")
                 sources.append(offset(e, start, e.value(f"mul i64 {at}, %fn", "x")))
 
             def block(k: str, _: list[str]) -> list[str]:
                 done = e.value(f"mul i64 {k}, {SQUARE}", "k")
-                (mask,) = masks(e, e.value(f"sub i64 {left}, {done}", "n"), 1, SQUARE)
+                mask = ""
+                if not kernel.squares or most % SQUARE:
+                    (mask,) = masks(e, e.value(f"sub i64 {left}, {done}", "n"), 1, SQUARE)
                 along = e.value(f"mul i64 {done}, {size}", "x")
                 here = offset(e, goal, e.value(f"mul i64 {done}, {width * size}", "x"))
                 rows = [masked_load(e, offset(e, p, along), mask, SQUARE, dtype) for p in sources]

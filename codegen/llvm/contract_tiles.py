@@ -18,7 +18,7 @@ from ...thresholds import thresholds
 from ..ir import Dim
 from .contract_epilogue import Epilogue
 from .contract_kernels import TileKernel, tile_kernel
-from .contract_pack import PackKernel, pack_kernel
+from .contract_pack import SQUARE, PackKernel, pack_kernel
 from .contract_panels import Panels, least, scratch_memory, times
 from .contract_plan import Tiling, partial_store
 from .contract_shape import Product
@@ -363,7 +363,10 @@ class Tiles(Panels):
         """Copy panels of b, their terms outside."""
         e, product, way = self.e, self.product, self.way
         assert way.packs_b
-        kernel = PackKernel(way.packs_b, product.b.dtype, self.acc, way.columns, way.lanes)
+        kernel = PackKernel(
+            way.packs_b, product.b.dtype, self.acc, way.columns, way.lanes, way.whole,
+            self._in_squares(),
+        )  # fmt: skip
         n_step = product.n.stride_b * self.size_b
         column = n0 if first == "0" else e.value(f"sub nsw i64 {n0}, {first}", "x")
         source = offset(e, terms.b, times(e, column, n_step))
@@ -379,7 +382,10 @@ class Tiles(Panels):
         a_row, a_step = product.m.stride_a * self.size_a, product.k.stride_a * self.size_a
         strides = [d.stride_a * self.size_a for d in self._packed_levels()]
         lanes = min(e.machine.vector_bytes // self.size, 1 << (way.rows - 1).bit_length())
-        kernel = PackKernel(way.packs_a, product.a.dtype, self.acc, way.rows, lanes)
+        whole = way.packs_a == "rows" and product.m.extent % way.rows == way.m_block % way.rows == 0
+        kernel = PackKernel(
+            way.packs_a, product.a.dtype, self.acc, way.rows, lanes, whole, self._in_squares()
+        )
         row_bytes = way.terms_in_memory * self.size
 
         def tiles(row: str, count: str) -> None:
@@ -394,6 +400,11 @@ class Tiles(Panels):
             tiles("0", rows)
         else:
             self.row_tiles(rows, way.rows, lambda row, tile: tiles(row, str(tile)))
+
+    def _in_squares(self) -> bool:
+        """Whether all blocks of terms are whole squares of a copy that transposes."""
+        k, block = self.product.k.extent, self.way.k_block
+        return k % SQUARE == 0 and (block >= k or block % SQUARE == 0)
 
     def _pack(
         self, kernel: PackKernel, strides: list[int], source: str, target: str,
