@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING
 from ...records import replace
 from ...thresholds import thresholds
 from ..ir import Block, Buffer, Contract, Program, Role, nests
-from .contract_dots import DotRows
 from .contract_plan import Dots, Plan, Tile, Tiling, plan, wide_dtype
 from .contract_shape import Product, normalise
-from .contract_small import emit_loops, emit_unrolled
-from .contract_tiles import Tiles
 from .cost import operations
 from .machine import Machine
 from .stops import ask_after
@@ -101,12 +98,20 @@ def _emit_core(e: Emitter, product: Product, way: Plan) -> None:
         e.drives()
     else:
         e.computes()
-    match way:
+    match way:  # each is much code, loaded by the first that is computed so
         case Tiling():
+            from .contract_tiles import Tiles
+
             Tiles(e, product, way).emit()
         case Dots():
+            from .contract_dots import DotRows
+
             DotRows(e, product, way).emit()
         case "unrolled":
+            from .contract_small import emit_unrolled
+
             emit_unrolled(e, product, e.machine)
         case "loops":
+            from .contract_small import emit_loops
+
             emit_loops(e, product)

@@ -12,20 +12,29 @@ measured in ``docs/mathlib.md``."""
 from __future__ import annotations
 
 import functools
+import importlib
 
 from ..ir import Block, Var
 from ..scalars import SCALARS
-from . import error, exp, gamma, inverse_trigonometry, log, power, trigonometry
 from .arithmetic import Math, Writer
 
 __all__ = ["FUNCTIONS", "function"]
 
-_MODULES = (error, exp, gamma, inverse_trigonometry, log, power, trigonometry)
+_MODULES = {
+    "error": ("erf", "erfc"),
+    "exp": (
+        "cosh", "exp", "exp2", "expm1", "sigmoid", "sigmoid_slope", "sinh", "tanh", "tanh_slope",
+    ),
+    "gamma": ("lgamma",),
+    "inverse_trigonometry": ("arccos", "arcsin", "arctan", "arctan2"),
+    "log": ("arccosh", "arcsinh", "arctanh", "log", "log1p", "log2", "log10"),
+    "power": ("pow",),
+    "trigonometry": ("cos", "sin", "tan"),
+}  # fmt: skip
 
-#: name -> writer(m, *arguments), for every row of ``scalars.SCALARS`` with native="mathlib"
-FUNCTIONS: dict[str, Writer] = {
-    name: getattr(module, name) for module in _MODULES for name in module.__all__
-}
+#: name -> the module that writes it, for every row of ``scalars.SCALARS`` with native="mathlib";
+#: loading them all takes longer than writing one
+FUNCTIONS = {name: module for module, names in _MODULES.items() for name in names}
 
 
 @functools.cache
@@ -42,7 +51,8 @@ def function(name: str, dtype: str, permutes: bool = True) -> tuple[tuple[Var, .
     >>> x.dtype, block.yields[0].dtype, {type(s).__name__ for s in block.statements}
     ('f64', 'f64', {'Let'})
     """
-    write = FUNCTIONS[name]
+    module = importlib.import_module(f".{FUNCTIONS[name]}", __name__)
+    write: Writer = getattr(module, name)
     m = Math("f32" if dtype == "f16" else dtype, permutes)
     parameters = tuple(m.argument(dtype) for _ in range(SCALARS[name].arity))
     if dtype != "f16":

@@ -1,5 +1,6 @@
 """Exact results: infinities, nan, signed zeros, subnormal numbers, poles, and C's rules for pow."""
 
+import importlib
 import itertools
 
 import numpy as np
@@ -174,3 +175,10 @@ def test_large_and_small_arguments_side_by_side(dtype):
             wanted = oracle(x.astype(np.float64))
         results = evaluate(name, dtype, x)
         assert np.allclose(results, wanted, rtol=4 * np.finfo(kind).eps, atol=0, equal_nan=True)
+
+
+def test_every_function_of_the_library_is_found():
+    assert set(FUNCTIONS) == {n for n, row in SCALARS.items() if row.native == "mathlib"}
+    for name, home in FUNCTIONS.items():
+        module = importlib.import_module(f"symflux.codegen.mathlib.{home}")
+        assert name in module.__all__ and set(module.__all__) <= set(FUNCTIONS)
