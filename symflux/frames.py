@@ -13,7 +13,7 @@ import numpy
 from .errors import SymFluxError, VerifyError
 from .records import record
 
-__all__ = ["IS_USERS", "Origin", "at", "judge", "raised_at", "shorten", "user_frame"]
+__all__ = ["IS_USERS", "PLACES", "Origin", "at", "judge", "raised_at", "shorten", "user_frame"]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _CODEGEN = os.path.join(os.path.dirname(os.path.dirname(_PACKAGE)), "codegen") + os.sep
@@ -74,7 +74,7 @@ _origins: dict[tuple[str, int, str], Origin] = {}
 
 
 #: (id of code, instruction) -> the code, which keeps its id, and its origin, if it is the user's
-_places: dict[tuple[int, int], tuple[types.CodeType, Origin | None]] = {}
+PLACES: dict[tuple[int, int], tuple[types.CodeType, Origin | None]] = {}
 
 
 def at(frame: types.FrameType | None) -> Origin | None:
@@ -86,11 +86,11 @@ def at(frame: types.FrameType | None) -> Origin | None:
     while frame is not None:
         code = frame.f_code
         key = (id(code), frame.f_lasti)
-        found = _places.get(key)
+        found = PLACES.get(key)
         if found is None:
-            if len(_places) > 100_000:
-                _places.clear()
-            found = _places[key] = (code, _origin(code, frame.f_lineno))
+            if len(PLACES) > 100_000:
+                PLACES.clear()
+            found = PLACES[key] = (code, _origin(code, frame.f_lineno))
         if found[1] is not None:
             return found[1]
         frame = frame.f_back

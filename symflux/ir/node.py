@@ -118,15 +118,16 @@ def _intern(
     attrs: tuple[tuple[str, Any], ...],
     type_: Type | None = None,  # if known
 ) -> Node:
+    key = (op, inputs, attrs)
+    reference = _interned.get(key)
+    if reference is not None:
+        node = reference()
+        if node is not None:
+            return node
     if type_ is None:
-        reference = _interned.get((op, inputs, attrs))
-        if reference is not None:
-            node = reference()
-            if node is not None:
-                return node
         types = [x.type for x in inputs]
         type_ = op.infer(*types, **dict(attrs)) if attrs else op.infer(*types)
-    return known(op, inputs, attrs, type_, _origin.current(3))
+    return _made(key, type_, _origin.current(3))
 
 
 def known(
@@ -144,10 +145,17 @@ def known(
         node = reference()
         if node is not None:
             return node
+    return _made(key, type_, origin)
+
+
+def _made(
+    key: tuple[Op, tuple[Node, ...], tuple[tuple[str, Any], ...]],
+    type_: Any,
+    origin: _origin.Origin | None,
+) -> Node:
+    """A new node, unless another thread comes first."""
     node = _new(Node)
-    node.op = op
-    node.inputs = inputs
-    node.attrs = attrs
+    node.op, node.inputs, node.attrs = key
     node.type = type_
     node.id = next(_ids)
     node.origin = origin

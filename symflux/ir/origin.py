@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..frames import Origin, at, user_frame
+from ..frames import PLACES, Origin, at, user_frame
 
 __all__ = ["Origin", "current", "derived", "exchange", "user_frame"]
 
@@ -27,7 +27,11 @@ _state = _State()
 def current(depth: int = 1) -> Origin | None:
     """The origin that a node made now gets; so many of the innermost frames are not the user's."""
     override = _state.override
-    return at(sys._getframe(depth)) if override is _STACK else override
+    if override is not _STACK:
+        return override
+    frame = sys._getframe(depth)
+    found = PLACES.get((id(frame.f_code), frame.f_lasti))  # most often: the user's line, met before
+    return at(frame) if found is None or found[1] is None else found[1]
 
 
 def exchange(origin: Origin | None = _STACK) -> Origin | None:

@@ -52,10 +52,11 @@ class Plan:
             self.steps = None
 
 
-def made(cls: type[Handle], plan: Plan, inputs: tuple[Node, ...], depth: int = 2) -> Any:
-    """What the plan makes of nodes: a handle of class ``cls``, from the user's line; so many of the
-    innermost frames are not the user's."""
-    origin = current(depth)
+def made(cls: type[Handle], plan: Plan, inputs: tuple[Node, ...]) -> Any:
+    """What the plan makes of nodes: a handle of class ``cls``, from the user's line.
+
+    Its caller is called by a method of handles, or by a function of ``symflux.numpy``."""
+    origin = current(4)
     if plan.steps is None:
         node = known(plan.op, inputs, plan.attrs, plan.type, origin)
     else:
@@ -134,6 +135,12 @@ def by_types(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and isinstance(args[0], Handle):  # at once
+            node = args[0].node
+            type_ = node.type
+            plan = plans.get((args[0].weak, type_.shape, type_.dtype))
+            if type(plan) is Plan:
+                return made(type(args[0]), plan, (node,))
         cls = _array(args)
         if cls is None:
             return function(*args, **kwargs)
@@ -165,8 +172,18 @@ def _key(args: Sequence[Any], kwargs: dict[str, Any], nodes: list[Node]) -> Any:
     """What the recorded nodes depend on; None if that cannot be said. ``nodes`` gets those of the
     operands in turn."""
     parts: list[Any] = []
+    if len(args) == 1 and not kwargs and isinstance(args[0], Handle):
+        node = args[0].node
+        nodes.append(node)
+        return args[0].weak, node.type.shape, node.type.dtype
     for value in args:
-        if isinstance(value, Handle):
+        if isinstance(value, Handle) and not value.weak:  # as in ``_add``
+            node = value.node
+            nodes.append(node)
+            parts += (node.type.shape, node.type.dtype)
+        elif type(value) is float and value and value == value:  # as in ``_add_setting``
+            parts += (float, value)
+        elif isinstance(value, Handle):
             if not _add(value, parts, nodes):
                 return None
         elif not _add_other(value, parts, nodes):

@@ -87,7 +87,7 @@ def _unary_operator(ufunc: Any, x: Array) -> Array:
     key = (ufunc, x.weak, node.type.shape, node.type.dtype)
     plan = _plans.get(key)
     if type(plan) is Plan:
-        return made(Array, plan, (node,), 3)  # type: ignore[no-any-return]
+        return made(Array, plan, (node,))  # type: ignore[no-any-return]
     again = functools.partial(_operator, ufunc)
     remember(_plans, key, lambda: plan_of(Array, again, (x,), {}))
     return _operator(ufunc, x)
@@ -105,19 +105,19 @@ def _binary(ufunc: Any, x: Any, y: Any) -> Any:
             key = (ufunc, x.weak, s.shape, s.dtype, y.weak, t.shape, t.dtype)
             plan = _plans.get(key)
             if type(plan) is Plan:
-                return made(Array, plan, (a, b), 3)
+                return made(Array, plan, (a, b))
         elif type(y) in _NUMBERS:
             key = (ufunc, x.weak, s.shape, s.dtype, type(y))
             plan = _plans.get(key)
             if type(plan) is Plan:
-                return made(Array, plan, (a, literal(y, plan.number)), 3)
+                return made(Array, plan, (a, literal(y, plan.number)))
     elif type(x) in _NUMBERS:
         b = y.node
         t = b.type
         key = (ufunc, type(x), y.weak, t.shape, t.dtype)
         plan = _plans.get(key)
         if type(plan) is Plan:
-            return made(Array, plan, (literal(x, plan.number), b), 3)
+            return made(Array, plan, (literal(x, plan.number), b))
     if not (is_operand(x) and is_operand(y)):
         return _refused(ufunc, x if isinstance(y, Array) else y)
     result = _operator(ufunc, x, y)
