@@ -211,9 +211,9 @@ def test_messages_name_the_users_line_when_a_library_called(library):
     assert error.place.file == HERE and error.place.function == "called_by"
     assert lines(error)[0][-1] == "apply"
     # installed elsewhere; another package may be the user's own
-    error = caught(lambda: called_by(library, f, "/home/me/lib/python3/site-packages"))
+    error = caught(lambda: called_by(library, f, "/opt/mine/lib/python3/site-packages"))
     assert error.place.file == HERE
-    error = caught(lambda: called_by("mine", f, "/home/me/lib/python3/site-packages"))
+    error = caught(lambda: called_by("mine", f, "/opt/mine/lib/python3/site-packages"))
     assert error.place.file.endswith("mine/core.py")
 
 

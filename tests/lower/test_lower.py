@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from symflux.codegen.interp import run as interpret
@@ -189,7 +191,8 @@ def temporaries_of(f):
 )
 def test_loops_become_vector_instructions(fn):
     text = sf.compile(fn).lower(RNG.standard_normal((64, 64))).llvm_optimized
-    assert f"<{host().vector_bytes // 8} x double>" in text
+    widths = re.findall(r"<(\d+) x double>", text)
+    assert max(map(int, widths), default=0) >= host().vector_bytes // 8
 
 
 def test_indices_beyond_the_ends_are_clamped_in_every_dtype():
