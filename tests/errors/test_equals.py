@@ -24,6 +24,7 @@ NAMES = {"atan2": "yx", "ldexp": "xi", "fma": "xyz"}
 WITHOUT = {"frexp", "modf", "nextafter", "ulp", "signbit"}
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("name", sorted(set(MATH) & set(dir(math))))
 def test_functions_of_math_have_equals(name):
     right = MATH[name]
@@ -50,6 +51,7 @@ SAMPLES = {"beta": "a, b", "betaln": "a, b", "huber": "delta, r", "pseudo_huber"
            **dict.fromkeys(("xlogy", "xlog1py", "rel_entr", "kl_div"), "x, y")}  # fmt: skip
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("name", SCIPY)
 def test_functions_of_scipy_have_equals(name):
     special = pytest.importorskip("scipy.special")

@@ -41,6 +41,7 @@ def agree(ours, wanted, rtol=1e-6):
     np.testing.assert_allclose(ours, wanted, rtol=rtol)
 
 
+@pytest.mark.quick(every=3)
 @pytest.mark.parametrize("ufunc", PAIRS, ids=lambda u: u.__name__)
 def test_methods_compute_what_numpys_do(ufunc):
     dtype = ["float64", "float32", "int64", "int8", "bool"]
@@ -85,6 +86,7 @@ def test_several_axes_initial_values_and_masks(ufunc):
           outcome(lambda: np.asarray(ufunc.reduce(empty))))  # fmt: skip
 
 
+@pytest.mark.quick(together=1)
 @pytest.mark.parametrize("ufunc", [np.subtract, np.divide, np.power, np.arctan2, np.hypot, np.fmax])
 @pytest.mark.parametrize("count", [1, 5, 30])
 def test_gradients_of_folds(ufunc, count):
