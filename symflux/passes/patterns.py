@@ -10,6 +10,7 @@ exactly that value, of any dtype (``0.0`` is not ``-0.0``). Operators are ``+ - 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -23,7 +24,7 @@ from ..records import record
 
 __all__ = [
     "NUMBERS", "Applied", "Environment", "Number", "Pattern", "Variable", "builder", "constant_key",
-    "matcher", "names", "number", "parse", "variants",
+    "heads", "matcher", "number", "parse", "variants",
 ]  # fmt: skip
 
 Environment: TypeAlias = dict[str, Any]
@@ -85,14 +86,22 @@ def parse(text: str) -> Pattern:
     return _parse(ast.parse(text, mode="eval").body, text)
 
 
-def names(text: str, op: str) -> bool:
-    """Whether the op can stand in the pattern, without parsing it.
+_INNERMOST = re.compile(r"\([^()]*\)")
 
-    >>> names("exp(x) + 1", "add"), names("exp(x) + 1", "mul")
-    (True, False)
+
+def heads(text: str) -> tuple[str, ...]:
+    """The ops that may stand at the head of a pattern, without parsing it: the one that is called,
+    or those whose signs stand outside of all parentheses.
+
+    >>> heads("exp(x + 1)"), heads("exp(x) + 1"), heads("exp(-x) < 1")
+    (('exp',), ('add',), ('lt',))
     """
-    sign = _SIGNS.get(op)
-    return f"{op}(" in text or (sign is not None and sign in text)
+    before, outer = "", text
+    while outer != before:
+        before, outer = outer, _INNERMOST.sub("\0", outer)
+    if outer.endswith("\0") and outer[:-1].isidentifier():
+        return (outer[:-1],)
+    return tuple([op for op, sign in _SIGNS.items() if sign in outer])
 
 
 def _parse(tree: ast.expr, text: str) -> Pattern:

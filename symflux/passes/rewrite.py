@@ -38,8 +38,8 @@ from .patterns import (
     Variable,
     builder,
     constant_key,
+    heads,
     matcher,
-    names,
     parse,
     variants,
 )  # fmt: skip
@@ -254,7 +254,8 @@ class Laws:
         self.unify = unify  # whether x * y and y * x become one value
         self.laws = tuple(x for x in laws if fast or x.grade != "fast")
         self.number = next(_numbers)
-        self._by_head: dict[str, list[tuple[Law, Variant]]] = {}
+        self._by_head: dict[tuple[str, str], list[tuple[Law, Variant]]] = {}
+        self._heads: list[tuple[str, ...] | None] | None = None
 
     def of(self, kind: NodeClass) -> Found:
         """The laws that may hold for nodes of the class, in order."""
@@ -262,23 +263,31 @@ class Laws:
         if found is None:
             found = kind.found[self.number] = tuple(
                 (x, variant)
-                for x, variant in self._headed(kind.name)
-                if (kind.letter in x.dtypes or kind.letter == "-") and _inputs_admit(variant, kind)
+                for x, variant in self._headed(kind.name, kind.letter)
+                if _inputs_admit(variant, kind)
             )
         return found
 
-    def _headed(self, name: str) -> list[tuple[Law, Variant]]:
-        """The laws that the op of that name can stand at the head of."""
-        found = self._by_head.get(name)
+    def _headed(self, name: str, letter: str) -> list[tuple[Law, Variant]]:
+        """The laws for a dtype that the op of that name can stand at the head of."""
+        found = self._by_head.get((name, letter))
         if found is None:
-            found = self._by_head[name] = [
+            found = self._by_head[name, letter] = [
                 (x, variant)
-                for x in self.laws
-                if not x.pattern or names(x.pattern, name)
+                for x in self._may_be_headed(name)
+                if letter in x.dtypes or letter == "-"
                 for variant in x.ways()
                 if _admits(variant.head, name)
             ]
         return found
+
+    def _may_be_headed(self, name: str) -> list[Law]:
+        """The laws that an op of that name may stand at the head of, in order, by a look at their
+        texts: patterns are parsed for ops that graphs have."""
+        if self._heads is None:
+            self._heads = [heads(x.pattern) if x.pattern else None for x in self.laws]
+        pairs = zip(self.laws, self._heads, strict=True)
+        return [x for x, found in pairs if found is None or name in found]
 
 
 _numbers = itertools.count()

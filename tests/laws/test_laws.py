@@ -12,6 +12,7 @@ from symflux.passes.exponentials import SLOPES
 from symflux.passes.fold import FOLD
 from symflux.passes.gather import GATHER
 from symflux.passes.index_maps import INDEX_MAPS
+from symflux.passes.patterns import heads, parse
 from symflux.passes.shifts import PREPARE
 from symflux.passes.short_sums import SHORT_SUMS
 from symflux.passes.stable import MEANS, STABLE
@@ -27,6 +28,14 @@ SEEDS = range(20)
 def by_grade(*grades):
     laws = [x for x in LAWS if x.grade in grades]
     return pytest.mark.parametrize("law", laws, ids=[x.name for x in laws])
+
+
+def test_heads_are_seen_without_parsing():
+    """By the text alone, and never less than what is there."""
+    found = [(x.pattern, heads(x.pattern), parse(x.pattern).op) for x in LAWS if x.pattern]
+    assert len(found) > 50 and all(op in seen for _, seen, op in found), found
+    assert sum(len(seen) for _, seen, _ in found) < 2 * len(found)
+    assert heads("where(x < y, a, b)") == ("where",) and heads("-(x * (y + 1))") == ("sub", "neg")
 
 
 def test_names_are_unique():
