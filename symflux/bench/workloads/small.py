@@ -255,7 +255,65 @@ def hessian_rows():
         )  # fmt: skip
 
 
+def paired(np):
+    """Sines of all products of two, and Rosenbrock's function: what each term has is sparse."""
+
+    def f(x):
+        a, b = x[:-1], x[1:]
+        pairs = np.sum(np.sin(x[:, None] * x[None, :]))
+        return pairs + np.sum(100.0 * (b - a * a) ** 2 + (1.0 - a) ** 2)
+
+    return f
+
+
+def paired_by_hand(np):
+    def f(x):
+        n = x.size
+        p = x[:, None] * x[None, :]
+        c, s = np.cos(p), np.sin(p)
+        h = 2.0 * (c - s * p)
+        a, b, i = x[:-1], x[1:], np.arange(n - 1)
+        h[np.arange(n), np.arange(n)] -= 2.0 * (s @ (x * x))
+        h[i, i] += 1200.0 * a * a - 400.0 * b + 2.0
+        h[i + 1, i + 1] += 200.0
+        h[i, i + 1] -= 400.0 * a
+        h[i + 1, i] -= 400.0 * a
+        return h
+
+    return f
+
+
+def _casadi_paired(casadi, inputs):
+    x = casadi.SX.sym("x", inputs[0].size)
+    a, b = x[:-1], x[1:]
+    value = casadi.sum1(casadi.sum2(casadi.sin(x @ x.T)))
+    value += casadi.sum1(100.0 * (b - a * a) ** 2 + (1.0 - a) ** 2)
+    return casadi_code(casadi, [x], [casadi.hessian(value, x)[0]], inputs)
+
+
+def paired_inputs(n):
+    import numpy as np
+
+    return (np.linspace(0.1, 1.0, n),)
+
+
+def paired_rows():
+    for n in (5, 30):
+        tools = {
+            "symflux": lambda sf, np: sf.compile(sf.hessian(paired(np))),
+            "numpy": paired_by_hand,
+            "jax": lambda jax, np: jax.jit(jax.hessian(paired(np))),
+            "torch": lambda torch: torch.func.hessian(paired(torch)),
+            "casadi": _casadi_paired,
+        }
+        yield Row(
+            "pairs and rosenbrock", f"n={n}", "hessian", functools.partial(paired_inputs, n),
+            tools, small=n == 5,
+        )  # fmt: skip
+
+
 def rows():
     return [
         *polynomial_rows(), *array_rows(), *regression_rows(), *network_rows(), *hessian_rows(),
+        *paired_rows(),
     ]  # fmt: skip
