@@ -74,6 +74,13 @@ class _Thresholds:
     pieces: int = _row(
         4, 1, 100, help="pieces of a batch from which on those side by side are made one"
     )
+    interval_from: int = _row(
+        16, 1, help="unit vectors from which on a batch that is no longer in pieces may be kept "
+        "over an interval of them"
+    )  # fmt: skip
+    interval_part: int = _row(
+        4, 1, least=1, help="how many times the interval all unit vectors must be for that"
+    )
     placed_by_mask: int = _row(
         64, 0, 1000, help="elements of a batch up to which a piece at one place is selected there, "
         "not put between zeros"

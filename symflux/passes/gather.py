@@ -8,7 +8,7 @@ from ..ir.node import Node, constant, constant_value
 from ..ir.op import Kind
 from ..ops.elementwise import add, cast, eq, maximum, minimum, where
 from ..ops.index import iota, take
-from ..ops.shape import broadcast_to, reshape, transpose
+from ..ops.shape import broadcast_to, concatenate, pad, reshape, transpose
 from .rewrite import Law, Scope, rule
 from .stable import bare
 
@@ -109,6 +109,9 @@ def sum_of_one(node: Node, scope: Scope) -> Node | None:
         "x: f64[5,4,3], i: i64[2] ; transpose x axes=(2, 0, 1) ; take %0, i axis=1",
         "x: f64[5,1], i: i64[2] ; broadcast_to x shape=(3, 5, 4) ; take %0, i axis=1",
         "x: f64[5,1], i: i64[2] ; broadcast_to x shape=(3, 5, 4) ; take %0, i axis=2",
+        "x: f64[2,5], y: f64[1,5], i: i64[2] ; concatenate x, y axis=0 ; take %0, i axis=1",
+        "x: f64[2,5], i: i64[2] ; pad x low=(1, 0) high=(0, 0) interior=(1, 0) ; take %0, i axis=1",
+        "x: f64[6,5], i: i64[2] ; reshape x shape=(2, 1, 3, 5) ; take %0, i axis=3",
     ),
 )
 def take_early(node: Node, scope: Scope) -> Node | None:
@@ -131,11 +134,29 @@ def take_early(node: Node, scope: Scope) -> Node | None:
     if inner.op is transpose:
         axes = inner["axes"]
         return transpose(take(inner.inputs[0], indices, axis=axes[axis]), axes=axes)
+    if inner.op.kind is Kind.INDEX_MAP and inner.op is not broadcast_to:
+        return _map_taken(inner, indices, axis)
     if inner.op is not broadcast_to:
         return None
     x = inner.inputs[0]
     shape = (*inner.shape[:axis], count, *inner.shape[axis + 1 :])
     return broadcast_to(_taken(x, indices, axis - len(inner.shape) + len(x.shape)), shape=shape)
+
+
+def _map_taken(inner: Node, indices: Node, axis: int) -> Node | None:
+    """Of what is put together, padded or reshaped along other axes."""
+    if inner.op is concatenate and inner["axis"] != axis:
+        return concatenate(*[take(x, indices, axis=axis) for x in inner.inputs], axis=inner["axis"])
+    x = inner.inputs[0]
+    if inner.op is pad and x.shape[axis] == inner.shape[axis]:
+        return pad(take(x, indices, axis=axis), **inner.attributes)
+    if inner.op is reshape:
+        before = math.prod(inner.shape[:axis])
+        for i, n in enumerate(x.shape):
+            if n == inner.shape[axis] and math.prod(x.shape[:i]) == before:
+                shape = (*inner.shape[:axis], indices.shape[0], *inner.shape[axis + 1 :])
+                return reshape(take(x, indices, axis=i), shape=shape)
+    return None
 
 
 def _taken(x: Node, indices: Node, axis: int) -> Node:

@@ -55,7 +55,11 @@ def batch_nodes(
                     placed[node.id] = kept
                     batched[node.id] = True
                     if not kept.is_sparse():
-                        done[node.id] = placed.pop(node.id).dense()
+                        narrow = kept.narrowed()
+                        if narrow is None:
+                            done[node.id] = placed.pop(node.id).dense()
+                        else:
+                            placed[node.id] = narrow
                     continue
             inputs = [done[x.id] for x in node.inputs]
             if node.op is ITEM:

@@ -84,6 +84,38 @@ class Placed:
         work = sum([_work(p.node.type.size) for p in self.pieces])
         return 100 * work < thresholds.piece_percent * _work(math.prod(self.lead) * size)
 
+    def narrowed(self) -> Placed | None:
+        """One piece over the interval of unit vectors in which all pieces lie, where that is a
+        small part of all."""
+        (extent,) = self.lead if len(self.lead) == 1 else (0,)
+        if extent < thresholds.interval_from or not self.pieces:
+            return None
+        if any(len(piece.lead[0]) != 1 for piece in self.pieces):
+            return None
+        bounds = [_bounds(piece) for piece in self.pieces]
+        low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
+        count = high - low
+        if thresholds.interval_part * count > extent:
+            return None
+        if len(self.pieces) == 1 and self.pieces[0].node.type.size == count * math.prod(self.own):
+            return self
+        moved = [
+            replace(
+                p, lead=(tuple([Digit(count, d.start - low, d.step, d.axis) for d in p.lead[0]]),)
+            )
+            for p in self.pieces
+        ]
+        whole = Placed(tuple(moved), (count,), self.own, self.dtype).dense()
+        axes = tuple([(Digit(n, 0, 1, i + 1),) for i, n in enumerate(self.own)])
+        return replace(self, pieces=collected([Piece(whole, ((Digit(extent, low, 1, 0),),), axes)]))
+
+
+def _bounds(piece: Piece) -> tuple[int, int]:
+    """The first unit vector along which a piece is not zero, and the one after the last."""
+    (d,) = piece.lead[0]
+    last = d.start if d.axis is None else d.start + d.step * (piece.node.shape[d.axis] - 1)
+    return min(d.start, last), max(d.start, last) + 1
+
 
 def _work(size: int) -> int:
     """Of an operation on so many elements, in operations on vectors."""

@@ -80,7 +80,8 @@ FUNCTIONS = {
 
 #: thresholds at which pieces are kept as long as there is a rule, in each form
 KEPT = {"piece_percent": 100_000, "piece_from": 0}
-WAYS = [{}, KEPT, KEPT | {"pieces": 1, "placed_by_mask": 0}, KEPT | {"pieces": 100}]
+INTERVALS = {"interval_from": 1, "interval_part": 1, "piece_percent": 1}
+WAYS = [{}, KEPT, KEPT | {"pieces": 1, "placed_by_mask": 0}, KEPT | {"pieces": 100}, INTERVALS]
 
 
 def along_unit_vectors(outputs, direction, inputs, values):
@@ -173,6 +174,27 @@ def test_hessians_cost_what_is_not_zero():
     m = np.ones((8, 8))
     nodes = sf.compile(sf.hessian(lambda m: np.sum(np.sin(m) ** 2))).lower(m).optimized.nodes
     assert computed(nodes, 64**2) == ["where"]
+
+
+def test_few_of_many_unit_vectors_are_carried_along():
+    """Single numbers were carried along all unit vectors: fingers, of which each has its angles."""
+
+    def f(x):
+        ends = []
+        for i in range(0, 24, 3):
+            ends.append(np.sin(x[i]) * (np.cos(x[i + 1]) + x[i + 2]) * np.exp(x[i]))
+        return np.stack(ends)
+
+    x = np.linspace(0.1, 1.0, 24)
+    nodes = sf.compile(sf.jacobian(f, mode="forward")).lower(x).optimized.nodes
+    assert "mul" not in computed(nodes, 24)
+    np.testing.assert_allclose(sf.jacobian(f, mode="forward")(x), directions(f, x), rtol=1e-13)
+
+
+def directions(f, x):
+    """The Jacobian column by column: forward mode along each unit vector."""
+    push = sf.compile(lambda x, t: sf.jvp(f, (x,), (t,))[1])
+    return np.stack([np.asarray(push(x, t)) for t in np.eye(x.size)], axis=-1)
 
 
 def test_zeros_of_a_structure_are_zeros_beside_infinite_slopes():
