@@ -106,6 +106,10 @@ class _Thresholds:
     costly_scalar: int = _row(
         64, 1, 8, help="the same for scalars: bounds what each root has to look through"
     )
+    long_expression: int = _row(
+        2000, 1, 10, 50, help="operations an element from which on a value is computed in a loop "
+        "of its own: the machine code of a loop is made in more than linear time",
+    )  # fmt: skip
     first_cache: int = _row(2048, 0, 8, help="elements that the first cache holds beside others")
     few_pieces: int = _row(
         4, 1, 2, help="operands of a concatenation up to which it is not written piece by piece"
@@ -126,6 +130,9 @@ class _Thresholds:
     )
     tiny_loop_values: int = _row(32, 1, 2, help="values in such a loop at most")
     loop_values: int = _row(64, 1, 3, help="values in a loop up to which more nests share it")
+    loop_operations: int = _row(
+        800, 1, 20, help="nodes that are computed in a loop up to which more nests share it"
+    )
     plans: int = _row(4, 1, 2, least=1, help="how often the loops of a graph are planned at most")
     kernel_from: int = _row(
         512, 0, 8, help="elements of a loop from which on it is a kernel of its own"

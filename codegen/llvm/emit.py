@@ -173,6 +173,10 @@ class Emitter(Writer):
         text = self._function.pointers.get(buffer)
         return text if text is not None else self._from_table(buffer)
 
+    def has_pointer(self, buffer: Buffer) -> bool:
+        """Whether the current function holds a pointer to a buffer of its own."""
+        return buffer in self._function.pointers
+
     def bind_table(self, table: str, arena: str) -> None:
         """Say where the current function finds the buffers that it holds no pointers to."""
         self._function.table, self._function.arena = table, arena

@@ -112,33 +112,36 @@ def arguments(buffers: list[Buffer], e: Emitter) -> str:
 
 
 class Passed:
-    """How the buffers of a kernel come to it from the one that calls it: one by one, or through
-    the table of them all."""
+    """How the buffers of a function come to it from the one that calls it.
 
-    def __init__(self, buffers: list[Buffer], table: bool) -> None:
+    One by one, where the caller has no table of them all (``Emitter.by_table``). Otherwise
+    temporaries are found in scratch memory, and, with ``table``, arguments in the table."""
+
+    def __init__(self, buffers: list[Buffer], e: Emitter, table: bool) -> None:
         self._table = table
-        self._buffers = [b for b in buffers if b.role is Role.CONST] if table else buffers
+        self._arena = table or bool(e.table[1])
+        self._single = buffers
+        if self._arena:
+            elsewhere = {Role.TEMP} if not table else {*Role} - {Role.CONST}
+            self._single = [b for b in buffers if b.role not in elsewhere or e.has_pointer(b)]
 
     def parameters(self, e: Emitter) -> str:
         """The parameter list of the function."""
-        listed = parameters(self._buffers, e)
-        if not self._table:
-            return listed
-        return ", ".join(filter(None, ("ptr noundef readonly %table, ptr noundef %arena", listed)))
+        listed = ["ptr noundef readonly %table"] if self._table else []
+        listed += ["ptr noalias noundef %arena"] if self._arena else []
+        return ", ".join(filter(None, (*listed, parameters(self._single, e))))
 
     def bind(self, e: Emitter) -> None:
         """Bind the names of the parameters, in the function."""
-        bind_parameters(self._buffers, e)
-        if self._table:
-            e.bind_table("%table", "%arena")
+        bind_parameters(self._single, e)
+        e.bind_table("%table" if self._table else "", "%arena" if self._arena else "")
 
     def arguments(self, e: Emitter) -> str:
         """The argument list of a call of it."""
-        listed = arguments(self._buffers, e)
-        if not self._table:
-            return listed
         table, arena = e.table
-        return ", ".join(filter(None, (f"ptr {table}, ptr {arena}", listed)))
+        listed = [f"ptr {table}"] if self._table else []
+        listed += [f"ptr {arena}"] if self._arena else []
+        return ", ".join(filter(None, (*listed, arguments(self._single, e))))
 
 
 def _write_kernel(
@@ -223,7 +226,7 @@ def write_program(
     kernels = []
     for kernel in program.kernels:
         name = e.global_name(kernel.name)
-        passed = Passed(e.buffers_of(kernel.body), e.by_table)
+        passed = Passed(e.buffers_of(kernel.body), e, e.by_table)
         asked = asks if asks and stops.asks(kernel.body) else ""
         _write_kernel(e, kernel, name, passed, inline, asked)
         kernels.append((name, passed, bool(asked)))

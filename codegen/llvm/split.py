@@ -258,12 +258,12 @@ def write_in_pieces(e: Emitter, block: Block) -> list[str]:
 
 
 def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area: str) -> None:
-    from .program import arguments, bind_parameters, parameters
+    from .program import Passed
 
-    buffers = e.buffers_of(Block(tuple(piece.statements)))
+    buffers = Passed(e.buffers_of(Block(tuple(piece.statements))), e, table=False)
     name = e.global_name(f"{e.function_name}_part{n}")
-    listed = ", ".join(filter(None, ("ptr noalias %live", parameters(buffers, e))))
-    passed = ", ".join(filter(None, (f"ptr {area}", arguments(buffers, e))))
+    listed = ", ".join(filter(None, ("ptr noalias %live", buffers.parameters(e))))
+    passed = ", ".join(filter(None, (f"ptr {area}", buffers.arguments(e))))
     if e.stop:
         listed, passed = f"{listed}, ptr %stop", f"{passed}, ptr {e.stop.flag}"
     part = e.part(len(piece.statements)) if piece.straight else None
@@ -272,7 +272,7 @@ def _write_piece(e: Emitter, n: int, piece: _Piece, slots: dict[Var, int], area:
         e.add_function(f"declare void {name}({listed}) nonlazybind")
     stop = e.stop
     with e.function(f"define {linkage}void {name}({listed})", attributes="#2", part=part):
-        bind_parameters(buffers, e)
+        buffers.bind(e)
         if stop:
             e.interruptible("%stop", stop.asks)
         writer = _PieceWriter(e, slots)

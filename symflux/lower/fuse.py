@@ -64,6 +64,7 @@ class Nest:
     positive: bool = False  # whether negative zeros become positive ones, as by adding zero
     path: list[LoopItem] = field(default_factory=list)
     contract: ContractItem | None = None  # set when the leaf is part of a contraction's epilogue
+    operations: int = 1  # how many nodes are computed for an element
 
     @property
     def fold(self) -> Fold:
@@ -107,6 +108,7 @@ class LoopItem:
     breaks: set[int] = field(default_factory=set)
     holds: dict[Any, Nest] = field(default_factory=dict)  # results computed inside
     reads: set[Any] = field(default_factory=set)
+    operations: int = 0  # of all nests inside
 
 
 @record(eq=False)
@@ -189,6 +191,7 @@ class Schedule:
             dry.guarded,
             dry.numbered,
             key,
+            operations=dry.operations,
         )
 
     def _fold_nest(self, node: Node) -> Nest:
@@ -223,6 +226,7 @@ class Schedule:
             dry.guarded,
             dry.numbered,
             node,
+            operations=dry.operations,
         )
 
     def pieces(self, node: Node) -> list[Nest]:
@@ -266,6 +270,7 @@ class Schedule:
             dry.numbered,
             node,
             offset,
+            operations=dry.operations,
         )
 
     def contraction(self, node: Node) -> ContractItem:
@@ -378,6 +383,8 @@ class Schedule:
         axis = nest.order[level]
         if loop.axis.extent != axis.extent or len(loop.holds) > thresholds.loop_values:
             return False
+        if loop.operations + nest.operations > thresholds.loop_operations:
+            return False
         for access in nest.accesses:
             producer = loop.holds.get(access.node)
             if producer is None:
@@ -424,6 +431,7 @@ class Schedule:
         nest.path = path
         for loop in path:
             loop.holds[nest.key] = nest
+            loop.operations += nest.operations
             loop.reads.update(x.node for x in nest.accesses)
             loop.breaks |= nest.breaks.get(loop.axis, set())
         if nest.fold_axes and nest.style in ("fold", "memory fold"):

@@ -96,6 +96,8 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
             limit = thresholds.costly if node.type.shape else thresholds.costly_scalar
             if total >= limit and uses.get(node.id, 0) > 1:
                 roots.add(node.id)
+            if total >= thresholds.long_expression and node.type.shape:
+                roots.add(node.id)
             if node.type.shape:
                 for x in node.inputs:
                     if inline.get(x.id, 0) >= thresholds.costly and x.type.size < node.type.size:
@@ -195,6 +197,7 @@ class DryReader:
         self._found: dict[tuple[Node, Index | None], None] = {}
         self.breaks: dict[Axis, set[int]] = {}
         self.guarded = False
+        self.operations = 1  # nodes that were looked through
         self.numbered = False  # whether a value depends on the number of the iteration
 
     def follow(self, start: Sequence[tuple[Node, Index]], own: Node | None = None) -> None:
@@ -224,6 +227,7 @@ class DryReader:
                 raise NeedsRoot(node)
             else:
                 self.numbered = True
+        self.operations = len(seen)
 
     @property
     def accesses(self) -> list[Access]:
