@@ -177,11 +177,11 @@ class _Thresholds:
     )
     block_rows: int = _row(8, 1, help="iterations of the outer loop from which on they do")
     product_share_from: float = _row(
-        15.0, 0.0, help="microseconds of work from which on a contraction is cut into pieces"
+        6.0, 0.0, help="microseconds of work from which on a contraction is cut into pieces"
     )
-    product_piece: float = _row(8.0, 1e-9, 1e-3, least=1e-9, help="microseconds of work in a piece")
+    product_piece: float = _row(3.0, 1e-9, 1e-3, least=1e-9, help="microseconds of work in a piece")
     product_pieces: int = _row(
-        0, 2, 7, help="pieces of a contraction at most; 0: two for each processor, from 4 to 64"
+        0, 2, 7, help="pieces of a contraction at most; 0: four for each processor, from 8 to 64"
     )
     product_share_rows: int = _row(48, 1, 4, least=1, help="rows, or columns, in a piece at least")
 

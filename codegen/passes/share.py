@@ -12,11 +12,12 @@ times: as few pieces as keep some threads busy, cut where the operand that is re
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ...records import record, replace
 from ...thresholds import thresholds
 from ..ir import (
+    BYTES,
     Block,
     Const,
     Contract,
@@ -40,7 +41,14 @@ from .moved import Moved
 __all__ = ["share_contractions"]
 
 #: Multiply-adds of single precision that a core does in a microsecond; half as many of double.
-RATE = 75_000
+#: (With vectors of 32 bytes. Wider ones do twice as many: a piece is shorter there.)
+RATE = 37_500
+#: Bytes of an operand that are copied, or come from further away, in a microsecond: rows of a are
+#: read by many columns in turn, b is packed in panels.
+COPY_A, COPY_B = 100_000, 25_000
+#: The part of the work that copying may be, and the pieces for each processor at most: enough that
+#: a core that is slower, or comes later, does fewer.
+COPIED, PIECES = 0.1, 4
 
 
 def share_contractions(program: Program) -> Program:
@@ -101,48 +109,60 @@ class _Cut:
 
 
 def _cuts(contract: Contract) -> list[_Cut]:
-    work = math.prod(d.extent for d in contract.dims)
+    """The cuts with which some threads are done soonest; none if it is too little work."""
     rate = RATE if contract.acc.dtype == "f32" else RATE / 2
-    if work < thresholds.product_share_from * rate:
+    work = math.prod(d.extent for d in contract.dims) / rate
+    if work < thresholds.product_share_from:
         return []
-    most = thresholds.product_pieces or max(4, min(64, 2 * processors()))
-    pieces = max(2, min(most, int(work / (thresholds.product_piece * rate))))
+    threads, exact = max(2, processors()), thresholds.product_pieces
+    most = exact or min(64, PIECES * threads)
+    best: list[_Cut] = []
+    least = math.inf if exact else work
+    for copied, cuts in _choices(contract, max(2, min(most, int(work / thresholds.product_piece)))):
+        count = math.prod(cut.count for cut in cuts)
+        copied = 0.0 if exact else copied
+        if count < 2 or (count > 2 and copied > COPIED * work):
+            continue
+        part = math.prod(cut.unit / cut.extent for cut in cuts) * (work + copied)
+        # one core may be slower than another: somebody waits for the last piece
+        time = (math.ceil(count / threads) + 0.25) * part
+        if time < least:
+            best, least = cuts, time
+    return best
+
+
+def _choices(contract: Contract, most: int) -> Iterator[tuple[float, list[_Cut]]]:
+    """Ways to cut in up to ``most`` pieces, and the microseconds that copying operands once more
+    takes in each."""
     batch = [d for d in contract.dims if d.role == "batch"]
-    widest = max(batch, key=lambda d: d.extent, default=None)
-    if widest is not None and widest.extent >= pieces:
-        return [_cut(contract, widest, pieces, 1)]
-    rows, columns = _Side.of(contract, "m"), _Side.of(contract, "n")
-    best = (math.inf, 1, 1)
-    bytes_a = math.prod(d.extent for d in contract.dims if d.stride_a)
-    bytes_b = math.prod(d.extent for d in contract.dims if d.stride_b)
-    for m in range(1, pieces + 1):
-        n = pieces // m
-        if m <= rows.most and n <= columns.most:
-            best = min(best, (m * bytes_b + n * bytes_a, m, n))
-    if best[0] == math.inf:  # small in both: as many as there are
-        m = min(pieces, rows.most)
-        best = (0.0, m, min(pieces // m, columns.most))
-    found = []
-    for side, count, multiple in ((rows, best[1], 16), (columns, best[2], 32)):
-        if side.dim is not None and count > 1:
-            whole = side.inner == 1 and side.dim.extent >= 4 * multiple
-            found.append(_cut(contract, side.dim, count, multiple if whole else 1))
-    return [cut for cut in found if cut.count > 1]
+    if batch:
+        widest = max(batch, key=lambda d: d.extent)
+        for count in range(2, min(most, widest.extent) + 1):
+            yield 0.0, [_cut(contract, widest, count, 1)]
+    rows, columns = _Side.of(contract, "m", 16), _Side.of(contract, "n", 32)
+    a = math.prod(d.extent for d in contract.dims if d.stride_a) * BYTES[contract.a.dtype]
+    b = math.prod(d.extent for d in contract.dims if d.stride_b) * BYTES[contract.b.dtype]
+    for m in range(1, min(most, rows.most) + 1):
+        for n in range(1, min(most // m, columns.most) + 1):
+            copied = (m - 1) * b / COPY_B + (n - 1) * a / COPY_A
+            cuts = [side.cut(contract, c) for side, c in ((rows, m), (columns, n)) if c > 1]
+            yield copied, [cut for cut in cuts if cut.count > 1]
 
 
 @record(frozen=True, slots=True)
 class _Side:
-    """The rows (or columns) of a contraction: the dimension to cut, the longest, and how many rows
-    lie in each of its places."""
+    """The rows (or columns) of a contraction: the dimension to cut, the longest, how many rows
+    lie in each of its places, and of how many rows pieces of long ones are multiples."""
 
     dim: Dim | None
     inner: int
+    multiple: int
 
     @classmethod
-    def of(cls, contract: Contract, role: str) -> _Side:
+    def of(cls, contract: Contract, role: str, multiple: int) -> _Side:
         dims = [d for d in contract.dims if d.role == role]
         longest = max(dims, key=lambda d: d.extent, default=None)
-        return cls(longest, math.prod(d.extent for d in dims if d is not longest))
+        return cls(longest, math.prod(d.extent for d in dims if d is not longest), multiple)
 
     @property
     def most(self) -> int:
@@ -151,6 +171,11 @@ class _Side:
             return 1
         extent = self.dim.extent
         return max(1, min(extent, extent * self.inner // thresholds.product_share_rows))
+
+    def cut(self, contract: Contract, count: int) -> _Cut:
+        assert self.dim is not None
+        whole = self.inner == 1 and self.dim.extent >= 4 * self.multiple
+        return _cut(contract, self.dim, count, self.multiple if whole else 1)
 
 
 def _cut(contract: Contract, dim: Dim, count: int, multiple: int) -> _Cut:
