@@ -149,11 +149,9 @@ class _Thresholds:
 
     # --- loops of graphs: what threads share ---
     share_from: float = _row(
-        30_000.0, 0.0, help="nanoseconds of work from which on a loop is shared out"
+        4_000.0, 0.0, help="nanoseconds of work from which on a loop is shared out"
     )
-    share_piece: float = _row(
-        15_000.0, 1e-3, 0.5, least=1e-9, help="nanoseconds of work in a piece"
-    )
+    share_piece: float = _row(2_000.0, 1e-3, 0.5, least=1e-9, help="nanoseconds of work in a piece")
     share_pieces: int = _row(64, 2, 3, 5, least=2, help="pieces of a loop at most")
     share_grain: int = _row(
         64, 1, 3, least=1, help="iterations of which pieces of innermost loops are multiples"
@@ -181,8 +179,16 @@ class _Thresholds:
     )
     product_piece: float = _row(3.0, 1e-9, 1e-3, least=1e-9, help="microseconds of work in a piece")
     product_pieces: int = _row(
-        0, 2, 7, help="pieces of a contraction at most; 0: four for each processor, from 8 to 64"
+        0, 2, 7, help="pieces of a contraction; 0: up to four for each processor, from 8 to 64"
     )
+    product_copied: float = _row(
+        0.1, 0.0, 9.0, help="the part of a contraction's work that copying operands once more for "
+        "its pieces may be, if there are more than two",
+    )  # fmt: skip
+    product_near: int = _row(
+        128 * 1024, 0, help="bytes of b up to which few rows are cut: each core has all of it near"
+    )
+    product_few: int = _row(8, 1, least=1, help="rows in a piece of so few at least")
     product_share_rows: int = _row(48, 1, 4, least=1, help="rows, or columns, in a piece at least")
 
     # --- contractions ---

@@ -25,6 +25,8 @@ TRACED = Path(sf.__file__).parent / "trace" / "writes.py"
 #: cost time.
 NO_THRESHOLDS = {
     "block.LINE",
+    "share.COPY",
+    "share.READ",
     "share.RATE",
     "contract_kernels._GROUP",
     "contract_pack.SQUARE",
@@ -38,6 +40,7 @@ NO_THRESHOLDS = {
     "pool._ROUNDS",
     "pool._GIVE_WAY",
     "pool._MOST",
+    "pool._WAKE_FROM",
     "tables._REGISTER",
     "lane_code.AHEAD",
     "arguments._EQUAL",

@@ -63,6 +63,13 @@ def _operations(loop: Loop) -> int:
     return max(1, operations(loop.body))
 
 
+def _size(loop: Loop) -> int:
+    """Operations of all iterations; multiply-adds of contractions run about eight at a time."""
+    extent = loop.extent if isinstance(loop.extent, int) else UNKNOWN
+    together = 8 if any(isinstance(s, Contract) for s in walk(loop.body)) else 1
+    return extent * _operations(loop) // together
+
+
 def write_loop(e: Emitter, loop: Loop) -> bool:
     """Write a parallel loop for several threads. False, and nothing written, when that does not
     pay or a value is carried in another way than by reductions."""
@@ -237,7 +244,7 @@ class _ParallelLoop:
         e.start(several)
         e.line(
             f"call void @symflux_parallel(ptr @{self.name}_chunks, ptr {context}, "
-            f"i32 {count}, i64 {cut.count})"
+            f"i32 {count}, i64 {cut.count}, i64 {_size(self.loop)})"
         )
         e.line(f"br label %{after}")
         e.start(single)

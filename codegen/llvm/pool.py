@@ -37,13 +37,16 @@ __all__ = ["SYMBOLS", "object_code", "register"]
 #: What generated code refers to; declared in modules that hold parallel loops.
 SYMBOLS = """\
 @symflux_threads = external global i32
-declare void @symflux_parallel(ptr, ptr, i32, i64)
+declare void @symflux_parallel(ptr, ptr, i32, i64, i64)
 declare ptr @symflux_scratch(i64)
 """
 
 #: Seconds that a worker without work waits before it sleeps, in rounds of one pause; every few of
 #: them it gives way. A pause takes 10 to 50 ns, whatever the processor's maker chose.
 _PATIENCE, _ROUNDS, _GIVE_WAY = 40e-6, 800, 100
+#: Operations for which workers are woken, which takes microseconds. Smaller loops are shared with
+#: workers that are awake; together they wake them when they have so many.
+_WAKE_FROM = 250_000
 #: The most workers.
 _MOST = 255
 
@@ -62,6 +65,7 @@ _POOL = """
 @owner = internal global i32 0, align 64
 @started = internal global i32 0
 @sleepers = internal global i32 0, align 64
+@unshared = internal global i64 0, align 64
 @key = internal global {key} 0
 @mutex = internal global [128 x i8] zeroinitializer, align 64
 @wake = internal global [128 x i8] zeroinitializer, align 64
@@ -129,6 +133,7 @@ define void @reset() {{
   store atomic i32 0, ptr @owner seq_cst, align 4
   store atomic i32 0, ptr @sleepers seq_cst, align 4
   store i32 0, ptr @started
+  store i64 0, ptr @unshared
   %m = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
   %c = call i32 @pthread_cond_init(ptr @wake, ptr null)
   ret void
@@ -262,7 +267,7 @@ done:
   ret void
 }}
 
-define void @symflux_parallel(ptr %work, ptr %context, i32 %threads, i64 %chunks) {{
+define void @symflux_parallel(ptr %work, ptr %context, i32 %threads, i64 %chunks, i64 %size) {{
   %exchange = cmpxchg ptr @owner, i32 0, i32 1 acq_rel acquire
   %free = extractvalue {{ i32, i1 }} %exchange, 1
   br i1 %free, label %several, label %alone
@@ -286,7 +291,14 @@ several:
   store atomic i64 %word, ptr @word seq_cst, align 8
   %asleep = load atomic i32, ptr @sleepers seq_cst, align 4
   %some = icmp sgt i32 %asleep, 0
-  br i1 %some, label %call, label %run
+  br i1 %some, label %weigh, label %run
+weigh:
+  %before = load i64, ptr @unshared
+  %sum = call i64 @llvm.uadd.sat.i64(i64 %before, i64 %size)
+  %enough = icmp uge i64 %sum, {wake_from}
+  %left = select i1 %enough, i64 0, i64 %sum
+  store i64 %left, ptr @unshared
+  br i1 %enough, label %call, label %run
 call:
   %locked = call i32 @pthread_mutex_lock(ptr @mutex)
   %woken = call i32 @pthread_cond_broadcast(ptr @wake)
@@ -339,7 +351,7 @@ def object_code() -> bytes:
     text = _POOL.format(
         thread="ptr" if mac else "i64", key="i64" if mac else "i32", block=1 if mac else 0,
         declare_pause=pause[0], pause=pause[1], rounds=_ROUNDS, give_way=_GIVE_WAY,
-        last_round=_GIVE_WAY - 1, most=_MOST,
+        last_round=_GIVE_WAY - 1, most=_MOST, wake_from=_WAKE_FROM,
     )  # fmt: skip
     return object_of(ModuleText(text, Options(code_level=0)), machine)  # at 2: 8 ms longer
 

@@ -43,12 +43,8 @@ __all__ = ["share_contractions"]
 #: Multiply-adds of single precision that a core does in a microsecond; half as many of double.
 #: (With vectors of 32 bytes. Wider ones do twice as many: a piece is shorter there.)
 RATE = 37_500
-#: Bytes of an operand that are copied, or come from further away, in a microsecond: rows of a are
-#: read by many columns in turn, b is packed in panels.
-COPY_A, COPY_B = 100_000, 25_000
-#: The part of the work that copying may be, and the pieces for each processor at most: enough that
-#: a core that is slower, or comes later, does fewer.
-COPIED, PIECES = 0.1, 4
+#: Bytes of an operand that are read once more, or copied once more, in a microsecond.
+READ, COPY = 100_000, 10_000
 
 
 def share_contractions(program: Program) -> Program:
@@ -115,17 +111,17 @@ def _cuts(contract: Contract) -> list[_Cut]:
     if work < thresholds.product_share_from:
         return []
     threads, exact = max(2, processors()), thresholds.product_pieces
-    most = exact or min(64, PIECES * threads)
+    most = exact or min(64, 4 * threads)  # a core that is slower, or comes later, does fewer
     best: list[_Cut] = []
-    least = math.inf if exact else work
+    least = math.inf
     for copied, cuts in _choices(contract, max(2, min(most, int(work / thresholds.product_piece)))):
         count = math.prod(cut.count for cut in cuts)
         copied = 0.0 if exact else copied
-        if count < 2 or (count > 2 and copied > COPIED * work):
+        if count < 2 or (count > 2 and copied > thresholds.product_copied * work):
             continue
         part = math.prod(cut.unit / cut.extent for cut in cuts) * (work + copied)
-        # one core may be slower than another: somebody waits for the last piece
-        time = (math.ceil(count / threads) + 0.25) * part
+        # for two threads as well; one core may be slower: somebody waits for the last piece
+        time = sum(t * (math.ceil(count / t) + 0.25) for t in {2, threads}) * part
         if time < least:
             best, least = cuts, time
     return best
@@ -142,11 +138,25 @@ def _choices(contract: Contract, most: int) -> Iterator[tuple[float, list[_Cut]]
     rows, columns = _Side.of(contract, "m", 16), _Side.of(contract, "n", 32)
     a = math.prod(d.extent for d in contract.dims if d.stride_a) * BYTES[contract.a.dtype]
     b = math.prod(d.extent for d in contract.dims if d.stride_b) * BYTES[contract.b.dtype]
+    if b <= thresholds.product_near and rows.total < thresholds.pack_b_rows:
+        # each core has all of b at hand, and rows of the result stay where they are worked on next
+        few = rows.total // thresholds.product_few
+        for count in range(2, min(most, few, rows.extent) + 1):
+            yield 0.0, [rows.cut(contract, count)]
+    far = COPY if a >= thresholds.pack_a_straight else READ
+    rate = COPY
+    if a >= thresholds.pack_a_transposed and _is_apart(contract):
+        rate = far = COPY / 4  # few rows of terms far apart: each brings in little that is used
     for m in range(1, min(most, rows.most) + 1):
         for n in range(1, min(most // m, columns.most) + 1):
-            copied = (m - 1) * b / COPY_B + (n - 1) * a / COPY_A
+            copied = (m - 1) * b / rate + (n - 1) * a / far
             cuts = [side.cut(contract, c) for side, c in ((rows, m), (columns, n)) if c > 1]
             yield copied, [cut for cut in cuts if cut.count > 1]
+
+
+def _is_apart(contract: Contract) -> bool:
+    """Whether the terms of a row of a lie apart."""
+    return all(d.stride_a != 1 for d in contract.dims if d.role == "k")
 
 
 @record(frozen=True, slots=True)
@@ -165,17 +175,27 @@ class _Side:
         return cls(longest, math.prod(d.extent for d in dims if d is not longest), multiple)
 
     @property
+    def extent(self) -> int:
+        return 1 if self.dim is None else self.dim.extent
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return self.extent * self.inner
+
+    @property
     def most(self) -> int:
         """How many pieces it has room for."""
-        if self.dim is None:
-            return 1
-        extent = self.dim.extent
-        return max(1, min(extent, extent * self.inner // thresholds.product_share_rows))
+        return max(1, min(self.extent, self.total // thresholds.product_share_rows))
 
     def cut(self, contract: Contract, count: int) -> _Cut:
         assert self.dim is not None
-        whole = self.inner == 1 and self.dim.extent >= 4 * self.multiple
-        return _cut(contract, self.dim, count, self.multiple if whole else 1)
+        multiple, extent = self.multiple, self.extent
+        if self.inner > 1 or extent < 4 * multiple:
+            multiple = 1
+        elif extent < 16 * multiple:  # the last piece would be much shorter
+            multiple //= 2
+        return _cut(contract, self.dim, count, multiple)
 
 
 def _cut(contract: Contract, dim: Dim, count: int, multiple: int) -> _Cut:

@@ -90,7 +90,10 @@ def _share(plan: Plan, loop: LoopItem, kernel: int, top: bool) -> Share | None:
         return None
     work = _nanoseconds(plan, loop) / _outside(loop, plan)
     most = min(thresholds.share_pieces, loop.axis.extent if loop.children else 2)
-    share = Share(loop, max(2, min(most, int(work / thresholds.share_piece))))
+    pieces = max(2, min(most, int(work / thresholds.share_piece)))
+    if pieces < 8:  # of three pieces one of two threads does two
+        pieces -= pieces % 2
+    share = Share(loop, pieces)
     for nest in nests:
         over = loop.axis in nest.fold_axes
         if over and (

@@ -155,3 +155,38 @@ def test_contractions_with_several_axes_of_rows_are_cut():
     (found,), loops = results(convolution, x, w)
     np.testing.assert_allclose(found, convolution(x, w), rtol=1e-12, atol=1e-12)
     assert loops
+
+
+def test_a_recurrent_cell_is_shared_out_step_by_step():
+    """A few microseconds of work, again and again: products and gates of every step, and those of
+    its derivative."""
+    batch, hidden = 16, 64
+    w = RANDOM.normal(size=(2, hidden, 4 * hidden)).astype(np.float32) / 8
+    xs = RANDOM.normal(size=(4, batch, hidden)).astype(np.float32)
+
+    def step(w, state, x):
+        h, c = state
+        z = x @ w[0] + h @ w[1]
+        i, f, g, o = (z[:, n * hidden : (n + 1) * hidden] for n in range(4))
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        return np.tanh(c) / (1 + np.exp(-o)), c
+
+    def forward(w, xs):
+        zero = np.zeros((batch, hidden), np.float32)
+        (h, _), _ = sf.scan(lambda s, x: (step(w, s, x), 0.0), (zero, zero), xs)
+        return h
+
+    def plainly(w):
+        state = (np.zeros((batch, hidden)),) * 2
+        for x in xs:
+            state = step(w, state, x)
+        return state[0]
+
+    (found,), loops = results(forward, w, xs)
+    assert len(loops) == 3
+    np.testing.assert_allclose(found, plainly(w), rtol=2e-5, atol=2e-6)
+    direction = RANDOM.normal(size=w.shape)
+    (slope,), loops = results(sf.grad(lambda w, xs: np.sum(forward(w, xs))), w, xs)
+    assert len(loops) > 6
+    up, down = (np.sum(plainly(w + e * direction)) for e in (1e-5, -1e-5))
+    assert np.sum(slope * direction) == pytest.approx((up - down) / 2e-5, rel=1e-3)
