@@ -1,21 +1,35 @@
 """``python -m symflux bench``: the rows, the workers, what is reported."""
 
+import argparse
 import dataclasses
 import json
+import platform
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import symflux.bench.runner as runner
 from symflux.__main__ import main
-from symflux.bench.command import select
+from symflux.bench.command import BenchError, add_options, run, select
 from symflux.bench.row import Row
 from symflux.bench.runner import Measured, Options, Outcome, difference, known_tools, measure_row
 from symflux.bench.table import as_json, as_markdown, as_text, of_limit, summary
 from symflux.bench.tools import OWN
 from symflux.bench.workloads import all_rows, find
 from symflux.runtime.limits import Limits
+
+
+def on_x86():
+    return platform.machine() in ("x86_64", "AMD64") and Path("/proc/self/environ").exists()
+
+
+def options_of(words):
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return parser.parse_args(words)
+
 
 LIMITS = Limits(1, ((1000, 100e9), (10_000, 10e9)), {"f32": 200e9, "f64": 100e9})
 
@@ -68,8 +82,8 @@ def test_tables_agree():
     cells = [c.strip() for c in table[4].strip("|").split("|")]
     assert text[3].split() == cells
     assert cells == [
-        "w", "n=1", "forward", "1.00", "-", "jax", "4.00", "4.00", "0.010", "30.0", "2.00", "100",
-        "0.000100", "0.0000500",
+        "w", "n=1", "forward", "1.00", "-", "-", "jax", "4.00", "4.00", "0.010", "30.0", "2.00",
+        "100", "0.000100", "0.0000500",
     ]  # fmt: skip
     found = json.loads(json.dumps(as_json(rows, LIMITS, {"python": "3"})))
     assert found["rows"][1]["tools"]["torch"]["best"] == 2e-6
@@ -101,6 +115,53 @@ def test_selecting():
     assert known_tools(["torch"]) == ("torch",)
     assert known_tools(["tor"]) == ("torch", "torch.compile")
     assert not set(OWN) & set(known_tools([]))
+
+
+def test_a_column_for_another_target():
+    rows = [measured(jax=4e-6), measured(torch=2e-6)]
+    rows[0].outcomes.append(Outcome("symflux target", 1.5e-6))
+    assert rows[0].best_peer.tool == "jax"  # it is SymFlux still, no peer
+    text, table = as_text(rows, LIMITS, "x86-64-v3"), as_markdown(rows, LIMITS, "x86-64-v3")
+    assert "| out= us | x86-64-v3 us | best peer |" in table
+    assert "out= us  x86-64-v3 us  best peer" in text
+    assert [line.split("|")[6].strip() for line in table.splitlines()[4:6]] == ["1.50", "-"]
+    assert as_json(rows, LIMITS, {}, "x86-64-v3")["target"] == "x86-64-v3"
+
+
+@pytest.mark.skipif(not on_x86(), reason="levels of x86-64")
+def test_the_code_of_a_target_is_measured(monkeypatch):
+    """In a worker of its own, which makes code for it: what a wider machine tells about AVX2."""
+    seen = {}
+    ask = runner.Worker.ask
+
+    def asked(worker, command):
+        if command is None:  # it has been started
+            entries = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+            seen[worker.tool] = [e for e in entries if e.startswith(b"SYMFLUX_TARGET=")]
+        return ask(worker, command)
+
+    monkeypatch.setattr(runner.Worker, "ask", asked)
+    monkeypatch.delenv("SYMFLUX_TARGET", raising=False)
+    options = Options((), burst=1e-4, rounds=1, target="x86-64")
+    result = measure_row(find("rosenbrock n=10 forward"), options)
+    tools = ["symflux", "symflux out=", "symflux target"]
+    assert [o.tool for o in result.outcomes] == tools
+    assert all(o.is_timed and o.best > 0 for o in result.outcomes)
+    assert seen["symflux target"] == [b"SYMFLUX_TARGET=x86-64"] and not seen["symflux"]
+
+
+@pytest.mark.skipif(not on_x86(), reason="levels of x86-64")
+@pytest.mark.parametrize("target", ["x86-64-v9", "avx2"])
+def test_a_target_that_does_not_exist_is_refused(target):
+    with pytest.raises(BenchError, match="there are x86-64, x86-64-v2"):
+        run(options_of(["rosenbrock n=10 forward", "--target", target]))
+
+
+def test_a_file_of_another_target_is_not_resumed(tmp_path):
+    file = tmp_path / "bench.json"
+    file.write_text(json.dumps(as_json([measured()], LIMITS, {}, "x86-64-v3")))
+    with pytest.raises(BenchError, match="was measured with --target x86-64-v3"):
+        run(options_of(["rosenbrock n=10 forward", "--json", str(file), "--resume"]))
 
 
 def test_peers_that_write_into_buffers_are_compared_with_out():

@@ -255,7 +255,7 @@ def _tiling(product: Product, acc: str, machine: Machine, known: Set[Tile]) -> T
     elif masks and fits_registers(product):
         finish = "registers"
     stored = partial_store(product) is not None and masks
-    if _several(product, levels, k_block) and not stored:
+    if _several(product, levels, k_block) and not stored and not streams:
         levels, k_block = _terms(product, thresholds.product_long_panel // (columns * size))
     several = _several(product, levels, k_block)
     target: Literal["result", "panel", "full", ""] = "panel" if finish == "loops" else ""

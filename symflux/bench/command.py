@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..codegen.llvm.machine import at_level, missing
 from ..errors import SymFluxError
 from ..runtime.limits import Limits, measure
 from .row import Row
@@ -37,6 +38,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", default="", help="names or parts of names, separated by commas")
     parser.add_argument("--quick", action="store_true", help="few rounds, short bursts")
     parser.add_argument("--threads", type=int, default=1, help="of every tool (default: 1)")
+    parser.add_argument(
+        "--target", default="", metavar="NAME",
+        help="a column more: SymFlux with code for it, such as x86-64-v3 on wider processors",
+    )  # fmt: skip
     parser.add_argument(
         "--python", action="append", default=[], metavar="TOOL=PATH",
         help="the interpreter of a tool that is installed elsewhere",
@@ -65,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     """Measure and print.
 
     Raises:
-        BenchError: when no row or no peer has such a name.
+        BenchError: when no row, no peer or no target has such a name.
     """
     rows = select(all_rows(), options.select)
     if not rows:
@@ -78,7 +83,8 @@ def run(options: argparse.Namespace) -> None:
         raise BenchError(f"no peer is named like {options.peers}")
     pythons = dict(entry.split("=", 1) for entry in options.python)
     burst, rounds = (0.005, 3) if options.quick else (0.02, 9)
-    how = Options(peers, options.threads, burst, rounds, pythons)
+    _check_target(options.target)
+    how = Options(peers, options.threads, burst, rounds, pythons, target=options.target)
     before = _before(options)
     _compile_sources()
     limits = limits_of(before) if before else measure(options.threads)
@@ -95,14 +101,14 @@ def run(options: argparse.Namespace) -> None:
     _progress("")
     ordered = sorted(results.values(), key=lambda m: place[m.row.name])
     _write(options, ordered, limits)
-    print(as_text(ordered, limits))
+    print(as_text(ordered, limits, options.target))
 
 
 def _before(options: argparse.Namespace) -> Any:
     """What the JSON file holds, if it is to be resumed; None without one.
 
     Raises:
-        BenchError: when no file is named, or it was measured with other threads.
+        BenchError: when no file is named, or it was measured with other threads or another target.
     """
     if not options.resume:
         return None
@@ -113,7 +119,22 @@ def _before(options: argparse.Namespace) -> Any:
     data = json.loads(options.json.read_text())
     if data["limits"]["threads"] != options.threads:
         raise BenchError(f"{options.json} was measured with {data['limits']['threads']} threads")
+    if (target := data.get("target", "")) != options.target:
+        other = f"--target {target}" if target else "no --target"
+        raise BenchError(f"{options.json} was measured with {other}")
     return data
+
+
+def _check_target(name: str) -> None:
+    """Refuse a target that does not exist, or that this processor cannot run."""
+    if not name or name == "native":
+        return
+    try:
+        at_level(name)
+    except ValueError as error:
+        raise BenchError(f"--target {name}: {error}") from None
+    if absent := missing(name):
+        raise BenchError(f"--target {name}: this processor does not have {', '.join(absent)}")
 
 
 def _compile_sources() -> None:
@@ -131,10 +152,10 @@ def _progress(text: str) -> None:
 
 def _write(options: argparse.Namespace, results: list[Measured], limits: Limits) -> None:
     if options.json:
-        found = as_json(results, limits, environment())
+        found = as_json(results, limits, environment(), options.target)
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(as_markdown(results, limits))
+        options.markdown.write_text(as_markdown(results, limits, options.target))
 
 
 def environment() -> dict[str, Any]:

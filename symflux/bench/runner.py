@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .row import Row
-from .tools import INTO, ON_BUFFERS, OWN, TOOLS, builder_of
+from .tools import FOR_TARGET, INTO, ON_BUFFERS, OWN, TOOLS, builder_of
 
 __all__ = ["Measured", "Options", "Outcome", "measure_row"]
 
@@ -33,7 +33,8 @@ __all__ = ["Measured", "Options", "Outcome", "measure_row"]
 @dataclass(frozen=True)
 class Options:
     """How rows are measured: tools beside SymFlux, threads of each, seconds of a burst, rounds;
-    ``pythons`` are interpreters of tools that are not installed beside SymFlux."""
+    ``pythons`` are interpreters of tools that are not installed beside SymFlux; ``target`` is one
+    that SymFlux's code is made for too, beside this machine."""
 
     peers: tuple[str, ...]
     threads: int = 1
@@ -41,6 +42,7 @@ class Options:
     rounds: int = 9
     pythons: Mapping[str, str] = field(default_factory=dict)
     patience: float = 300.0
+    target: str = ""
 
 
 @dataclass
@@ -131,7 +133,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(options.threads, cache),
+            env=_environment(options.threads, cache, options.target if tool == FOR_TARGET else ""),
             text=True,
         )
         self.errors: list[str] = []
@@ -212,8 +214,9 @@ def _read_line(process: subprocess.Popen[str], patience: float) -> str | None:
     return process.stdout.readline() if ready else None
 
 
-def _environment(threads: int, cache: Path) -> dict[str, str]:
-    """The same number of threads for everybody, and a cache that nobody has used."""
+def _environment(threads: int, cache: Path, target: str = "") -> dict[str, str]:
+    """The same number of threads for everybody, a cache that nobody has used, and the target that
+    SymFlux makes code for, if it is not as usual."""
     count = str(threads)
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA", "SYMFLUX", "VECLIB", "BLIS")
     given = {f"{name}_NUM_THREADS": count for name in names}
@@ -228,14 +231,15 @@ def _environment(threads: int, cache: Path) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore",
     }
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    return environment | given
+    return environment | given | ({"SYMFLUX_TARGET": target} if target else {})
 
 
 def measure_row(
     row: Row, options: Options, progress: Callable[[str], None] = lambda text: None
 ) -> Measured:
     """Build a row with every tool that can, compare their results, time those that agree."""
-    tools = [t for t in (*OWN, *options.peers) if builder_of(row, t) is not None]
+    own = [t for t in OWN if t != FOR_TARGET or options.target]
+    tools = [t for t in (*own, *options.peers) if builder_of(row, t) is not None]
     with tempfile.TemporaryDirectory(prefix="bench_") as name:
         folder = Path(name)
         outcomes, workers = _build(row, tools, folder, options, progress)

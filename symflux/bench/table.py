@@ -9,13 +9,13 @@ from typing import Any
 from ..runtime.limits import Limits
 from .row import Row
 from .runner import Measured, Outcome
-from .tools import INTO, OWN
+from .tools import FOR_TARGET, INTO, OWN
 
 __all__ = ["as_json", "as_markdown", "as_text", "from_json", "limits_of", "summary"]
 
 COLUMNS = (
-    "workload", "size", "variant", "symflux us", "out= us", "best peer", "peer us", "times faster",
-    "of limit", "compile ms", "cached ms", "peer ms", "memory MB", "peer MB",
+    "workload", "size", "variant", "symflux us", "out= us", "target us", "best peer", "peer us",
+    "times faster", "of limit", "compile ms", "cached ms", "peer ms", "memory MB", "peer MB",
 )  # fmt: skip
 
 
@@ -48,12 +48,13 @@ def _least(measured: Measured, field: str) -> float | None:
 
 def _cells(measured: Measured, limits: Limits) -> list[str]:
     row, ours, peer = measured.row, measured.of("symflux"), measured.best_peer
-    into = measured.of(INTO)
+    into, target = measured.of(INTO), measured.of(FOR_TARGET)
     scaled = lambda v, by: _number(None if v is None else v * by)  # noqa: E731
     return [
         row.workload, row.size, row.variant,
         scaled(ours and ours.best, 1e6),
         scaled(into and into.best, 1e6),
+        scaled(target and target.best, 1e6),
         peer.tool if peer else "-",
         scaled(peer and peer.best, 1e6),
         _number(measured.ratio),
@@ -107,9 +108,14 @@ def _gradient_costs(results: Sequence[Measured]) -> list[str]:
     return lines + [f"  {name}: {cost:.2f}" for name, cost in costs.items()]
 
 
-def as_text(results: Sequence[Measured], limits: Limits) -> str:
-    """Columns side by side."""
-    rows = [list(COLUMNS), *(_cells(m, limits) for m in results)]
+def _columns(target: str) -> list[str]:
+    """The heads of the columns; that of the target says which it is."""
+    return [f"{target} us" if target and c == "target us" else c for c in COLUMNS]
+
+
+def as_text(results: Sequence[Measured], limits: Limits, target: str = "") -> str:
+    """Columns side by side; ``target`` is what the code of one of them was made for."""
+    rows = [_columns(target), *(_cells(m, limits) for m in results)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = [str(limits), ""]
     for row in rows:
@@ -119,9 +125,14 @@ def as_text(results: Sequence[Measured], limits: Limits) -> str:
     return "\n".join([*lines, "", *summary(results)])
 
 
-def as_markdown(results: Sequence[Measured], limits: Limits) -> str:
+def as_markdown(results: Sequence[Measured], limits: Limits, target: str = "") -> str:
     """The same as a table of Markdown."""
-    lines = [str(limits), "", _bar(COLUMNS), _bar(["---"] * 3 + ["---:"] * (len(COLUMNS) - 3))]
+    lines = [
+        str(limits),
+        "",
+        _bar(_columns(target)),
+        _bar(["---"] * 3 + ["---:"] * (len(COLUMNS) - 3)),
+    ]
     lines += [_bar(_cells(m, limits)) for m in results]
     return "\n".join([*lines, "", *(f"- {line.strip()}" for line in summary(results)), ""])
 
@@ -130,7 +141,9 @@ def _bar(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def as_json(results: Sequence[Measured], limits: Limits, environment: dict[str, Any]) -> Any:
+def as_json(
+    results: Sequence[Measured], limits: Limits, environment: dict[str, Any], target: str = ""
+) -> Any:
     """Everything that was measured, seconds and bytes."""
 
     def outcome(o: Outcome) -> dict[str, Any]:
@@ -141,6 +154,7 @@ def as_json(results: Sequence[Measured], limits: Limits, environment: dict[str, 
 
     return {
         "environment": environment,
+        "target": target,
         "limits": {
             "threads": limits.threads, "bandwidth": limits.bandwidth, "flops": limits.flops,
         },

@@ -8,6 +8,8 @@ tool       builder                           inputs
 symflux    ``builder(symflux, numpy)``       as they are
 symflux    the same                          as they are, and ``out=``: arrays for the results,
 out=                                         beside tools that write into buffers given beforehand
+symflux    the same                          as they are; code for the target that ``bench`` is
+target                                       given
 numpy      ``builder(numpy)``                as they are
 jax        ``builder(jax, jax.numpy)``       arrays on the device; 64 bits enabled
 torch      ``builder(torch)``                tensors that share the arrays' memory
@@ -33,6 +35,7 @@ from typing import Any
 from .row import Row, map_tensors
 
 __all__ = [
+    "FOR_TARGET",
     "INTO",
     "OWN",
     "TOOLS",
@@ -46,8 +49,10 @@ __all__ = [
 
 #: SymFlux with arrays for its results
 INTO = "symflux out="
+#: SymFlux with code for another target than this machine
+FOR_TARGET = "symflux target"
 #: SymFlux in its forms; everyone else is a peer
-OWN = ("symflux", INTO)
+OWN = ("symflux", INTO, FOR_TARGET)
 
 #: peers that work on buffers bound beforehand
 ON_BUFFERS = frozenset({"casadi"})
@@ -56,6 +61,7 @@ ON_BUFFERS = frozenset({"casadi"})
 TOOLS = {
     "symflux": "symflux",
     INTO: "symflux",
+    FOR_TARGET: "symflux",
     "numpy": "numpy",
     "jax": "jax",
     "torch": "torch",
@@ -80,6 +86,8 @@ def builder_of(row: Row, tool: str) -> Callable[..., Any] | None:
     arrays for its results where a peer is that works on buffers."""
     if tool == INTO:
         return row.tools.get("symflux") if ON_BUFFERS & row.tools.keys() else None
+    if tool == FOR_TARGET:
+        return row.tools.get("symflux")
     if tool == "torch.compile" and tool not in row.tools:
         return row.tools.get("torch") if row.torch_compile else None
     return row.tools.get(tool)
@@ -129,7 +137,7 @@ def prepare(row: Row, tool: str, inputs: tuple[Any, ...]) -> Prepared:
     module = load(tool, start=False)
     builder = builder_of(row, tool)
     assert builder is not None
-    if tool == "symflux" or tool == "numba":
+    if tool in ("symflux", FOR_TARGET, "numba"):
         return Prepared(builder(module, np), inputs)
     if tool == INTO:
         function = builder(module, np)
