@@ -67,7 +67,7 @@ def _size(loop: Loop) -> int:
     """Operations of all iterations; multiply-adds of contractions run about eight at a time."""
     extent = loop.extent if isinstance(loop.extent, int) else UNKNOWN
     together = 8 if any(isinstance(s, Contract) for s in walk(loop.body)) else 1
-    return extent * _operations(loop) // together
+    return min(extent * _operations(loop) // together, 2**62)
 
 
 def write_loop(e: Emitter, loop: Loop) -> bool:
