@@ -66,7 +66,7 @@ def no_keywords(function: str, **given: Any) -> None:
 def common(*values: Any, wraps: bool = False) -> list[Node]:
     """Nodes of the dtype to which the operands promote together (``where``, ``concatenate``).
 
-    ``wraps``: Python integers beyond the dtype are taken modulo its size, as ``np.where`` does,
+    ``wraps``: Python integers beyond the dtype are taken modulo its size, as ``np.select`` does,
     where they are an error elsewhere."""
     pairs = [operand(v) for v in values]
     dtype = promoted([key for key, _ in pairs])
@@ -75,6 +75,19 @@ def common(*values: Any, wraps: bool = False) -> list[Node]:
     if wraps:
         return [cast(v, dtype) if type(v) is Node else literal(v, dtype) for _, v in pairs]
     return [adapted(key, v, dtype) for key, v in pairs]
+
+
+def _where_wraps() -> bool:
+    """Whether the installed NumPy's ``where`` takes Python integers modulo the size of the dtype;
+    from 2.5 on they have to fit."""
+    try:
+        np.where(np.array(True), np.zeros((), np.uint8), 300)
+    except OverflowError:
+        return False
+    return True
+
+
+_WHERE_WRAPS = _where_wraps()
 
 
 def of_arrays(*values: Any) -> list[Node]:
@@ -165,7 +178,7 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Array:
             wrong="x[np.where(mask)]",
             right="np.where(mask, x, 0)",
         )
-    first, second = common(x, y, wraps=True)
+    first, second = common(x, y, wraps=_WHERE_WRAPS)
     return Array(build("where", truth(as_node(condition)), first, second))
 
 
