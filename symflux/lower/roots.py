@@ -109,7 +109,10 @@ def analyse(outputs: Sequence[Node], cost: Callable[[Node], int] = scalar_cost) 
                 _store(x, roots)
         if isinstance(node.type, TupleType):
             continue
-        if _always_root(node):
+        if _always_root(node) or (
+            # each reader would be parted like it
+            node.op is concatenate and uses.get(node.id, 0) > 1 and _parts_axes(node)
+        ):
             roots.add(node.id)
         if kind is Kind.INDEX_MAP and node.id not in roots:
             repeated = node.type.size > sum(x.type.size for x in node.inputs)
@@ -131,6 +134,12 @@ def _always_root(node: Node) -> bool:
     if kind is Kind.OPAQUE:
         return True
     return in_pieces(node)
+
+
+def _parts_axes(node: Node) -> bool:
+    """Whether the loops over a concatenation of concatenations are parted along several axes."""
+    axis = node["axis"]
+    return any(x.op is concatenate and x["axis"] != axis for x in node.inputs)
 
 
 def in_pieces(node: Node) -> bool:

@@ -6,7 +6,10 @@ the outputs and into pointwise ops (which broadcast by themselves).
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from ..ir.node import Node, constant
@@ -411,17 +414,35 @@ def _slice_padded_axis(
     ),
 )
 def slice_of_concatenate(node: Node, scope: Scope) -> Node | None:
-    """When some operand is not needed at all."""
+    """When some operand is not needed at all. Where others need the whole too, they would have it
+    in memory: it is only left alone for one operand, of it or of the operands inside of that."""
+    if 0 in node.shape:
+        return None
+    if not scope.single(node.inputs[0]):
+        inner: Node | None = node
+        while inner is not None and inner.op is slice_ and inner.inputs[0].op is concatenate:
+            pieces = _sliced_operands(inner)
+            inner = pieces[0][1] if len(pieces) == 1 else None
+        return inner
+    pieces = _sliced_operands(node)
+    if len(pieces) == len(node.inputs[0].inputs):
+        return None
+    pieces.sort(key=lambda piece: piece[0])
+    return concatenate(*[x for _, x in pieces], axis=node.inputs[0]["axis"])
+
+
+def _sliced_operands(node: Node) -> list[tuple[int, Node]]:
+    """The slices of operands that a slice of a concatenation consists of, each with its place."""
     whole = node.inputs[0]
     axis = whole["axis"]
     start, step, count = node["start"][axis], node["step"][axis], node.shape[axis]
-    if count == 0:
-        return None
     pieces: list[tuple[int, Node]] = []
-    end = 0
-    for x in whole.inputs:
-        first, end = end, end + x.shape[axis]
-        place, held = _within(start - first, step, count, end - first)
+    ends = _ends(whole)
+    lowest, highest = sorted((start, start + step * (count - 1)))
+    inside = slice(bisect_right(ends, lowest), bisect_right(ends, highest) + 1)
+    for x, last in zip(whole.inputs[inside], ends[inside], strict=True):
+        first = last - x.shape[axis]
+        place, held = _within(start - first, step, count, last - first)
         if held:
             inner = slice_(
                 x,
@@ -430,10 +451,14 @@ def slice_of_concatenate(node: Node, scope: Scope) -> Node | None:
                 shape=_put(node.shape, axis, held),
             )
             pieces.append((place, inner))
-    if len(pieces) == len(whole.inputs):
-        return None
-    pieces.sort(key=lambda piece: piece[0])
-    return concatenate(*[x for _, x in pieces], axis=axis)
+    return pieces
+
+
+@functools.lru_cache(maxsize=8)
+def _ends(whole: Node) -> list[int]:
+    """Where the operands of a concatenation end; it may have thousands, and a reader of each."""
+    axis = whole["axis"]
+    return list(itertools.accumulate([x.shape[axis] for x in whole.inputs]))
 
 
 def _within(start: int, step: int, count: int, n: int) -> tuple[int, int]:
