@@ -22,8 +22,6 @@ __all__ = [
 
 Span = tuple[int, int]
 _LEAST, _GREATEST = -(2**63), 2**63 - 1
-#: how deep an expression is looked into for the values that it may have
-_DEPTH = 40
 
 
 def ends(dtype: str) -> Span:
@@ -73,24 +71,37 @@ _SPANS: dict[str, Callable[..., Span | None]] = {
 }
 
 
-def span(node: Node, depth: int = 0) -> Span:
+def span(node: Node) -> Span:
     """Numbers between which all values of an integer or bool lie, as far as can be seen."""
-    whole = (0, 1) if node.dtype == "bool" else ends(node.dtype) if node.dtype[0] in "iu" else None
-    if whole is None:  # a cast from floats
-        return _LEAST, _GREATEST
-    number = constant_value(node)
-    if number is not None:
-        return (int(number.min()), int(number.max())) if number.size else whole
     scope = outermost()
-    known = None if scope is None else scope.spans.get(node.id)
-    if known is not None:
-        return known
-    rule = _SPANS.get(node.op.name)
-    if rule is None or depth > _DEPTH or any(x.dtype[0] == "f" for x in node.inputs):
-        return whole
-    found = rule(*[span(x, depth + 1) for x in node.inputs])
-    fits = found is not None and whole[0] <= found[0] and found[1] <= whole[1]
-    return found if fits and found is not None else whole
+    found: dict[int, Span] = {} if scope is None else scope.spans
+    stack = [node]
+    while stack:
+        top = stack[-1]
+        if top.id in found:
+            stack.pop()
+            continue
+        rule = _SPANS.get(top.op.name)
+        number = constant_value(top)
+        whole = _whole(top.dtype)
+        if number is not None and number.size and top.dtype[0] in "biu":
+            found[top.id] = int(number.min()), int(number.max())
+        elif rule is None or any(x.dtype[0] == "f" for x in (top, *top.inputs)):
+            found[top.id] = whole
+        elif missing := [x for x in top.inputs if x.id not in found]:
+            stack += missing
+        else:
+            made = rule(*[found[x.id] for x in top.inputs])
+            fits = made is not None and whole[0] <= made[0] and made[1] <= whole[1]
+            found[top.id] = made if fits and made is not None else whole
+    return found[node.id]
+
+
+def _whole(dtype: str) -> Span:
+    """All numbers of a dtype; of floats, those that are cast to integers."""
+    if dtype == "bool":
+        return 0, 1
+    return ends(dtype) if dtype[0] in "iu" else (_LEAST, _GREATEST)
 
 
 # --- checks ---------------------------------------------------------------------------------------

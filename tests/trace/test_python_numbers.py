@@ -375,3 +375,19 @@ def test_numbers_beyond_a_float_dtype_are_infinite_and_beyond_all_floats_refused
             assert got.dtype == wanted.dtype
         with pytest.raises(RangeError, match="beyond all floats"):
             trace(lambda x: x + 10**400, [x])
+
+
+def test_an_integer_that_is_used_twice_at_every_step_is_looked_into_once():
+    def f(i, x):
+        for _ in range(200):
+            i = (i + i) % 7
+        return x + i
+
+    i, x = 3, np.arange(4, dtype=np.int8)
+    traced = trace(f, (i, x))
+    assert traced.failure is None and not traced.bounds  # below 7, which was seen
+    found = sf.compile(f)(i, x)
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found, f(i, x))
+    with pytest.raises(RangeError, match="int8"):
+        sf.compile(lambda i, x: x + (i + i) * 50)(3, x)
