@@ -95,7 +95,7 @@ class Scope:
         needed: those whose elements had to be known while tracing.
         watched: small captured arrays, their bytes at the time, and the user's line.
         bounds: id of an argument that is a Python integer -> the dtypes that it must fit into.
-        spans: id of an integer -> the least and greatest value that it may have, once it was asked for.
+        spans: id of an integer that was asked for -> the least and greatest value that it may have.
         failure: what stands for the number of the error that the call is to raise; None where
             there is nothing to check. ``errors`` are these, from number 1.
         checked: ids of conditions that are checked here already.
