@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import config
+from ..frames import PLACES
 from ..ir.graph import Graph
 from ..ir.op import Kind
 
@@ -49,6 +50,15 @@ def _tell(graph: Graph) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def _instructions(file: str, line: int) -> int:
+    """How many instructions of a line have recorded something: each does once an iteration."""
+    found: Counter[int] = Counter()
+    for (code, _), (_, origin) in list(PLACES.items()):
+        if origin is not None and (origin.file, origin.line) == (file, line):
+            found[code] += 1
+    return max(found.values(), default=1)
+
+
 def unrolled_line(graph: Graph) -> str:
     """Which line of the user's most nodes come from, how often it was run, and what to write
     instead; empty where no line was run often."""
@@ -70,6 +80,7 @@ def unrolled_line(graph: Graph) -> str:
                 ops[not found.rule][node.op.name] += 1
     counts = (ops[True] or ops[False]).values()
     times = min(n for n in counts if 8 * n >= max(counts))
+    times = min(times, sum(counts) // _instructions(file, number))
     if times < _TIMES or origin is None:
         return ""
     source = origin.source

@@ -74,6 +74,16 @@ def test_what_is_proposed_is_quick_and_the_same():
     assert len(graph.nodes) < 50 and unrolled_line(graph) == ""
 
 
+def test_what_a_line_does_twice_counts_once():
+    def f(x):
+        v = x * x
+        for _ in range(200):
+            v = v + 0.01 * x; x = x + 0.01 * v  # fmt: skip  # noqa: E702
+        return np.sum(x)
+
+    assert "was unrolled 200 times" in unrolled_line(sf.trace(f)(X))
+
+
 def test_programs_of_many_different_lines_are_not_said_to_be_unrolled():
     assert unrolled_line(sf.trace(short)(X)) == ""
 
