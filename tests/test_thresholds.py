@@ -41,6 +41,8 @@ NO_THRESHOLDS = {
     "pool._GIVE_WAY",
     "pool._MOST",
     "pool._WAKE_FROM",
+    "pool._WARY",
+    "pool._SLICE",
     "tables._REGISTER",
     "lane_code.AHEAD",
     "arguments._EQUAL",

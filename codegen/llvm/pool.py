@@ -6,6 +6,9 @@ only for chunks that others have begun, never for a worker that has not come yet
 programs keep the processors busy, it simply does the work itself. That is where fork-join runtimes
 lose, whose join waits for every thread of the team.
 
+Small loops that follow each other are shared as long as workers keep up: once one was waited for,
+another program has its core, and the caller works alone for a while.
+
 Workers spin for some microseconds for the next loop, giving way to whoever else wants to run, and
 then sleep on a condition variable. A second Python thread that comes to a parallel loop while the
 workers are taken, and a parallel loop inside of another, run alone. Contractions inside of parallel
@@ -47,6 +50,10 @@ _PATIENCE, _ROUNDS, _GIVE_WAY = 40e-6, 800, 100
 #: Operations for which workers are woken, which takes microseconds. Smaller loops are shared with
 #: workers that are awake; together they wake them when they have so many.
 _WAKE_FROM = 250_000
+#: Operations of small loops that run alone for each nanosecond that one was kept waiting by a
+#: worker beyond a quarter of its patience: eight times as long, so that waiting is a tenth of the
+#: time at most while another program has its core: for milliseconds, counted up to so many.
+_WARY, _SLICE = 100, 10_000_000
 #: The most workers.
 _MOST = 255
 
@@ -66,6 +73,7 @@ _POOL = """
 @started = internal global i32 0
 @sleepers = internal global i32 0, align 64
 @unshared = internal global i64 0, align 64
+@wary = internal global i64 0, align 64
 @key = internal global {key} 0
 @mutex = internal global [128 x i8] zeroinitializer, align 64
 @wake = internal global [128 x i8] zeroinitializer, align 64
@@ -81,6 +89,7 @@ declare i32 @pthread_cond_broadcast(ptr)
 declare i32 @pthread_sigmask(i32, ptr, ptr)
 declare i32 @sigfillset(ptr)
 declare i32 @sched_yield()
+declare i32 @clock_gettime(i32, ptr)
 declare i32 @pthread_key_create(ptr, ptr)
 declare i32 @pthread_setspecific({key}, ptr)
 declare ptr @pthread_getspecific({key})
@@ -134,6 +143,7 @@ define void @reset() {{
   store atomic i32 0, ptr @sleepers seq_cst, align 4
   store i32 0, ptr @started
   store i64 0, ptr @unshared
+  store i64 0, ptr @wary
   %m = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
   %c = call i32 @pthread_cond_init(ptr @wake, ptr null)
   ret void
@@ -154,6 +164,17 @@ one:
   br label %more
 none:
   ret void
+}}
+
+define internal i64 @now() {{
+  %time = alloca {{ i64, i64 }}, align 8
+  %status = call i32 @clock_gettime(i32 {clock}, ptr %time)
+  %nanoseconds = getelementptr {{ i64, i64 }}, ptr %time, i32 0, i32 1
+  %s = load i64, ptr %time, align 8
+  %ns = load i64, ptr %nanoseconds, align 8
+  %whole = mul i64 %s, 1000000000
+  %sum = add i64 %whole, %ns
+  ret i64 %sum
 }}
 
 define internal void @breathe(i32 %round) {{
@@ -275,6 +296,17 @@ alone:
   call void %work(ptr %context, i64 0, i64 %chunks)
   ret void
 several:
+  %care = load i64, ptr @wary
+  %careful = icmp sgt i64 %care, 0
+  %small = icmp ult i64 %size, {small}
+  %shy = and i1 %careful, %small
+  br i1 %shy, label %avoid, label %together
+avoid:
+  %less = sub i64 %care, %size
+  store i64 %less, ptr @wary
+  store atomic i32 0, ptr @owner release, align 4
+  br label %alone
+together:
   %others = sub i32 %threads, 1
   %few = call i32 @llvm.smin.i32(i32 %others, i32 {most})
   call void @start(i32 %few)
@@ -309,16 +341,37 @@ run:
   %closed = atomicrmw and ptr @word, i64 -2147483649 acq_rel
   br label %look
 look:
-  %round = phi i32 [ 0, %run ], [ %next.round, %wait ]
+  %round = phi i32 [ 0, %run ], [ %next.round, %wait ], [ %next.round, %note ]
+  %since = phi i64 [ 0, %run ], [ %since, %wait ], [ %noted, %note ]
   %now = load atomic i64, ptr @word acquire, align 8
   %inside = and i64 %now, 2147483647
   %empty = icmp eq i64 %inside, 0
   br i1 %empty, label %done, label %wait
 wait:
-  call void @breathe(i32 %round)
+  %patience = load i32, ptr @rounds
+  %quarter = lshr i32 %patience, 2
+  %late = icmp uge i32 %round, %quarter
+  %breath = select i1 %late, i32 %round, i32 0
+  call void @breathe(i32 %breath)
   %next.round = add i32 %round, 1
+  %turns = icmp eq i32 %round, %quarter
+  %notes = and i1 %turns, %small
+  br i1 %notes, label %note, label %look
+note:
+  %noted = call i64 @now()
   br label %look
 done:
+  %was.late = icmp ne i64 %since, 0
+  br i1 %was.late, label %warn, label %finish
+warn:
+  %until = call i64 @now()
+  %waited = sub i64 %until, %since
+  %least = call i64 @llvm.smax.i64(i64 %waited, i64 0)
+  %most = call i64 @llvm.smin.i64(i64 %least, i64 {slice})
+  %alone.for = mul i64 %most, {wary}
+  store i64 %alone.for, ptr @wary
+  br label %finish
+finish:
   store atomic i32 0, ptr @owner release, align 4
   ret void
 }}
@@ -351,7 +404,8 @@ def object_code() -> bytes:
     text = _POOL.format(
         thread="ptr" if mac else "i64", key="i64" if mac else "i32", block=1 if mac else 0,
         declare_pause=pause[0], pause=pause[1], rounds=_ROUNDS, give_way=_GIVE_WAY,
-        last_round=_GIVE_WAY - 1, most=_MOST, wake_from=_WAKE_FROM,
+        last_round=_GIVE_WAY - 1, most=_MOST, wake_from=_WAKE_FROM, small=4 * _WAKE_FROM,
+        wary=_WARY, slice=_SLICE, clock=int(getattr(time, "CLOCK_MONOTONIC", 1)),
     )  # fmt: skip
     return object_of(ModuleText(text, Options(code_level=0)), machine)  # at 2: 8 ms longer
 

@@ -207,3 +207,25 @@ def test_workers_wait_for_some_time_not_for_some_rounds(monkeypatch):
         clock = itertools.count()  # 500 pauses take a step of it
         monkeypatch.setattr(pool.time, "perf_counter", lambda c=clock, s=step: next(c) * s)
         assert pool._patience(lambda count: None) == pytest.approx(wanted, abs=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processors are counted")
+def test_small_loops_on_busy_processors():
+    """Workers that are kept waiting by other programs: the caller goes on alone for a while."""
+    import subprocess
+
+    native = compile_program(sums(2000))
+    threads.set_threads(2)
+    expected = arguments(native.program)
+    native.run(expected)
+    spin = [sys.executable, "-c", "import time\ne = time.time() + 20\nwhile time.time() < e: pass"]
+    others = [subprocess.Popen(spin) for _ in os.sched_getaffinity(0)][:8]
+    try:
+        for _ in range(300):
+            answer = arguments(native.program)
+            native.run(answer)
+            assert answer["out"].tobytes() == expected["out"].tobytes()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
