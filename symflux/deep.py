@@ -47,7 +47,7 @@ class deep(Generic[P, T]):
             except StopIteration as end:
                 found = end.value
                 if not waiting:
-                    return found  # type: ignore[no-any-return]
+                    return found
                 walk = waiting.pop()
             else:
                 waiting.append(walk)

@@ -452,7 +452,7 @@ def _flatten(obj: Any, out: list[Any]) -> TreeDef:
         kind = _kind_of(obj)
         if kind is None:
             out.append(obj)
-            made = LEAF
+            made: TreeDef | None = LEAF
         elif kind is NONE:
             made = NOTHING
         else:
@@ -460,7 +460,7 @@ def _flatten(obj: Any, out: list[Any]) -> TreeDef:
             stack.append((kind, static, iter(children), [], len(out), obj))
             if len(stack) % _DEEP == 0:
                 _refuse_cycle([each[-1] for each in stack])
-            made = None  # type: ignore[assignment]
+            made = None
         while stack:
             kind, static, rest, structures, before, _ = stack[-1]
             if made is not None:
@@ -471,6 +471,7 @@ def _flatten(obj: Any, out: list[Any]) -> TreeDef:
             made = TreeDef(kind, static, tuple(structures), len(out) - before)
             stack.pop()
         else:
+            assert made is not None
             return made
 
 

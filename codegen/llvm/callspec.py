@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -165,11 +165,11 @@ def describe(spec: CallSpec, numbers: Mapping[str, int]) -> str:
     at = places(spec)
 
     @deep
-    def text(tree: Param | Result) -> Iterator[Any]:
+    def text(tree: Param | Result) -> Generator[Any, str, str]:
         if isinstance(tree, Static):
             return f"static @{at[id(tree.value)]}"
         if isinstance(tree, Node):
-            children = []
+            children: list[str] = []
             for child in tree.children:
                 children.append((yield text.step(child)))
             if tree.kind == "dict":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +75,11 @@ def with_out(spec: CallSpec) -> CallSpec | None:
         return None
 
     @deep
-    def given(tree: Any) -> Iterator[Any]:
+    def given(tree: Any) -> Generator[Any, Any, Any]:
         if isinstance(tree, Leaf):
             return Leaf("array", tree.dtype, tree.buffer, tree.shape, donated=True)
         if isinstance(tree, Node):
-            children = []
+            children: list[Any] = []
             for child in tree.children:
                 children.append((yield given.step(child)))
             return Node(tree.kind, tuple(children), tree.keys)

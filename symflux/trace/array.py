@@ -87,7 +87,7 @@ def _unary_operator(ufunc: Any, x: Array) -> Array:
     key = (ufunc, x.weak, node.type.shape, node.type.dtype)
     plan = _plans.get(key)
     if type(plan) is Plan:
-        return made(Array, plan, (node,))  # type: ignore[no-any-return]
+        return made(Array, plan, (node,))
     again = functools.partial(_operator, ufunc)
     remember(_plans, key, lambda: plan_of(Array, again, (x,), {}))
     return _operator(ufunc, x)
@@ -196,7 +196,7 @@ def _check_holds(x: Array, node: Node) -> None:
 def _forward(ufunc: Any) -> Callable[[Array, Any], Array]:
     def operator(self: Array, other: Any) -> Array:
         try:
-            return _binary(ufunc, self, other)  # type: ignore[no-any-return]
+            return _binary(ufunc, self, other)
         except SymFluxError as error:
             shorten(error)
             raise
@@ -207,7 +207,7 @@ def _forward(ufunc: Any) -> Callable[[Array, Any], Array]:
 def _reflected(ufunc: Any) -> Callable[[Array, Any], Array]:
     def operator(self: Array, other: Any) -> Array:
         try:
-            return _binary(ufunc, other, self)  # type: ignore[no-any-return]
+            return _binary(ufunc, other, self)
         except SymFluxError as error:
             shorten(error)
             raise
@@ -218,7 +218,7 @@ def _reflected(ufunc: Any) -> Callable[[Array, Any], Array]:
 def _in_place(ufunc: Any) -> Callable[[Array, Any], Array]:
     def operator(self: Array, other: Any) -> Array:
         try:
-            return _update(ufunc, self, other)  # type: ignore[no-any-return]
+            return _update(ufunc, self, other)
         except SymFluxError as error:
             shorten(error)
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from .. import tree
@@ -128,7 +128,7 @@ def refill(given: Any, held: Changes, leaves: Sequence[Any], made: Sequence[Any]
 
 
 @deep
-def _fill(old: Any, new: Any, path: Path, kept: frozenset[Path]) -> Iterator[Any]:
+def _fill(old: Any, new: Any, path: Path, kept: frozenset[Path]) -> Generator[Any, Any, Any]:
     """What stands in the place of ``old``: itself, changed, if it was kept."""
     if path not in kept:
         return new
