@@ -198,7 +198,13 @@ def test_choices_wrap_python_integers_as_numpy_does():
             lambda x: np.where(x > 1, -129, x),
             lambda x: np.select([x > 50, x > 0], [x, x], -2),
         ):
-            got, wanted = sf.compile(fn)(x), fn(x)
+            try:
+                wanted = fn(x)
+            except OverflowError:  # np.where from NumPy 2.5 on
+                with pytest.raises(RangeError, match="does not fit"):
+                    sf.compile(fn)(x)
+                continue
+            got = sf.compile(fn)(x)
             np.testing.assert_array_equal(got, wanted)
             assert got.dtype == wanted.dtype
 
