@@ -37,9 +37,10 @@ from .api import (
     vmap,
     while_loop,
 )
-from .boundary import boundary, missing_name
+from .boundary import missing_name
 from .config import warn_of_unknown_variables
 from .errors import SymFluxError
+from .frames import shorten
 from .trace.param import Gradients, Param, Params, param, params, update
 from .version import __version__ as __version__
 
@@ -77,7 +78,6 @@ _HABITS = {
 }  # fmt: skip
 
 
-@boundary
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(numpy, name)
@@ -86,7 +86,11 @@ def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"symflux.{name}")
     habits = {each: f"sf.{ours}" for each, ours in _HABITS.items()}
-    raise missing_name("symflux", name, __all__, habits, "sf")
+    try:
+        raise missing_name("symflux", name, __all__, habits, "sf")
+    except AttributeError as error:
+        shorten(error)
+        raise
 
 
 def __dir__() -> list[str]:

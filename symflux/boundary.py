@@ -149,4 +149,4 @@ def boundary(fn: _Function) -> _Function:
     for name in ("__module__", "__qualname__", "__doc__", "__annotations__"):
         setattr(made, name, getattr(fn, name))
     made.__wrapped__ = fn
-    return made  # type: ignore[no-any-return]
+    return made

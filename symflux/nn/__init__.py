@@ -8,7 +8,8 @@ A layer is a plain callable that holds params. ``a >> b`` composes layers and fu
 Activations are functions of ``symflux.numpy``, offered here too.
 """
 
-from ..boundary import boundary, missing_name
+from ..boundary import missing_name
+from ..frames import shorten
 from ..numpy import log_softmax, relu, sigmoid, softmax, softplus, tanh
 from .convolution import Conv, MaxPool, MeanPool
 from .initialise import glorot_normal, glorot_uniform, he_normal, he_uniform, zeros
@@ -39,6 +40,9 @@ _HABITS = {
 }  # fmt: skip
 
 
-@boundary
 def __getattr__(name: str) -> object:
-    raise missing_name("symflux.nn", name, __all__, _HABITS, "sf.nn")
+    try:
+        raise missing_name("symflux.nn", name, __all__, _HABITS, "sf.nn")
+    except AttributeError as error:
+        shorten(error)
+        raise

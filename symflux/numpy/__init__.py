@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as _np
 
-from ..boundary import boundary as _boundary
 from ..boundary import missing_name as _missing_name
+from ..frames import shorten as _shorten
 from ..trace import dispatch as _dispatch
 from .namespace import namespace as _namespace
 
@@ -31,12 +31,15 @@ __all__ = sorted(_namespace())
 _dispatch.NAMESPACE[0] = sys.modules[__name__]
 
 
-@_boundary
 def __getattr__(name: str) -> Any:
     """Names that are not recorded: NumPy's own, which report their use on traced arrays."""
     if not name.startswith("_") and hasattr(_np, name):
         return getattr(_np, name)
-    raise _missing_name("symflux.numpy", name, {*__all__, *dir(_np)})
+    try:
+        raise _missing_name("symflux.numpy", name, {*__all__, *dir(_np)})
+    except AttributeError as error:
+        _shorten(error)
+        raise
 
 
 def __dir__() -> list[str]:

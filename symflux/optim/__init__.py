@@ -1,6 +1,7 @@
 """Optimisers: from gradients to better params."""
 
-from ..boundary import boundary, missing_name
+from ..boundary import missing_name
+from ..frames import shorten
 from .optimisers import Adam, AdamW, Descent, Momentum, Optimizer, State
 
 __all__ = ["Adam", "AdamW", "Descent", "Momentum", "Optimizer", "State"]
@@ -16,6 +17,9 @@ _HABITS = {
 }  # fmt: skip
 
 
-@boundary
 def __getattr__(name: str) -> object:
-    raise missing_name("symflux.optim", name, __all__, _HABITS, "sf.optim")
+    try:
+        raise missing_name("symflux.optim", name, __all__, _HABITS, "sf.optim")
+    except AttributeError as error:
+        shorten(error)
+        raise
