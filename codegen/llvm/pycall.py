@@ -81,8 +81,9 @@ def _write(
 ) -> Emitter:
     e = Emitter(program, fast_math=fast_math, sink=sink)
     e.shelf = shelf
-    asks = "symflux_poll" if is_long(program) else "symflux_poll_locked"
-    e.plain_entry, e.plain_run = e.by_table or outlasts_entry(program), is_long(program)
+    e.plain_run = is_long(program)  # asked for once: all of the program is counted
+    e.plain_entry = e.by_table or e.plain_run or outlasts_entry(program)
+    asks = "symflux_poll" if e.plain_run else "symflux_poll_locked"
     write_program(e, call=False, asks=asks if stops.may_run_long(program) else "")
     for line in capi.DECLARATIONS.values():
         e.add_function(line)
@@ -129,7 +130,7 @@ def _run(e: Emitter, program: Program, arguments: Arguments, results: Results) -
     """Call the program, without the global lock when it is long, and check that it ran."""
     items = arguments.passed(results.pointers, program)
     items += [f"i64 {arguments.sizes[size]}" for size in program.sizes]
-    release = is_long(program)
+    release = e.plain_run
     held = release or stops.may_run_long(program)  # handlers of signals may run meanwhile
     if held:
         arguments.hold()
