@@ -143,7 +143,7 @@ class Arguments:
 
     def passed(self, results: Mapping[str, str], program: Program) -> list[str]:
         """What the program is passed for its buffers, given where the results go."""
-        pointers = self.pointers | results
+        pointers = {**self.pointers, **results}
         return [f"ptr {pointers[b.name]}" for b in program.arguments()]
 
     def object_of(self, buffer: str) -> str:

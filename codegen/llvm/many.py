@@ -432,11 +432,11 @@ class ManyResults(Results):
                 self._each(start, end, lambda leaf: self._own(self._new_scalar(leaf)))
         root = self._object(self._build(self.spec.result))
         e.line(f"call void @Py_IncRef(ptr {root})")
-        before, end = e.current_label, e.label("end")
-        e.line(f"br label %{end}")
+        before, last = e.current_label, e.label("end")
+        e.line(f"br label %{last}")
         e.start(self._failed)
-        e.line(f"br label %{end}")
-        e.start(end)
+        e.line(f"br label %{last}")
+        e.start(last)
         result = e.value(f"phi ptr [ {root}, %{before} ], [ null, %{self._failed} ]")
 
         def drop(n: str, _: list[str]) -> list[str]:
@@ -450,7 +450,7 @@ class ManyResults(Results):
 
     # -- containers --------------------------------------------------------------------------------
 
-    def _object(self, made: int | Any) -> str:
+    def _object(self, made: Any) -> str:
         """The object of a number; of a constant, the constant."""
         if type(made) is int:
             return self.memory.load("ptr", self.memory.result(str(made)))

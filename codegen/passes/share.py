@@ -143,8 +143,8 @@ def _choices(contract: Contract, most: int) -> Iterator[tuple[float, list[_Cut]]
         few = rows.total // thresholds.product_few
         for count in range(2, min(most, few, rows.extent) + 1):
             yield 0.0, [rows.cut(contract, count)]
-    far = COPY if a >= thresholds.pack_a_straight else READ
-    rate = COPY
+    far: float = COPY if a >= thresholds.pack_a_straight else READ
+    rate: float = COPY
     if a >= thresholds.pack_a_transposed and _is_apart(contract):
         rate = far = COPY / 4  # few rows of terms far apart: each brings in little that is used
     for m in range(1, min(most, rows.most) + 1):

@@ -193,7 +193,7 @@ def index_map(
     name: str,
     *,
     infer: Callable[..., ArrayType],
-    transpose: Callable[..., Node],
+    transpose: Callable[..., Node | list[Node]],
     batch: Callable[..., Node],
     lower: Callable[..., Any],
     oracle: Callable[..., Any],

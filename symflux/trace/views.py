@@ -15,6 +15,7 @@ from .promote import build, literal
 
 if TYPE_CHECKING:
     from .array import Array
+    from .handle import Handle
 
 __all__ = [
     "ReadOnlyView", "ReshapeView", "SliceView", "TransposeView", "View", "contiguous_strides",
@@ -36,7 +37,7 @@ class View:
         self.seen: object = None
         self.strides = strides
 
-    def shown_of(self, base: Array) -> Node:
+    def shown_of(self, base: Handle) -> Node:
         """The view's elements of its base by now."""
         return self.read(base.node)
 
@@ -100,7 +101,7 @@ class SliceView(View):
         self.extent = extent
         self.shape = shape
 
-    def shown_of(self, base: Array) -> Node:
+    def shown_of(self, base: Handle) -> Node:
         return reshape(base.part(self.start, self.step, self.extent), self.shape)
 
     def read(self, base: Node) -> Node:

@@ -249,8 +249,8 @@ class _Pullback:
         self, node: Node, statement: Linear, adjoint: Adjoint, wanted: list[bool]
     ) -> None:
         adjoint = adjoint.cleaned()
-        positions = range(len(node.inputs)) if statement.joint else statement.positions
-        positions = [position for position in positions if wanted[position]]
+        linear = range(len(node.inputs)) if statement.joint else statement.positions
+        positions = [position for position in linear if wanted[position]]
         values = _transposed(node, statement, adjoint.value, positions)
         masks = _transpose_masks(node, statement, adjoint.mask, positions)
         for position, value, mask in zip(positions, values, masks, strict=True):
