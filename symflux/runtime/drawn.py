@@ -70,7 +70,7 @@ def refuse_draws(
     try:
         yield
     finally:
-        sys.setprofile(earlier)
+        _set_profile(earlier)
     changed = any(_state(g) != b for g, b in zip(watched, before, strict=True))
     if not found and changed:
         found.append(("numpy.random", None))
@@ -86,6 +86,14 @@ def refuse_draws(
             right="def f(x, now): return x * now         # f(x, time.time())" if clock
             else f"def f(x, noise): return x + noise     # f(x, {noise})",
         )  # fmt: skip
+
+
+def _set_profile(earlier: Any) -> None:
+    """Let what profiled before go on: a function, or an object of cProfile's, which is none."""
+    if earlier is None or callable(earlier):
+        sys.setprofile(earlier)
+    else:
+        earlier.enable()
 
 
 def _state(generator: Any) -> str:

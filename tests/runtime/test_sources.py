@@ -2,9 +2,11 @@
 
 import collections
 import contextlib
+import cProfile
 import functools
 import io
 import itertools
+import pstats
 import queue
 
 import numpy as np
@@ -165,3 +167,20 @@ def test_files_that_cannot_tell_where_they_are_do_not_break_tracing():
 
     held = {Pipe()}
     assert sf.compile(lambda x: x + len(held))(1.0) == 2.0
+
+
+def test_functions_that_name_clocks_are_traced_under_a_profiler():
+    """cProfile's profiler is no function; it goes on after the trace."""
+
+    def after(x):
+        return x * 2.0
+
+    def times(x, normal=3.0):
+        return x * normal
+
+    profiler = cProfile.Profile()
+    with profiler:
+        assert sf.compile(lambda x: times(x) + len("normal"))(2.0) == 12.0
+        assert sf.compile(lambda x, uniform: x + uniform)(1.0, 2.0) == 3.0
+        after(1.0)
+    assert any(name == "after" for _, _, name in pstats.Stats(profiler).stats)
