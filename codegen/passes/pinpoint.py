@@ -37,6 +37,7 @@ from ..ir import (
     map_kernels,
     walk,
 )
+from .hoist import hoist_kernel
 
 __all__ = ["pinpoint"]
 
@@ -50,7 +51,10 @@ def _kernel(kernel: Kernel) -> Kernel:
     if not _compares(kernel.body):  # as most: found out quickly
         return kernel
     body = _block(kernel.body)
-    return kernel if body is kernel.body else replace(kernel, body=body)
+    if body is kernel.body:
+        return kernel
+    # a place that each iteration of a parallel loop finds anew would not be seen to be its own
+    return hoist_kernel(replace(kernel, body=body))
 
 
 def _compares(block: Block) -> bool:
@@ -65,8 +69,7 @@ def _compares(block: Block) -> bool:
 
 
 def _block(block: Block) -> Block:
-    """Loops inside of vector and parallel ones stay: a place that each iteration finds anew is not
-    seen to be its own."""
+    """Loops inside of vector ones stay."""
     out: list[Statement] = []
     changed = False
     for statement in block.statements:
@@ -82,9 +85,12 @@ def _nest(statement: Statement) -> list[Statement]:
     match statement:
         case Loop():
             alone = _alone(statement)
+            whole = _whole(statement) if alone is None else None
+            if whole is not None:
+                alone = _alone(whole)
             if alone is not None:
                 return list(_block(Block(tuple(alone))).statements)
-            if statement.mode in ("vector", "parallel"):
+            if statement.mode == "vector":
                 return [statement]
             body = _block(statement.body)
             return [statement if body is statement.body else replace(statement, body=body)]
@@ -97,6 +103,91 @@ def _nest(statement: Statement) -> list[Statement]:
             if body is not statement.body:
                 return [replace(statement, body=body)]
     return [statement]
+
+
+def _whole(loop: Loop) -> Loop | None:
+    """A loop that was cut into pieces for threads, as it was before; None for any other.
+
+    A piece is ``loop j < unit``, or up to what is left: ``minimum(extent - unit * i, unit)``."""
+    *front, inner = loop.body.statements
+    lets = {s.result: s for s in front if isinstance(s, Let)}
+    if loop.mode != "parallel" or loop.params or not isinstance(loop.extent, int):
+        return None
+    if not isinstance(inner, Loop) or inner.params or len(lets) != len(front):
+        return None
+    for times in lets.values():
+        if times.op == "mul" and loop.var in times.args:
+            factor = times.args[times.args[0] is loop.var]
+            break
+    else:
+        return None
+    if not isinstance(factor, Const):
+        return None
+    unit = int(factor.value)
+    extent = _extent(loop.extent, inner.extent, times.result, unit, lets)
+    both = {times.result, inner.var}
+    sums = [s for s in inner.body.statements if isinstance(s, Let) and s.op == "add"]
+    place = next((s for s in sums if set(s.args) == both), None)
+    if place is None or not extent:
+        return None
+    gone = {loop.var, inner.var, *lets}
+    body = _numbered(inner.body, place, (loop.var, unit, inner.var), gone)
+    return None if body is None else Loop(place.result, extent, body)
+
+
+def _extent(pieces: int, inner: int | Operand, start: Var, unit: int, lets: dict[Var, Let]) -> int:
+    """The iterations of all pieces together; 0 where that is not known."""
+    if isinstance(inner, int):
+        return pieces * unit if inner == unit else 0
+    least = lets.get(inner) if isinstance(inner, Var) else None
+    if least is None or least.op != "minimum":
+        return 0
+    for left, most in (least.args, least.args[::-1]):
+        rest = lets.get(left) if isinstance(left, Var) else None
+        if rest is not None and rest.op == "sub" and rest.args[1] is start:
+            end = rest.args[0]
+            if isinstance(most, Const) and most.value == unit and isinstance(end, Const):
+                extent = int(end.value)
+                return extent if (pieces - 1) * unit < extent <= pieces * unit else 0
+    return 0
+
+
+def _numbered(block: Block, place: Let, cut: tuple[Var, int, Var], gone: set[Var]) -> Block | None:
+    """A block in which ``place`` counts in place of a piece and of what lies inside of it; None
+    where something else depends on these (``gone``)."""
+    out: list[Statement] = []
+    for statement in block.statements:
+        if statement is place:
+            continue
+        if isinstance(statement, Load | Store):
+            index = _index(statement.index, place.result, cut)
+            if index is None or (isinstance(statement, Store) and statement.value in gone):
+                return None
+            out.append(replace(statement, index=index))
+        elif isinstance(statement, Let) and gone.isdisjoint(
+            [a for a in statement.args if isinstance(a, Var)]
+        ):
+            out.append(statement)
+        elif isinstance(statement, Loop) and not statement.params:
+            body = _numbered(statement.body, place, cut, gone)
+            if body is None or statement.extent in gone:
+                return None
+            out.append(replace(statement, body=body))
+        else:
+            return None
+    return Block(tuple(out))
+
+
+def _index(index: Index, place: Var, cut: tuple[Var, int, Var]) -> Index | None:
+    """An index in the place's words."""
+    piece, unit, inner = cut
+    terms = dict(index.terms)
+    by, step = terms.pop(piece, 0), terms.pop(inner, 0)
+    if by != unit * step:
+        return None
+    if step:
+        terms[place] = terms.get(place, 0) + step
+    return Index(tuple(terms.items()), index.offset)
 
 
 def _alone(loop: Loop) -> list[Statement] | None:
@@ -123,9 +214,8 @@ def _alone(loop: Loop) -> list[Statement] | None:
     if kept is None or kept.buffer is not store.buffer or not _same(kept.index, store.index):
         return None
     inside = {loop.var, *lets, *loads}
-    inside.update(
-        v for s in statements if isinstance(s, Loop) for v in (s.var, *s.params, *s.results)
-    )
+    loops = {s.var: s for s in statements if isinstance(s, Loop)}
+    inside.update(v for s in loops.values() for v in (s.var, *s.params, *s.results))
     inside.update(v for s in statements if isinstance(s, If) for v in s.results)
     found = _where(choice.args[0], loop.var, lets, inside)
     if found is None:

@@ -78,7 +78,8 @@ def test_a_write_to_a_part_leaves_the_rest_and_does_not_go_over_it(write):
         assert u.tobytes() == wanted.tobytes()
     # elements that are written; a loop works on a copy, two places at once are looked for
     touched = {row: 40, column: 500, element: 502, border: 1080, looped: 2 * N, twice: 2 * N}
-    assert sum(k.bytes_written for k in f.cost.kernels) <= 8 * touched.get(write, 20)
+    # (pieces for threads count whole)
+    assert sum(k.bytes_written for k in f.cost.kernels) <= 8.1 * touched.get(write, 20)
 
 
 @pytest.mark.parametrize("index", [N, -N - 1, 10**15])
@@ -105,6 +106,18 @@ PROGRAMS = [
     ("loop i < 4 { %m = mul i, 3 : i64 loop j < 3 { %0 = load u[3*i + j] : f64 "
      "%4 = add %m, j : i64 %1 = eq %4, %e : bool %3 = select %1, 7.0, %0 : f64 "
      "store u[3*i + j], %3 } }", 1),
+    # pieces for threads: all alike, the last one shorter, and such that overlap
+    ("loop i < 4 parallel { %m = mul i, 3 : i64 loop j < 3 { %0 = load u[3*i + j] : f64 "
+     "%4 = add %m, j : i64 %1 = eq %4, %e : bool %3 = select %1, 7.0, %0 : f64 "
+     "store u[3*i + j], %3 } }", 0),
+    ("loop i < 3 parallel { %m = mul i, 5 : i64 %r = sub 12, %m : i64 %n = minimum %r, 5 : i64 "
+     "loop j < %n { %0 = load u[5*i + j] : f64 %4 = add %m, j : i64 %1 = eq %4, %e : bool "
+     "%3 = select %1, 7.0, %0 : f64 store u[5*i + j], %3 } }", 0),
+    ("loop i < 4 { %m = mul i, 2 : i64 loop j < 3 { %0 = load u[2*i + j] : f64 "
+     "%4 = add %m, j : i64 %1 = eq %4, %e : bool %3 = select %1, 7.0, %0 : f64 "
+     "store u[2*i + j], %3 } }", 1),
+    ("loop i < 4 parallel { loop j < 3 { %0 = load u[3*i + j] : f64 "
+     "%1 = eq j, %e : bool %3 = select %1, 7.0, %0 : f64 store u[3*i + j], %3 } }", 1),
     ("loop i < 4 { %1 = eq i, %e : bool loop j < 3 { %0 = load u[3*i + j] : f64 "
      "%2 = load w[j] : f64 %3 = select %1, %2, %0 : f64 store u[3*i + j], %3 } }", 1),
     # others of another element, of another buffer, where the place is inside, or several stores
