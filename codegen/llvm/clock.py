@@ -14,33 +14,26 @@ from .jit import Native
 from .machine import host
 from .objects import objects_of
 from .optimise import ModuleText
+from .pool import NOW
 from .program import write_program
 
 __all__ = ["Timed", "available"]
 
 #: Nanoseconds of each kernel in the last run, and what reading the clock takes.
-_CLOCK = """
+_CLOCK = (
+    """
 @kernel_times_ = internal global [{count} x i64] zeroinitializer, align 8
 
 declare i32 @clock_gettime(i32, ptr)
-
-define internal i64 @now() #2 {{
-entry:
-  %time = alloca {{ i64, i64 }}, align 8
-  %status = call i32 @clock_gettime(i32 {clock}, ptr %time)
-  %nanoseconds = getelementptr {{ i64, i64 }}, ptr %time, i32 0, i32 1
-  %s = load i64, ptr %time, align 8
-  %ns = load i64, ptr %nanoseconds, align 8
-  %whole = mul i64 %s, 1000000000
-  %sum = add i64 %whole, %ns
-  ret i64 %sum
-}}
-
+"""
+    + NOW
+    + """
 define ptr @kernel_times() {{
 entry:
   ret ptr @kernel_times_
 }}
 """
+)
 
 
 def available() -> bool:

@@ -35,7 +35,7 @@ from .. import threads
 from .code import offer, service_code
 from .machine import host
 
-__all__ = ["SYMBOLS", "object_code", "register"]
+__all__ = ["NOW", "SYMBOLS", "object_code", "register"]
 
 #: What generated code refers to; declared in modules that hold parallel loops.
 SYMBOLS = """\
@@ -57,11 +57,26 @@ _WARY, _SLICE = 100, 10_000_000
 #: The most workers.
 _MOST = 255
 
+#: Text of a function that reads the clock: nanoseconds; ``clock`` is its number.
+NOW = """
+define internal i64 @now() {{
+  %time = alloca {{ i64, i64 }}, align 8
+  %status = call i32 @clock_gettime(i32 {clock}, ptr %time)
+  %nanoseconds = getelementptr {{ i64, i64 }}, ptr %time, i32 0, i32 1
+  %s = load i64, ptr %time, align 8
+  %ns = load i64, ptr %nanoseconds, align 8
+  %whole = mul i64 %s, 1000000000
+  %sum = add i64 %whole, %ns
+  ret i64 %sum
+}}
+"""
+
 # ``word`` holds, from its upper end: the number of the loop (32 bits), whether it is open to
 # workers (1 bit), how many of them are inside (31 bits). ``next`` is the next chunk to take. A new
 # loop begins only when nobody is inside of the last one, so that nobody can take its chunks for
 # those of another.
-_POOL = """
+_POOL = (
+    """
 @rounds = global i32 {rounds}
 @word = internal global i64 0, align 64
 @next = internal global i64 0, align 64
@@ -166,17 +181,9 @@ none:
   ret void
 }}
 
-define internal i64 @now() {{
-  %time = alloca {{ i64, i64 }}, align 8
-  %status = call i32 @clock_gettime(i32 {clock}, ptr %time)
-  %nanoseconds = getelementptr {{ i64, i64 }}, ptr %time, i32 0, i32 1
-  %s = load i64, ptr %time, align 8
-  %ns = load i64, ptr %nanoseconds, align 8
-  %whole = mul i64 %s, 1000000000
-  %sum = add i64 %whole, %ns
-  ret i64 %sum
-}}
-
+"""
+    + NOW
+    + """
 define internal void @breathe(i32 %round) {{
   {pause}
   %rest = urem i32 %round, {give_way}
@@ -376,6 +383,7 @@ finish:
   ret void
 }}
 """
+)
 
 _PAUSES = {
     "x86": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),

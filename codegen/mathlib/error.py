@@ -21,7 +21,7 @@ from .exp import exp_plain, exp_rest
 __all__ = ["erf", "erfc"]
 
 # where erf has become 1, and where erfc has become 0
-_ERF_GREATEST = {"f32": 4.0, "f64": 6.0}
+_ERF_GREATEST = 6.0
 _ERFC_GREATEST = 27.3
 # below it, erfc is 1 - erf
 _ERFC_LEAST = 0.85
@@ -60,9 +60,9 @@ def _erf_by_polynomials(m: Math, x: Value) -> Value:
 def _erf_by_exp(m: Math, x: Value) -> Value:
     """x + x P(x**2) up to 1; above it 1 - exp(-Q(abs(x) - 1)), as erfc is nearly an exponential of
     a parabola: its logarithm is a smooth function that needs few digits where erfc is small."""
-    size = m.at_most(abs(x), _ERF_GREATEST[m.dtype])
-    inner = m.fma(x, m.polynomial(x * x, ERF[m.dtype]), x)
-    exponent = -m.polynomial(size - 1.0, ERF_TAIL[m.dtype])
+    size = m.at_most(abs(x), _ERF_GREATEST)
+    inner = m.fma(x, m.polynomial(x * x, ERF), x)
+    exponent = -m.polynomial(size - 1.0, ERF_TAIL)
     outer = 1.0 - exp_plain(m, exponent, True)
     return m.select(size < 1.0, inner, m.copysign(outer, x))
 
@@ -75,7 +75,7 @@ def erfc(m: Math, x: Value) -> Value:
     The square, the power, C and the quotient are pairs, scaled at the very end."""
     size = m.at_most(abs(x), _ERFC_GREATEST)
     high, error = m.two_sum(1.0, -x)
-    inner = high + (error - x * m.polynomial(x * x, ERF[m.dtype]))
+    inner = high + (error - x * m.polynomial(x * x, ERF))
 
     square = m.two_product(-size, size)
     whole, r, rest = exp_rest(m, square)
