@@ -2,56 +2,19 @@
 
 import math
 import re
-import sys
 
 import numpy as np
 import pytest
 
 import symflux as sf
 from symflux.thresholds import lowered as thresholds_lowered
+from tests.long_programs import calls, chain, mixed, nest, outputs
 
 X = np.linspace(0.1, 0.9, 10)
 
 
-def chain(n):
-    def f(x):
-        for _ in range(n):
-            x = np.sin(x)
-        return np.sum(x)
-
-    return f
-
-
-def outputs(n):
-    return lambda x: [x * i + np.sin(x) for i in range(n)]
-
-
-def nest(n):
-    def f(x):
-        out = x
-        for i in range(n):
-            out = (out, x * i)
-        return out
-
-    return f
-
-
 def inputs(n):
     return lambda xs: sum(x * x for x in xs)
-
-
-def mixed(n):
-    """Operations on recent values, drawn at random."""
-    draws = np.random.default_rng(1).integers(0, 8, (n, 3)).tolist()
-
-    def f(x):
-        values = [x[i] for i in range(8)]
-        for kind, i, j in draws:
-            a, b = values[-1 - i], values[-1 - j]
-            values.append((a + b, a * b, np.sin(a), np.tanh(a - b))[kind % 4])
-        return sum(values[-8:])
-
-    return f
 
 
 #: program, arguments of so many parts, whether it has a gradient
@@ -78,19 +41,10 @@ def lowered(name, n):
 def work(name, n):
     """Calls of Python functions until the text for LLVM is there; the lengths of its functions,
     those apart that are not optimised."""
-    count = 0
-
-    def note(frame, event, arg):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(note)
-    try:
-        text = lowered(name, n).llvm_ir
-    finally:
-        sys.setprofile(None)
+    texts = []
+    count = calls(lambda: texts.append(lowered(name, n).llvm_ir))
     lengths = {False: [0], True: [0]}
-    for header, body in re.findall(r"^define (.*?) \{\n(.*?)^\}", text, re.M | re.S):
+    for header, body in re.findall(r"^define (.*?) \{\n(.*?)^\}", texts[0], re.M | re.S):
         lengths[header.endswith("#5")].append(body.count("\n"))
     return count, lengths[False], lengths[True]
 

@@ -1,7 +1,5 @@
 """What functions recorded before for operands of the same types: the same again, at little cost."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ import symflux.numpy as snp
 from symflux.errors import RangeError, ShapeError
 from symflux.trace import again, array
 from symflux.trace.trace import trace
+from tests.long_programs import calls
 
 A, B = np.arange(1.0, 9.0), np.linspace(0.5, 2.0, 8)
 M = np.arange(16.0).reshape(4, 4) / 7
@@ -45,22 +44,6 @@ def unrolled(step):
         return x
 
     return f
-
-
-def calls(function, *args):
-    """How many Python functions are called."""
-    count = 0
-
-    def note(frame, event, arg):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(note)
-    try:
-        function(*args)
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

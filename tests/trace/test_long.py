@@ -1,7 +1,6 @@
 """Long programs are traced and differentiated at a cost in proportion to their length."""
 
 import math
-import sys
 import tracemalloc
 
 import numpy as np
@@ -10,31 +9,9 @@ import pytest
 import symflux as sf
 import symflux.numpy as snp
 from symflux.trace.trace import trace
+from tests.long_programs import calls, chain, mixed, nest, outputs
 
 X = np.linspace(0.1, 0.9, 8)
-
-
-def chain(n):
-    def f(x):
-        for _ in range(n):
-            x = np.sin(x)
-        return np.sum(x)
-
-    return f
-
-
-def outputs(n):
-    return lambda x: [x * i + np.sin(x) for i in range(n)]
-
-
-def nest(n):
-    def f(x):
-        out = x
-        for i in range(n):
-            out = (out, x * i)
-        return out
-
-    return f
 
 
 def elements(n):
@@ -43,20 +20,6 @@ def elements(n):
         for i in range(n):
             total = total + x[i % 8] * x[(3 * i) % 8] - np.maximum(x[i % 5], 0.5)
         return total
-
-    return f
-
-
-def mixed(n):
-    """Operations on recent values, drawn at random."""
-    draws = np.random.default_rng(1).integers(0, 8, (n, 3)).tolist()
-
-    def f(x):
-        values = [x[i] for i in range(8)]
-        for kind, i, j in draws:
-            a, b = values[-1 - i], values[-1 - j]
-            values.append((a + b, a * b, np.sin(a), np.tanh(a - b))[kind % 4])
-        return sum(values[-8:])
 
     return f
 
@@ -93,33 +56,19 @@ PROGRAMS = {
 }
 
 
-def calls(f, x):
-    count = 0
-
-    def note(frame, event, arg):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(note)
-    try:
-        trace(f, (x,))
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_calls_grow_with_the_length_of_the_program(name):
     make, x, has_gradient, most = PROGRAMS[name]
     lengths = (30, 300)
-    few, many = [calls(sf.grad(make(n)) if has_gradient else make(n), x) for n in lengths]
+    functions = [sf.grad(make(n)) if has_gradient else make(n) for n in lengths]
+    few, many = [calls(trace, f, (x,)) for f in functions]
     assert (many - few) / (lengths[1] - lengths[0]) < most
     assert math.log10(many / few) < 1.1
 
 
 @pytest.mark.slow
 def test_calls_grow_with_the_length_over_two_decades():
-    counts = [calls(sf.grad(mixed(n)), X) for n in (200, 2000, 20000)]
+    counts = [calls(trace, sf.grad(mixed(n)), (X,)) for n in (200, 2000, 20000)]
     assert math.log10(counts[1] / counts[0]) < 1.05
     assert math.log10(counts[2] / counts[1]) < 1.05
 
