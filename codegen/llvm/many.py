@@ -362,14 +362,6 @@ class ManyResults(Results):
     def _cleanup_label(self) -> str:
         return self._failed
 
-    def _own(self, obj: str) -> None:
-        e = self.e
-        null = e.value(f"icmp eq ptr {obj}, null", "missing")
-        fine = e.label("fine")
-        e.line(f"br i1 {null}, label %{self._failed}, label %{fine}")
-        e.start(fine)
-        self._keep(obj)
-
     def _keep(self, obj: str) -> None:
         self.memory.store("ptr", obj, self.memory.result(self._number))
 

@@ -94,7 +94,11 @@ class Results:
         fine = e.label("fine")
         e.line(f"br i1 {null}, label %{self._cleanup_label()}, label %{fine}")
         e.start(fine)
-        self._owned.append((obj, e.label("release")))
+        self._keep(obj)
+
+    def _keep(self, obj: str) -> None:
+        """Note a reference that is owned."""
+        self._owned.append((obj, self.e.label("release")))
         self._ours.add(obj)
 
     def check_status(self, status: str) -> None:
